@@ -1,0 +1,252 @@
+"""One way to run many images: parallel, resumable, with progress and a list of failures.
+
+Knows folders, ids and files, not what is in them. Every command of the package goes through
+`claim_folder` (may I write here?), `run_images` (do it) and `atomic_path` (all or nothing).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import C2AMError, InputError, OutputError
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "BatchResult",
+    "atomic_path",
+    "claim_folder",
+    "find_files",
+    "first_names",
+    "read_ids",
+    "record_path",
+    "run_images",
+    "write_json",
+]
+
+T = TypeVar("T")
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+TEMPORARY = ".c2am-tmp"
+
+
+def first_names(names: Iterable[str], count: int = 5) -> str:
+    """The first few of many names, for a message."""
+    names = sorted(names)
+    rest = len(names) - count
+    return ", ".join(names[:count]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """{image id: path} of a folder's files, sorted by id, from one walk (links are followed).
+
+    The id is the path below the folder without the suffix ("2007_000032", "val/0001"). Hidden
+    files are passed over. Raises InputError where the folder is missing or two files share an id.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = os.path.relpath(root, folder).replace(os.sep, "/")
+        prefix = "" if below == "." else below + "/"
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in suffixes or name.startswith("."):
+                continue
+            image_id = prefix + stem
+            if image_id in found:
+                raise InputError(
+                    f"{folder}: {found[image_id].name} and {name} share the id {image_id}; keep one"
+                )
+            found[image_id] = Path(root, name)
+    return dict(sorted(found.items()))
+
+
+def read_ids(path: str | Path) -> list[str]:
+    """The image ids of a list file, one a line, in order, without repeats.
+
+    Blank lines and Windows line ends are no matter. The lists of PSA and SEAM, whose lines are
+    "/JPEGImages/ID.jpg /SegmentationClassAug/ID.png", are read as ID. Raises InputError.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as a list of image ids ({error})") from error
+    ids = [_id_of_line(line.strip()) for line in text.splitlines() if line.strip()]
+    if not ids:
+        raise InputError(f"{path}: holds no image id; expected one a line")
+    if any("\0" in name for name in ids):
+        raise InputError(f"{path}: is not a text file; expected one image id a line")
+    return list(dict.fromkeys(ids))
+
+
+def _id_of_line(line: str) -> str:
+    if line.startswith("/"):
+        return Path(line.split()[0]).stem
+    stem, suffix = os.path.splitext(line)
+    return stem if suffix.lower() in IMAGE_SUFFIXES else line
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """A temporary path beside `path`, renamed to it when the block ends well, else removed.
+
+    So a file is never visible half-written under its own name. Missing folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write `content` as indented JSON, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def record_path(folder: str | Path, command: str) -> Path:
+    """Where a run's settings and report are kept: beside the folder, which holds results only."""
+    folder = Path(os.path.abspath(folder))
+    return folder.with_name(f"{folder.name}.{command}.json")
+
+
+def claim_folder(
+    folder: str | Path,
+    command: str,
+    settings: dict[str, Any],
+    names: Iterable[str],
+    *,
+    overwrite: bool = False,
+) -> set[str]:
+    """Make `folder` ready for a run that will write the files `names` into it.
+
+    Returns the names that are there already and were written with the same settings: what a
+    resumed run skips. With `overwrite` those are removed first, so the set is empty.
+    Raises OutputError where files are there that another run, or somebody else, wrote.
+    The settings (anything JSON can hold) are kept in `record_path(folder, command)`.
+    """
+    folder = Path(folder)
+    record = record_path(folder, command)
+    names = set(names)
+    settings = json.loads(json.dumps(settings))
+    present = _present_files(folder)
+    theirs = names & present
+    earlier = _read_record(record)
+    if earlier is not None and earlier != settings:
+        changed = sorted(k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k))
+        difference = "; ".join(f"{k} {earlier.get(k)} then, {settings.get(k)} now" for k in changed)
+        if theirs and not overwrite:
+            raise OutputError(
+                f"{folder}: holds {len(theirs)} files of a run with other settings ({difference}); "
+                "choose another folder, or replace them with --overwrite"
+            )
+        suffixes = {Path(name).suffix for name in names}
+        others = {name for name in present - names if Path(name).suffix in suffixes}
+        if others:
+            raise OutputError(
+                f"{folder}: also holds files of a run with other settings ({difference}) that this "
+                f"run would not replace ({first_names(others)}); choose another folder"
+            )
+    if earlier is None and theirs and not overwrite:
+        raise OutputError(
+            f"{folder}: {len(theirs)} files are there already that no {command} run wrote "
+            f"({first_names(theirs)}); choose another folder, or replace them with --overwrite"
+        )
+    if overwrite:
+        # Removed before the new settings are noted: an interrupted run must not mix the two.
+        for name in theirs:
+            (folder / name).unlink()
+        theirs = set()
+    folder.mkdir(parents=True, exist_ok=True)
+    if earlier != settings:
+        write_json(record, {"settings": settings})
+    return theirs
+
+
+def _present_files(folder: Path) -> set[str]:
+    """Names below `folder`; the temporary files of a run that was killed are removed."""
+    present = set()
+    for root, _, names in os.walk(folder, followlinks=True):
+        for name in names:
+            if name.endswith(TEMPORARY):
+                Path(root, name).unlink(missing_ok=True)
+            elif not name.startswith("."):
+                present.add(os.path.relpath(os.path.join(root, name), folder).replace(os.sep, "/"))
+    return present
+
+
+def _read_record(record: Path) -> dict[str, Any] | None:
+    if not record.exists():
+        return None
+    try:
+        return dict(json.loads(record.read_text(encoding="utf-8"))["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{record}: is not a run's settings ({error}); remove it") from error
+
+
+@dataclass
+class BatchResult:
+    """What a run over images gave: results by id, failures as {id: one line}, and seconds."""
+
+    results: dict[str, Any] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def run_images(
+    work: Callable[[str], T],
+    ids: Sequence[str],
+    *,
+    workers: int | None = None,
+    title: str = "images",
+    prefer: str = "threads",
+    progress: bool = True,
+) -> BatchResult:
+    """Call `work(image_id)` for every id through joblib, with one progress bar on stderr.
+
+    workers: None for one a core. prefer: "threads" where the work releases the GIL, else
+    "processes" (then `work` must be picklable); joblib.parallel_config overrides both.
+    An image that fails does not stop the run; its error is kept by id.
+    """
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    outcome = BatchResult()
+    start = time.perf_counter()
+    parallel = Parallel(
+        n_jobs=workers or os.cpu_count() or 1, prefer=prefer, return_as="generator_unordered"
+    )
+    finished = parallel(delayed(_attempt)(work, image_id) for image_id in ids)
+    with tqdm(total=len(ids), desc=title, unit="image", disable=not progress) as bar:
+        for image_id, result, failure in finished:
+            if failure is None:
+                outcome.results[image_id] = result
+            else:
+                outcome.failures[image_id] = failure
+            bar.update()
+    outcome.results = dict(sorted(outcome.results.items()))
+    outcome.failures = dict(sorted(outcome.failures.items()))
+    outcome.seconds = time.perf_counter() - start
+    return outcome
+
+
+def _attempt(work: Callable[[str], T], image_id: str) -> tuple[str, T | None, str | None]:
+    try:
+        return image_id, work(image_id), None
+    except C2AMError as error:
+        return image_id, None, str(error)
+    except Exception as error:
+        return image_id, None, f"{image_id}: {type(error).__name__}: {error}"

@@ -1,0 +1,116 @@
+"""The one form that every stored CAM file is turned into, and what an adapter must offer.
+
+Knows nothing of any pipeline's format: those live in the adapters.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from .errors import InputError
+
+__all__ = ["CamAdapter", "ImageCams", "clip_maps"]
+
+# Above this a value outside [0, 1] is not the rounding of a division by the maximum.
+ROUNDING = 1e-5
+
+
+@dataclass(frozen=True)
+class ImageCams:
+    """The class activation maps of one image.
+
+    image_id   the file's name without its suffix (with its subfolders, where there are any)
+    class_ids  int64 [K], 0-based foreground classes, no repeats, in the file's order
+    maps       floating K×H×W in [0, 1] at the size of the image; float32 in the pipelines' own
+               files. The stored precision is kept, so that writing back loses nothing.
+    strided    floating K×h×w in [0, 1], the file's second, smaller copy; None where it has none
+    source     the file's content as it was read. Only the adapter that read it looks inside, to
+               write back the same containers, dtypes, key order and unknown keys.
+    """
+
+    image_id: str
+    class_ids: np.ndarray
+    maps: np.ndarray
+    strided: np.ndarray | None = None
+    source: Any = None
+
+    def __post_init__(self) -> None:
+        ids = np.asarray(self.class_ids)
+        if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
+            raise InputError(f"{self.image_id}: class ids are {ids.dtype} {ids.shape}, not int [K]")
+        if ids.size and ids.min() < 0:
+            raise InputError(f"{self.image_id}: class id {ids.min()} is negative")
+        if len(np.unique(ids)) != len(ids):
+            raise InputError(f"{self.image_id}: class ids {ids.tolist()} hold one class twice")
+        object.__setattr__(self, "class_ids", ids.astype(np.int64))
+        for name in ("maps", "strided"):
+            maps = getattr(self, name)
+            if maps is not None:
+                object.__setattr__(self, name, _check_maps(self.image_id, name, maps, len(ids)))
+
+    def with_maps(self, maps: np.ndarray, strided: np.ndarray | None) -> ImageCams:
+        """The same image with other maps, of the same shapes and dtypes."""
+        return replace(self, maps=maps, strided=strided)
+
+
+class CamAdapter(Protocol):
+    """One pipeline's stored format. Registered in the entry-point group `c2am_plugin.adapters`.
+
+    name       what `--method` takes, e.g. "seam"
+    family     adapters whose files cannot be told apart by content share a family name
+    threshold  t, the constant background score that the pipeline compares its CAMs with, in (0, 1)
+    """
+
+    name: str
+    family: str
+    threshold: float
+
+    def fits(self, content: Any) -> bool:
+        """Whether a file's content could be of this format (a file without classes fits many)."""
+
+    def load(self, path: Path) -> Any:
+        """The content of a file, read without running any code from it. Raises InputError."""
+
+    def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
+        """A file's content as ImageCams. Raises InputError where it is not of this format.
+
+        clip: NaN becomes 0 and values outside [0, 1] are clipped; else they are refused.
+        """
+
+    def dump(self, cams: ImageCams, path: Path) -> None:
+        """Write the maps into a file of the same layout as `cams.source`, exactly at `path`."""
+
+
+def clip_maps(maps: np.ndarray) -> np.ndarray:
+    """Floating maps of any range → the same shape and dtype in [0, 1]; NaN becomes 0."""
+    return np.clip(np.nan_to_num(maps, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+
+
+def _check_maps(image_id: str, name: str, maps: np.ndarray, n_classes: int) -> np.ndarray:
+    """`maps` with rounding outside [0, 1] clipped; InputError for anything that is not a CAM."""
+    if maps.ndim != 3 or len(maps) != n_classes:
+        raise InputError(f"{image_id}: {name} is {maps.shape}, expected {n_classes} classes×H×W")
+    if not np.issubdtype(maps.dtype, np.floating):
+        raise InputError(f"{image_id}: {name} is {maps.dtype}, expected floating point")
+    if maps.size == 0:
+        if n_classes:
+            raise InputError(f"{image_id}: {name} is {maps.shape}, which holds no pixel")
+        return maps
+    low, high = maps.min(), maps.max()
+    if low >= 0 and high <= 1:
+        return maps
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        return np.clip(maps, 0, 1)
+    bad = ~np.isfinite(maps)
+    below, above = int((maps < 0).sum()), int((maps > 1).sum())
+    finite = maps[~bad]
+    span = f"{finite.min():.4g} to {finite.max():.4g}" if finite.size else "no finite value"
+    raise InputError(
+        f"{image_id}: {name} is no CAM in [0, 1]: {below} values below 0, {above} above 1, "
+        f"{int(bad.sum())} NaN or infinite of {maps.size} (finite range {span}); "
+        "normalise each class by its maximum, or accept with --clip"
+    )

@@ -1,0 +1,99 @@
+"""Cue files: what a folder of saliency or cue images says about where the background is.
+
+A stored cue has the authors' polarity, high = foreground. Everywhere else in this package a cue
+is b, high = background. `_background` is the only place where one becomes the other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from .batch import atomic_path
+from .errors import InputError
+
+__all__ = ["CUE_SUFFIXES", "read_cue", "write_cue"]
+
+CUE_SUFFIXES = (".png", ".npy")
+
+
+def read_cue(path: str | Path, *, flip: bool = False) -> np.ndarray:
+    """The background cue of one file: float32 H×W in [0, 1], 1 = surely background.
+
+    Reads 8-bit and 16-bit grey PNGs (0 = background, the maximum = foreground), 1-bit, palette
+    and RGB masks (black = background, any other colour = foreground; greys keep their value) and
+    float `.npy` arrays H×W in [0, 1], 1 = foreground. flip: the file has the other polarity.
+    Raises InputError.
+    """
+    path = Path(path)
+    saliency, full = _read_npy(path) if path.suffix.lower() == ".npy" else _read_image(path)
+    return _background(saliency, full, flip)
+
+
+def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
+    """b from stored saliency in [0, full]. Subtracted before dividing: 204 of 255 is b = 0.2."""
+    high = saliency if flip else full - saliency
+    return (high / np.float64(full)).astype(np.float32)
+
+
+def write_cue(path: str | Path, saliency: np.ndarray) -> None:
+    """Write saliency H×W in [0, 1] (or bool), 1 = foreground, as an 8-bit grey PNG, atomically."""
+    pixels = np.rint(np.asarray(saliency, np.float32) * 255).astype(np.uint8)
+    with atomic_path(path) as temporary:
+        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)
+
+
+def _read_npy(path: Path) -> tuple[np.ndarray, float]:
+    try:
+        saliency = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path}: is not a plain .npy array ({error}); expected float H×W"
+        ) from error
+    if not isinstance(saliency, np.ndarray) or saliency.dtype.kind != "f":
+        found = getattr(saliency, "dtype", type(saliency).__name__)
+        raise InputError(f"{path}: holds {found}; expected a float cue H×W in [0, 1]")
+    if saliency.ndim == 3 and 1 in (saliency.shape[0], saliency.shape[-1]):
+        saliency = saliency.squeeze(0 if saliency.shape[0] == 1 else -1)
+    if saliency.ndim != 2 or saliency.size == 0:
+        raise InputError(f"{path}: is {saliency.shape}; expected a cue H×W")
+    low, high = saliency.min(), saliency.max()
+    if not (low >= 0 and high <= 1):
+        raise InputError(
+            f"{path}: values {low:.4g} to {high:.4g}; expected a cue in [0, 1], 1 = foreground"
+        )
+    return saliency, 1.0
+
+
+def _read_image(path: Path) -> tuple[np.ndarray, float]:
+    try:
+        with Image.open(path) as image:
+            if image.mode == "1":
+                image = image.convert("L")
+            elif image.mode in ("P", "PA", "LA", "RGBA"):
+                image = image.convert("L" if image.mode == "LA" else "RGB")
+            pixels = np.asarray(image)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as a cue image ({error})") from error
+    if pixels.ndim == 3:
+        pixels = _mask_of_colours(path, pixels)
+    if pixels.dtype == np.uint8:
+        return pixels, 255.0
+    if pixels.dtype in (np.uint16, np.int32) and pixels.min() >= 0 and pixels.max() < 2**16:
+        return pixels, 65535.0
+    raise InputError(f"{path}: pixels are {pixels.dtype}; expected an 8-bit or 16-bit grey image")
+
+
+def _mask_of_colours(path: Path, pixels: np.ndarray) -> np.ndarray:
+    """uint8 H×W×3 → uint8 H×W: the grey value of grey images, 255 where a mask has any colour."""
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    if np.array_equal(red, green) and np.array_equal(green, blue):
+        return red
+    colours = (red.astype(np.uint32) << 16) | (green.astype(np.uint32) << 8) | blue
+    if len(np.unique(colours)) > 256:
+        raise InputError(
+            f"{path}: looks like a photograph; expected a cue (grey, 255 = foreground)"
+        )
+    return np.where(colours > 0, np.uint8(255), np.uint8(0))

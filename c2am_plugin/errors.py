@@ -1,0 +1,48 @@
+"""What can go wrong, as one small tree.
+
+Every message is one line for the person at the keyboard: which file, what was found, what was
+expected, what to do. The commands print it and exit with 1; anything that is not a C2AMError is
+a bug and keeps its traceback.
+
+    C2AMError
+    ├── InputError           a file or folder does not hold what it should
+    │   └── UnsafeFileError  a file asked to run code when it is read
+    ├── OutputError          writing would destroy or mix what is already there
+    ├── TrainingError        training cannot go on, or its result would be worthless
+    └── MissingDependency    an optional package is needed and absent
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "C2AMError",
+    "InputError",
+    "MissingDependency",
+    "OutputError",
+    "TrainingError",
+    "UnsafeFileError",
+]
+
+
+class C2AMError(Exception):
+    """The base of every error that this package raises on purpose."""
+
+
+class InputError(C2AMError):
+    """A file or folder does not hold what it should."""
+
+
+class UnsafeFileError(InputError):
+    """A file names code that it wants run when it is read; nothing of it was run."""
+
+
+class OutputError(C2AMError):
+    """Writing would destroy or mix what is already there."""
+
+
+class TrainingError(C2AMError):
+    """Training cannot go on, or its result would be worthless."""
+
+
+class MissingDependency(C2AMError):
+    """An optional package is needed for this and is not installed."""

@@ -1,0 +1,46 @@
+"""What the package is made of and why it needs what it needs."""
+
+from pathlib import Path
+
+from setuptools import setup
+
+setup(
+    name="c2am-plugin",
+    version="0.1.0",
+    description="Better CAM files for weakly supervised segmentation, from C2AM's background cues",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=["c2am_plugin", "c2am_adapters"],
+    # "adapters" is the name of another package on PyPI, so ours installs under its own.
+    package_dir={"c2am_plugin": "c2am_plugin", "c2am_adapters": "adapters"},
+    package_data={"c2am_plugin": ["py.typed"], "c2am_adapters": ["py.typed"]},
+    install_requires=[
+        "numpy>=1.23",
+        "torch>=2.1",  # the C2AM network; refining stored CAMs never imports it
+        "torchvision>=0.16",  # backbones, their weights, image transforms
+        "scipy>=1.9",  # connected components and resampling of maps
+        "Pillow>=9.4",  # PNG and JPEG, palettes
+        "imageio>=2.9",  # reads photographs of any format
+        "tqdm>=4.60",  # progress bars
+        "joblib>=1.3",  # parallel runs on threads, processes or a cluster
+        "numba>=0.57",  # the dense CRF, compiled
+    ],
+    extras_require={
+        # The reference of the CRF's tests. Its build pins a Cython that Python 3.13 breaks.
+        "test": ["pytest", "hypothesis", "pydensecrf2; python_version < '3.13'"],
+    },
+    entry_points={
+        "console_scripts": [
+            "c2am-refine=c2am_plugin.cli:refine_main",
+        ],
+        "c2am_plugin.adapters": [
+            "psa=c2am_adapters.psa:PsaAdapter",
+            "sc_cam=c2am_adapters.sc_cam:ScCamAdapter",
+            "seam=c2am_adapters.seam:SeamAdapter",
+            "puzzlecam=c2am_adapters.puzzlecam:PuzzleCamAdapter",
+            "advcam=c2am_adapters.advcam:AdvCamAdapter",
+        ],
+    },
+)
