@@ -93,7 +93,5 @@ def _mask_of_colours(path: Path, pixels: np.ndarray) -> np.ndarray:
         return red
     colours = (red.astype(np.uint32) << 16) | (green.astype(np.uint32) << 8) | blue
     if len(np.unique(colours)) > 256:
-        raise InputError(
-            f"{path}: looks like a photograph; expected a cue (grey, 255 = foreground)"
-        )
+        raise InputError(f"{path}: looks like a photograph; expected a grey cue (255 = foreground)")
     return np.where(colours > 0, np.uint8(255), np.uint8(0))
