@@ -238,8 +238,8 @@ def read_torch_file(path: str | Path) -> Any:
         if code is None:
             raise InputError(_no_torch_file(path)) from error
         raise UnsafeFileError(
-            f"{path}: holds {code[1]}, which is more than tensors, and was not loaded; if you trust "
-            "it, keep its state dict only: torch.save(torch.load(FILE, weights_only=False)"
+            f"{path}: holds {code[1]}, which is more than tensors, and was not loaded; if you "
+            "trust it, keep its state dict only: torch.save(torch.load(FILE, weights_only=False)"
             "['state_dict'], NEW)"
         ) from error
     except OSError as error:
