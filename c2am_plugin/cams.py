@@ -29,7 +29,8 @@ class ImageCams:
                files. The stored precision is kept, so that writing back loses nothing.
     strided    floating K×h×w in [0, 1], the file's second, smaller copy; None where it has none
     source     the file's content as it was read. Only the adapter that read it looks inside, to
-               write back the same containers, dtypes, key order and unknown keys.
+               write back the same containers, dtypes, key order and unknown keys. None for CAMs
+               that come from elsewhere.
     """
 
     image_id: str
@@ -82,7 +83,10 @@ class CamAdapter(Protocol):
         """
 
     def dump(self, cams: ImageCams, path: Path) -> None:
-        """Write the maps into a file of the same layout as `cams.source`, exactly at `path`."""
+        """Write the maps into a file of the same layout as `cams.source`, exactly at `path`.
+
+        Without a source: a file as the pipeline itself writes it.
+        """
 
 
 def clip_maps(maps: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from PIL import Image
 from .batch import atomic_path
 from .errors import InputError
 
-__all__ = ["CUE_SUFFIXES", "read_cue", "write_cue"]
+__all__ = ["CUE_SUFFIXES", "read_cue", "resize_cue", "write_cue"]
 
 CUE_SUFFIXES = (".png", ".npy")
 
@@ -36,6 +36,30 @@ def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
     """b from stored saliency in [0, full]. Subtracted before dividing: 204 of 255 is b = 0.2."""
     high = saliency if flip else full - saliency
     return (high / np.float64(full)).astype(np.float32)
+
+
+def resize_cue(cue: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """A cue H×W brought to h×w bilinearly (with antialiasing where it shrinks), float32 in [0, 1].
+
+    Raises InputError where the two aspect ratios differ by more than 2 %: then the cue is of
+    another image, or of a cropped one.
+    """
+    if cue.shape == shape:
+        return cue
+    (height, width), (new_height, new_width) = cue.shape, shape
+    # A side of few pixels is rounded: what differs by less than a pixel is no other shape.
+    other = abs(height * new_width - width * new_height) > max(
+        0.02 * height * new_width, height, width
+    )
+    if other:
+        raise InputError(
+            f"the cue is {width}×{height} and the CAM {new_width}×{new_height} pixels: "
+            "other shapes, so not of the same image"
+        )
+    resized = Image.fromarray(cue.astype(np.float32)).resize(
+        (new_width, new_height), Image.Resampling.BILINEAR
+    )
+    return np.clip(np.asarray(resized), 0, 1)
 
 
 def write_cue(path: str | Path, saliency: np.ndarray) -> None:
@@ -70,11 +94,8 @@ def _read_npy(path: Path) -> tuple[np.ndarray, float]:
 def _read_image(path: Path) -> tuple[np.ndarray, float]:
     try:
         with Image.open(path) as image:
-            if image.mode == "1":
-                image = image.convert("L")
-            elif image.mode in ("P", "PA", "LA", "RGBA"):
-                image = image.convert("L" if image.mode == "LA" else "RGB")
-            pixels = np.asarray(image)
+            plain = {"1": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGBA": "RGB"}.get(image.mode)
+            pixels = np.asarray(image.convert(plain) if plain else image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as a cue image ({error})") from error
     if pixels.ndim == 3:

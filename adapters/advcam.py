@@ -1,0 +1,19 @@
+"""AdvCAM (Lee et al., CVPR 2021) in IRN's format: keys [c …], `cam`, `high_res`; t = 0.15.
+
+Also what IRN, ReCAM, CLIMS, RIB, W-OoD, CDA and LPCAM write. `cam` feeds IRN's random walk,
+`high_res` its ir labels.
+"""
+
+from __future__ import annotations
+
+from .stored import KeyedAdapter
+
+__all__ = ["AdvCamAdapter"]
+
+
+class AdvCamAdapter(KeyedAdapter):
+    name = "advcam"
+    family = "irn"
+    threshold = 0.15
+    full_names = ("high_res",)
+    background_first = False

@@ -1,0 +1,46 @@
+"""What a pickled CAM file is made of: the torch tensors and globals that reader and writer share.
+
+Nothing here imports torch: a tensor is a `TorchArray`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["STORAGES", "SYS_INFO", "TORCH_MAGIC", "TORCH_PROTOCOL", "GlobalName", "TorchArray"]
+
+
+@dataclass(frozen=True, eq=False)
+class TorchArray:
+    """A torch tensor of a stored file, as the numpy array of its values."""
+
+    array: np.ndarray
+
+
+class GlobalName:
+    """A global that a pickle names, "module.name"; never the thing itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+# torch's legacy storage format, as torch.save wrote it before 1.6 and tensors in pickles still do.
+STORAGES = {
+    "DoubleStorage": "<f8",
+    "FloatStorage": "<f4",
+    "HalfStorage": "<f2",
+    "LongStorage": "<i8",
+    "IntStorage": "<i4",
+    "ShortStorage": "<i2",
+    "CharStorage": "<i1",
+    "ByteStorage": "<u1",
+    "BoolStorage": "|b1",
+}
+TORCH_MAGIC, TORCH_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
+SYS_INFO = {
+    "protocol_version": TORCH_PROTOCOL,
+    "little_endian": True,
+    "type_sizes": {"short": 2, "int": 4, "long": 4},
+}

@@ -1,0 +1,82 @@
+"""Writes pickles that old environments read: Python 3.5, numpy 1.16, torch 1.4 and later.
+
+Protocol 3, numpy's old module names whatever numpy is installed, and torch tensors from plain
+arrays without torch.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections import OrderedDict
+from typing import Any, ClassVar
+
+import numpy as np
+
+from .pickled import STORAGES, SYS_INFO, TORCH_MAGIC, TORCH_PROTOCOL, GlobalName, TorchArray
+
+__all__ = ["Pickler"]
+
+# The C pickler cannot write a global that it has not imported; Python's own can be told to.
+PythonPickler: Any = pickle._Pickler
+
+
+class _Storage:
+    """The values of a tensor, on their way into a file."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+
+class Pickler(PythonPickler):
+    """Python's own pickler with numpy's old module names and tensors from plain arrays."""
+
+    def save_global(self, obj: Any, name: str | None = None) -> None:
+        module = getattr(obj, "__module__", None) or ""
+        if module.startswith("numpy._core"):
+            name = f"numpy.core{module.removeprefix('numpy._core')}.{name or obj.__name__}"
+            self.save_named(GlobalName(name))
+        else:
+            super().save_global(obj, name)
+
+    def save_named(self, obj: GlobalName) -> None:
+        module, name = obj.name.rsplit(".", 1)
+        self.write(pickle.GLOBAL + f"{module}\n{name}\n".encode())
+
+    def save_call(self, function: str, arguments: tuple[Any, ...], obj: Any) -> None:
+        self.save_named(GlobalName(function))
+        self.save(arguments)
+        self.write(pickle.REDUCE)
+        self.memoize(obj)
+
+    def save_tensor(self, obj: TorchArray) -> None:
+        array = np.ascontiguousarray(obj.array).reshape(obj.array.shape)
+        steps = tuple(step // array.itemsize for step in array.strides)
+        arguments: Any = (_Storage(array), 0, array.shape, steps, False, OrderedDict())
+        self.save_call("torch._utils._rebuild_tensor_v2", arguments, obj)
+
+    def save_storage(self, obj: _Storage) -> None:
+        self.save_call("torch.storage._load_from_bytes", (_storage_stream(obj.array),), obj)
+
+    dispatch: ClassVar[dict[type, Any]] = {
+        **PythonPickler.dispatch,
+        GlobalName: save_named,
+        TorchArray: save_tensor,
+        _Storage: save_storage,
+    }
+
+
+def _storage_stream(array: np.ndarray) -> bytes:
+    """`_load_storage` the other way round."""
+    name = next(name for name, code in STORAGES.items() if np.dtype(code) == array.dtype)
+    file = io.BytesIO()
+    for part in (TORCH_MAGIC, TORCH_PROTOCOL, SYS_INFO):
+        file.write(pickle.dumps(part, protocol=2))
+    identity = ("storage", GlobalName("torch." + name), "0", "cpu", array.size, None)
+    file.write(pickle.PROTO + b"\x02")
+    Pickler(file, protocol=2).save(identity)
+    file.write(pickle.BINPERSID + pickle.STOP)
+    file.write(pickle.dumps(["0"], protocol=2))
+    file.write(struct.pack("<q", array.size) + array.astype(STORAGES[name]).tobytes())
+    return file.getvalue()

@@ -1,0 +1,66 @@
+"""PSA (Ahn and Kwak, CVPR 2018): `{0-based class: H×W}`. SC-CAM and SEAM store the same.
+
+Also what MCTformer, EPS, S2C, L2G, TransCAM, AEFT and WeakTr write. PSA compares these CAMs with
+t = 0.20 and takes the background of its AffinityNet seeds from (1 − max)^α.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from c2am_plugin.cams import ImageCams, clip_maps
+from c2am_plugin.errors import InputError
+
+from .safe_npy import load_npy, save_npy
+from .stored import like, to_array
+
+__all__ = ["PsaAdapter"]
+
+
+class PsaAdapter:
+    name = "psa"
+    family = "dict"
+    threshold = 0.20
+
+    def load(self, path: Path) -> Any:
+        return load_npy(path)
+
+    def fits(self, content: Any) -> bool:
+        return isinstance(content, dict) and all(_is_class(key) for key in content)
+
+    def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
+        if not self.fits(content):
+            found = f"keys {list(content)[:5]}" if isinstance(content, dict) else type(content)
+            raise InputError(
+                f"{image_id}: holds {found}; expected {{class: CAM H×W}} as PSA stores"
+            )
+        layers = [to_array(image_id, f"class {key}", layer) for key, layer in content.items()]
+        shapes = {layer.shape for layer in layers}
+        if len(shapes) > 1 or any(len(shape) != 2 for shape in shapes):
+            raise InputError(f"{image_id}: CAMs of shapes {sorted(shapes)}; expected one H×W")
+        maps = np.stack(layers) if layers else np.zeros((0, 0, 0), np.float32)
+        if 0 in content and _is_crf_dump(maps):
+            raise InputError(
+                f"{image_id}: is a CRF dump (key 0 is the background and all channels sum to 1), "
+                "as in out_la_crf and out_ha_crf; give the folder of the CAMs (PSA's --out_cam)"
+            )
+        class_ids = np.array([int(key) for key in content], np.int64)
+        return ImageCams(image_id, class_ids, clip_maps(maps) if clip else maps, None, content)
+
+    def dump(self, cams: ImageCams, path: Path) -> None:
+        stored = cams.source
+        if stored is None:
+            stored = dict(zip(cams.class_ids.tolist(), cams.maps, strict=True))
+        layers = zip(stored.items(), cams.maps, strict=True)
+        save_npy(path, type(stored)((key, like(old, new)) for (key, old), new in layers))
+
+
+def _is_class(key: Any) -> bool:
+    return isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+
+
+def _is_crf_dump(maps: np.ndarray) -> bool:
+    return bool(maps.size and np.abs(maps.sum(axis=0) - 1).max() < 1e-3)

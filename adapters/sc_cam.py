@@ -1,0 +1,12 @@
+"""SC-CAM (Chang et al., CVPR 2020): PSA's files, under `output_CAM_npy/cls_20/`, with t = 0.15."""
+
+from __future__ import annotations
+
+from .psa import PsaAdapter
+
+__all__ = ["ScCamAdapter"]
+
+
+class ScCamAdapter(PsaAdapter):
+    name = "sc_cam"
+    threshold = 0.15

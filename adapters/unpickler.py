@@ -1,0 +1,341 @@
+"""An unpickler that cannot run code: it interprets the opcodes and calls only this module.
+
+A global is not imported. It is looked up in `GLOBALS`, a short table of what numpy arrays, numpy
+scalars and torch tensors are made of, each answered by a function below. Anything else is refused
+by name before anything is built. Sizes are checked against the bytes that are really there.
+"""
+
+from __future__ import annotations
+
+import io
+import pickletools
+import struct
+from collections import OrderedDict
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from c2am_plugin.errors import UnsafeFileError
+
+from .pickled import STORAGES, TORCH_MAGIC, TORCH_PROTOCOL, GlobalName, TorchArray
+
+__all__ = ["Unpickler"]
+
+
+class _Pending:
+    """An array or dtype between its REDUCE and its BUILD; `value` is None until then."""
+
+    def __init__(self, code: np.dtype | None = None) -> None:
+        self.code = code
+        self.value: Any = None
+
+
+class Unpickler:
+    """Runs the opcodes of one pickle on a stack of plain values."""
+
+    def __init__(self, persistent: Any = None) -> None:
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.persistent = persistent
+
+    def run(self, file: io.BytesIO) -> Any:
+        for opcode, argument, _ in pickletools.genops(file):
+            if opcode.name in LITERALS:
+                self.stack.append(argument)
+            elif opcode.name in ("PROTO", "FRAME"):
+                continue
+            elif opcode.name == "STOP":
+                return _settled(self.stack.pop())
+            else:
+                step = getattr(self, "do_" + opcode.name.lower(), None)
+                if step is None:
+                    raise UnsafeFileError(f"pickle opcode {opcode.name}")
+                step(argument)
+        raise EOFError
+
+    def pop_to_mark(self) -> list[Any]:
+        start = self.marks.pop()
+        items = [_settled(item) for item in self.stack[start:]]
+        del self.stack[start:]
+        return items
+
+    def pop(self) -> Any:
+        if self.marks and len(self.stack) <= self.marks[-1]:
+            raise ValueError("the stack ends at a mark")
+        return _settled(self.stack.pop())
+
+    # Constants and containers
+
+    def do_mark(self, _: Any) -> None:
+        self.marks.append(len(self.stack))
+
+    def do_none(self, _: Any) -> None:
+        self.stack.append(None)
+
+    def do_newtrue(self, _: Any) -> None:
+        self.stack.append(True)
+
+    def do_newfalse(self, _: Any) -> None:
+        self.stack.append(False)
+
+    def do_empty_tuple(self, _: Any) -> None:
+        self.stack.append(())
+
+    def do_empty_list(self, _: Any) -> None:
+        self.stack.append([])
+
+    def do_empty_dict(self, _: Any) -> None:
+        self.stack.append({})
+
+    def do_tuple(self, _: Any) -> None:
+        self.stack.append(tuple(self.pop_to_mark()))
+
+    def do_tuple1(self, _: Any) -> None:
+        self.stack.append((self.pop(),))
+
+    def do_tuple2(self, _: Any) -> None:
+        second, first = self.pop(), self.pop()
+        self.stack.append((first, second))
+
+    def do_tuple3(self, _: Any) -> None:
+        third, second, first = self.pop(), self.pop(), self.pop()
+        self.stack.append((first, second, third))
+
+    def do_list(self, _: Any) -> None:
+        self.stack.append(self.pop_to_mark())
+
+    def do_dict(self, _: Any) -> None:
+        items = self.pop_to_mark()
+        self.stack.append({})
+        self.set_items(items)
+
+    def do_append(self, _: Any) -> None:
+        item = self.pop()
+        self.top(list).append(item)
+
+    def do_appends(self, _: Any) -> None:
+        items = self.pop_to_mark()
+        self.top(list).extend(items)
+
+    def do_setitem(self, _: Any) -> None:
+        value, key = self.pop(), self.pop()
+        self.set_items([key, value])
+
+    def do_setitems(self, _: Any) -> None:
+        self.set_items(self.pop_to_mark())
+
+    def set_items(self, items: list[Any]) -> None:
+        target = self.top(dict)
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            target[_key(key)] = value
+
+    def top(self, kind: type) -> Any:
+        if not isinstance(self.stack[-1], kind):
+            raise TypeError(f"{kind.__name__} items for {type(self.stack[-1]).__name__}")
+        return self.stack[-1]
+
+    # Memo
+
+    def do_put(self, index: int) -> None:
+        self.memo[index] = self.stack[-1]
+
+    do_binput = do_long_binput = do_put
+
+    def do_memoize(self, _: Any) -> None:
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    def do_get(self, index: int) -> None:
+        self.stack.append(_settled(self.memo[index]))
+
+    do_binget = do_long_binget = do_get
+
+    # Globals: the only place where a file could ask for code
+
+    def do_global(self, argument: str) -> None:
+        module, name = argument.split(" ", 1)
+        self.push_global(module, name)
+
+    def do_stack_global(self, _: Any) -> None:
+        name, module = self.pop(), self.pop()
+        self.push_global(module, name)
+
+    def push_global(self, module: Any, name: Any) -> None:
+        if not (isinstance(module, str) and isinstance(name, str)):
+            raise TypeError("a global without a name")
+        full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
+        if full not in GLOBALS:
+            raise UnsafeFileError(full[:200])
+        self.stack.append(GlobalName(full))
+
+    def do_binpersid(self, _: Any) -> None:
+        if self.persistent is None:
+            raise UnsafeFileError("a persistent id")
+        self.stack.append(self.persistent(self.pop()))
+
+    def do_reduce(self, _: Any) -> None:
+        arguments, function = self.pop(), self.pop()
+        if not isinstance(function, GlobalName) or not isinstance(arguments, tuple):
+            raise UnsafeFileError(f"a call of {type(function).__name__}")
+        build = GLOBALS[function.name]
+        if build is None:
+            raise UnsafeFileError(f"a call of {function.name}")
+        self.stack.append(build(*arguments))
+
+    def do_build(self, _: Any) -> None:
+        state = self.pop()
+        target = self.stack[-1]
+        if not isinstance(target, _Pending) or target.value is not None:
+            raise UnsafeFileError(f"a change of {type(_settled(target)).__name__}")
+        target.value = _array(*state) if target.code is None else _dtype(target.code, *state)
+
+
+LITERALS = {
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
+    *("BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+}
+
+
+def _settled(value: Any) -> Any:
+    return value.value if isinstance(value, _Pending) and value.value is not None else value
+
+
+def _key(key: Any) -> Any:
+    if not isinstance(key, (str, int, float, np.generic, type(None))):
+        raise TypeError(f"a dict key of type {type(key).__name__}")
+    return key
+
+
+def _bytes(data: Any) -> bytes:
+    # Python 2 pickles hold bytes as str.
+    return data.encode("latin1") if isinstance(data, str) else memoryview(data).tobytes()
+
+
+# What the known globals build
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    if encoding != "latin1":
+        raise ValueError(f"encoding {encoding}")
+    return text.encode("latin1")
+
+
+def _empty_bytes(*arguments: Any) -> bytes:
+    if arguments:
+        raise UnsafeFileError("a call of builtins.bytes")
+    return b""
+
+
+def _ordered_dict(items: Any = ()) -> OrderedDict[Any, Any]:
+    return OrderedDict((_key(key), value) for key, value in items)
+
+
+def _start_array(kind: Any, *_: Any) -> _Pending:
+    if not isinstance(kind, GlobalName) or kind.name != "numpy.ndarray":
+        raise UnsafeFileError("an array of another class")
+    return _Pending()
+
+
+def _start_dtype(code: Any, *_: Any) -> _Pending:
+    code = code.decode("ascii") if isinstance(code, bytes) else code
+    if not isinstance(code, str) or code[:1] not in "bBiuforcOUSV?" or not code:
+        raise ValueError(f"dtype {code!r}")
+    dtype = np.dtype(code)
+    if dtype.kind not in "biufOUS":
+        raise ValueError(f"dtype {code!r}")
+    return _Pending(dtype)
+
+
+def _dtype(code: np.dtype, _version: int, order: Any, *rest: Any) -> np.dtype:
+    order = order.decode("ascii") if isinstance(order, bytes) else order
+    if order not in ("<", ">", "|", "=") or any(part is not None for part in rest[:3]):
+        raise ValueError("a structured dtype")
+    return code if order in "|=" else code.newbyteorder(order)
+
+
+def _array(_version: int, shape: Any, dtype: Any, fortran: Any, data: Any) -> np.ndarray:
+    return _frombuffer(data, dtype, shape, "F" if fortran else "C")
+
+
+def _frombuffer(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
+    dtype = dtype.code if isinstance(dtype, _Pending) else dtype
+    if not isinstance(dtype, np.dtype) or not all(type(n) is int and n >= 0 for n in shape):
+        raise ValueError("an array without a shape or dtype")
+    if dtype == object:
+        if prod(shape) != len(data):
+            raise ValueError(f"{len(data)} objects for an array of {shape}")
+        values = np.empty(len(data), object)
+        for index, item in enumerate(data):
+            values[index] = item
+        return values.reshape(shape, order="F" if order == "F" else "C")
+    raw = _bytes(data)
+    if prod(shape) * dtype.itemsize != len(raw):
+        raise ValueError(f"{len(raw)} bytes for {dtype} {tuple(shape)}")
+    values = np.frombuffer(raw, dtype) if raw else np.empty(0, dtype)
+    return values.reshape(shape, order="F" if order == "F" else "C")
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    return _frombuffer(data, dtype, (1,), "C")[0]
+
+
+def _load_storage(data: Any) -> np.ndarray:
+    """The inner stream of torch's legacy format: five small pickles, then the raw values."""
+    file = io.BytesIO(_bytes(data))
+    magic, protocol = Unpickler().run(file), Unpickler().run(file)
+    if magic != TORCH_MAGIC or protocol != TORCH_PROTOCOL:
+        raise ValueError("a torch storage of an unknown format")
+    Unpickler().run(file)
+    storage_class, key, count = Unpickler(_storage_id).run(file)
+    if [str(item) for item in Unpickler().run(file)] != [str(key)]:
+        raise ValueError("a torch storage without its values")
+    dtype = np.dtype(STORAGES[storage_class])
+    (stored,) = struct.unpack("<q", file.read(8))
+    raw = file.read()
+    if stored != count or len(raw) < count * dtype.itemsize:
+        raise ValueError(f"{len(raw)} bytes for a torch storage of {count} {dtype}")
+    return np.frombuffer(raw, dtype, count) if count else np.empty(0, dtype)
+
+
+def _storage_id(identity: Any) -> tuple[str, Any, int]:
+    kind, storage_class, key, _location, count, *view = identity
+    if kind != "storage" or not isinstance(storage_class, GlobalName) or any(view):
+        raise ValueError("a torch storage of an unknown kind")
+    if type(count) is not int or count < 0:
+        raise ValueError(f"a torch storage of {count} values")
+    return storage_class.name.removeprefix("torch."), key, count
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> TorchArray:
+    numbers = (offset, *size, *stride)
+    if not isinstance(storage, np.ndarray) or len(size) != len(stride):
+        raise ValueError("a tensor without values")
+    if not all(type(n) is int and n >= 0 for n in numbers) or prod(size) > len(storage):
+        raise ValueError(f"a tensor of size {tuple(size)}, stride {tuple(stride)}")
+    if 0 in size:
+        return TorchArray(np.empty(size, storage.dtype))
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if last >= len(storage):
+        raise ValueError(f"a tensor beyond its {len(storage)} values")
+    steps = [step * storage.itemsize for step in stride]
+    view = np.lib.stride_tricks.as_strided(storage[offset:], size, steps, writeable=False)
+    return TorchArray(np.ascontiguousarray(view).reshape(size))
+
+
+GLOBALS: dict[str, Any] = {
+    "_codecs.encode": _encode,
+    "__builtin__.bytes": _empty_bytes,
+    "builtins.bytes": _empty_bytes,
+    "collections.OrderedDict": _ordered_dict,
+    "numpy.ndarray": None,
+    "numpy.dtype": _start_dtype,
+    "numpy.core.multiarray._reconstruct": _start_array,
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy.core.numeric._frombuffer": _frombuffer,
+    "torch._utils._rebuild_tensor": _tensor,
+    "torch._utils._rebuild_tensor_v2": _tensor,
+    "torch.storage._load_from_bytes": _load_storage,
+    **{f"torch.{name}": None for name in STORAGES},
+}

@@ -1,0 +1,120 @@
+"""Folders against ground truth: CAM files at all thresholds in one pass, or label PNGs.
+
+The arithmetic is in metrics.py; here are the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .batch import find_files, first_names, read_ids, run_images
+from .cams import CamAdapter
+from .errors import InputError
+from .labels import VOC_CLASSES, read_label
+from .metrics import Scores, confusion, cumulate, score_histogram, scores
+from .registry import detect, get_adapter
+
+__all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels"]
+
+# 0.01 … 0.60
+THRESHOLDS = np.round(np.arange(1, 61) / 100, 2)
+
+
+@dataclass(frozen=True)
+class _SweepJob:
+    adapter: CamAdapter
+    cams: dict[str, Path]
+    truths: dict[str, Path]
+    thresholds: np.ndarray
+    n_classes: int
+
+    def __call__(self, image_id: str) -> np.ndarray:
+        content = self.adapter.load(self.cams[image_id])
+        cams = self.adapter.parse(content, image_id)
+        truth = read_label(self.truths[image_id])
+        return score_histogram(cams.maps, cams.class_ids, truth, self.thresholds, self.n_classes)
+
+
+@dataclass(frozen=True)
+class _LabelJob:
+    labels: dict[str, Path]
+    truths: dict[str, Path]
+    n_classes: int
+
+    def __call__(self, image_id: str) -> np.ndarray:
+        label = read_label(self.labels[image_id])
+        return confusion(label, read_label(self.truths[image_id]), self.n_classes)
+
+
+def evaluate_cams(
+    cam_dir: str | Path,
+    gt_dir: str | Path,
+    *,
+    method: str = "auto",
+    thresholds: Sequence[float] | np.ndarray = THRESHOLDS,
+    ids: str | Path | Sequence[str] | None = None,
+    n_classes: int = len(VOC_CLASSES),
+    workers: int | None = None,
+    progress: bool = True,
+) -> list[Scores]:
+    """Scores of stored CAMs at every threshold (rising), in their order, from one pass.
+
+    gt_dir: `<id>.png` of class indices 0 … n_classes − 1, 255 = ignore. ids: default every image
+    that has both. Raises InputError where a file is missing or bad.
+    """
+    cams, truths = find_files(cam_dir, (".npy",)), find_files(gt_dir, (".png",))
+    chosen = _both(cams, truths, cam_dir, gt_dir, ids)
+    adapter = get_adapter(method) if method != "auto" else detect([cams[i] for i in chosen[:16]])[0]
+    job = _SweepJob(adapter, cams, truths, np.asarray(thresholds, np.float64), n_classes)
+    return [scores(matrix) for matrix in cumulate(_total(job, chosen, workers, progress))]
+
+
+def evaluate_labels(
+    label_dir: str | Path,
+    gt_dir: str | Path,
+    *,
+    ids: str | Path | Sequence[str] | None = None,
+    n_classes: int = len(VOC_CLASSES),
+    workers: int | None = None,
+    progress: bool = True,
+) -> Scores:
+    """Scores of a folder of label PNGs. Arguments as in `evaluate_cams`."""
+    labels, truths = find_files(label_dir, (".png",)), find_files(gt_dir, (".png",))
+    chosen = _both(labels, truths, label_dir, gt_dir, ids)
+    return scores(_total(_LabelJob(labels, truths, n_classes), chosen, workers, progress))
+
+
+def _both(
+    found: dict[str, Path],
+    truths: dict[str, Path],
+    folder: str | Path,
+    gt_dir: str | Path,
+    ids: str | Path | Sequence[str] | None,
+) -> list[str]:
+    if ids is None:
+        chosen = [image_id for image_id in found if image_id in truths]
+        if not chosen:
+            raise InputError(f"no image has a file in both {folder} and {gt_dir}")
+        return chosen
+    wanted = read_ids(ids) if isinstance(ids, (str, Path)) else list(ids)
+    for files, where in ((found, folder), (truths, gt_dir)):
+        if lacking := [image_id for image_id in wanted if image_id not in files]:
+            raise InputError(
+                f"{where}: {len(lacking)} of {len(wanted)} images are missing "
+                f"({first_names(lacking)})"
+            )
+    return wanted
+
+
+def _total(
+    job: _SweepJob | _LabelJob, ids: list[str], workers: int | None, progress: bool
+) -> np.ndarray:
+    outcome = run_images(job, ids, workers=workers, title="evaluating", progress=progress)
+    if outcome.failures:
+        first = next(iter(outcome.failures.values()))
+        raise InputError(f"{len(outcome.failures)} of {len(ids)} images failed; first: {first}")
+    return np.sum(list(outcome.results.values()), axis=0)

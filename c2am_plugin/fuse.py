@@ -1,0 +1,154 @@
+"""The one formula: CAMs and a background cue in, better CAMs out. Pure numpy.
+
+Knows nothing of files. C²AM labels a pixel argmax([b, cam_1 … cam_K]) (CVPR 2022, section 3.4).
+Here that rule is an update of the CAMs themselves, so that a pipeline which compares its CAMs
+with a constant background score t gets the same labels from its own, unchanged comparison:
+
+    m = max_k cam_k      odds(m') = odds(m) · (odds(t) / odds(b))^S      cam'_k = cam_k · m'/m
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .errors import InputError
+
+__all__ = ["check_strength", "check_threshold", "pseudo_label", "refine"]
+
+# A cue this near to t is t: reading it from 8 bits or resizing it may cost that much.
+NO_NEWS = 2.0**-23
+BLOCK = 1 << 14
+
+
+def refine(
+    maps: np.ndarray, cue: np.ndarray, threshold: float, strength: float = 1.0
+) -> np.ndarray:
+    """CAMs updated by a background cue.
+
+    maps       floating K×H×W in [0, 1], one CAM a foreground class; K may be 0
+    cue        floating H×W in [0, 1], b, 1 = surely background
+    threshold  t in (0, 1), the background score that the pipeline compares its CAMs with
+    strength   S ≥ 0, exponent of the cue's odds ratio: 1 is the paper, 0 changes nothing
+
+    Returns a new array of the shape and dtype of `maps`, in [0, 1], never NaN. At S = 1:
+    argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, ties going to the
+    background. Where b = t the CAM is unchanged, to the bit. Class ratios at a pixel are kept to
+    rounding; the maximum falls as b rises. Raises InputError on shapes or values out of range.
+    """
+    _check(maps, cue)
+    check_threshold(threshold)
+    check_strength(strength)
+    refined = maps.copy()
+    if maps.size and strength != 0:
+        # A few rows at a time: the float64 intermediates stay in the processor's cache.
+        for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
+            part = slice(start, start + rows)
+            _refine_rows(refined[:, part], cue[part], threshold, strength)
+    return refined
+
+
+def _refine_rows(maps: np.ndarray, cue: np.ndarray, threshold: float, strength: float) -> None:
+    """`refine` in place, on a block of rows."""
+    winner = maps.argmax(axis=0)
+    top = maps.max(axis=0)
+    updated = _update(top.astype(np.float64), cue.astype(np.float64), threshold, strength)
+    unchanged = np.abs(cue - threshold) <= NO_NEWS
+    if strength == 1:
+        # Labels are exact: where rounding puts m' on the wrong side of t, m' yields.
+        foreground = top > cue
+        below, above = _around(threshold, maps.dtype)
+        np.maximum(updated, above, out=updated, where=foreground)
+        np.minimum(updated, below, out=updated, where=~foreground)
+        unchanged &= foreground == (top > maps.dtype.type(threshold))
+    new_top = updated.astype(maps.dtype)
+    np.copyto(new_top, top, where=unchanged)
+    _scale(maps, top, new_top, winner, unchanged)
+
+
+def pseudo_label(maps: np.ndarray, class_ids: np.ndarray, threshold: float) -> np.ndarray:
+    """argmax([t, maps]) as uint8 H×W: 0 background, c + 1 for 0-based class c.
+
+    maps: floating K×H×W in [0, 1]; class_ids: int [K], below 254. Ties go to the background.
+    """
+    if len(class_ids) == 0:
+        return np.zeros(maps.shape[1:], np.uint8)
+    values = np.asarray(class_ids) + 1
+    if values.max() > 254:
+        raise InputError(f"class {values.max() - 1} does not fit an 8-bit label with 255 = ignore")
+    top, winner = maps.max(axis=0), maps.argmax(axis=0)
+    label = values.astype(np.uint8)[winner]
+    label[top <= maps.dtype.type(threshold)] = 0
+    return label
+
+
+def check_threshold(threshold: float) -> None:
+    if not 0 < threshold < 1:
+        raise InputError(f"threshold {threshold} is outside (0, 1)")
+
+
+def check_strength(strength: float) -> None:
+    if not (0 <= strength < np.inf):
+        raise InputError(f"strength {strength}: expected a number from 0 (no change), 1 the paper")
+
+
+def _check(maps: np.ndarray, cue: np.ndarray) -> None:
+    if maps.ndim != 3 or maps.shape[1:] != cue.shape:
+        raise InputError(f"CAMs {maps.shape} and cue {cue.shape}: expected K×H×W and H×W")
+    for name, values in (("CAMs", maps), ("cue", cue)):
+        if values.size and not (values.min() >= 0 and values.max() <= 1):
+            raise InputError(f"{name}: values outside [0, 1] or NaN")
+
+
+def _around(threshold: float, dtype: np.dtype) -> tuple[float, float]:
+    """The values of `dtype` next to t, on either side of t and of t rounded to `dtype`.
+
+    The pipelines pad float32 CAMs with t, which rounds it; a comparison in float64 does not.
+    """
+    rounded = dtype.type(threshold)
+    below = rounded if rounded <= threshold else np.nextafter(rounded, dtype.type(0))
+    above = rounded if rounded > threshold else np.nextafter(rounded, dtype.type(1))
+    if above == rounded:
+        above = np.nextafter(rounded, dtype.type(1))
+    return float(below), float(above)
+
+
+def _update(top: np.ndarray, cue: np.ndarray, t: float, strength: float) -> np.ndarray:
+    """m' for m = `top`, b = `cue`, both float64 H×W."""
+    for_it, against = t * (1 - cue), (1 - t) * cue
+    if strength != 1:
+        for_it, against = for_it**strength, against**strength
+    for_it *= top
+    against *= 1 - top
+    total = for_it + against
+    certain = total == 0
+    total[certain] = 1
+    updated = np.divide(for_it, total, out=for_it)
+    # 0/0: no activation stays none; a cue of 0 makes it 1; m = b = 1 is a tie.
+    if certain.any():
+        updated[certain] = np.where(
+            top[certain] == 0,
+            0.0,
+            np.where(cue[certain] == 0, 1.0, np.where(top[certain] == 1, t, 0)),
+        )
+    return updated
+
+
+def _scale(
+    maps: np.ndarray,
+    top: np.ndarray,
+    new_top: np.ndarray,
+    winner: np.ndarray,
+    unchanged: np.ndarray,
+) -> None:
+    """cam_k · m'/m in place, with the class that won still winning after rounding."""
+    if len(maps) == 1:
+        maps[0] = new_top
+        return
+    divisor = np.where(top > 0, top, 1).astype(np.float64)
+    # argmax takes the first of equals: a class before the winner must stay strictly below it.
+    limit = np.nextafter(new_top, maps.dtype.type(0))
+    for index, values in enumerate(maps):
+        scaled = (values / divisor * new_top).astype(maps.dtype)
+        np.minimum(scaled, np.where(index < winner, limit, new_top), out=scaled)
+        np.copyto(scaled, new_top, where=index == winner)
+        np.copyto(values, scaled, where=~unchanged)

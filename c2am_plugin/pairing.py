@@ -1,0 +1,113 @@
+"""Before any work: which CAM file belongs to which cue, and whether the two fit each other.
+
+Knows ids and a few sample images; writes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .batch import find_files, first_names, read_ids
+from .cams import ImageCams
+from .cues import CUE_SUFFIXES, resize_cue
+from .errors import InputError
+
+__all__ = ["Pairing", "check_polarity", "pair"]
+
+log = logging.getLogger("c2am_plugin")
+
+# A CAM at least this high is confident foreground, whatever the pipeline's threshold.
+CONFIDENT = 0.5
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The images of a run: files by id, the ids to work on in order, and how many stay out."""
+
+    cams: dict[str, Path]
+    cues: dict[str, Path]
+    ids: list[str]
+    left_out: int
+
+    def sample(self, count: int) -> list[str]:
+        """Up to `count` ids, spread evenly."""
+        return self.ids[:: max(1, len(self.ids) // count)][:count]
+
+
+def pair(
+    cam_dir: Path, cue_dir: Path, ids: str | Path | Sequence[str] | None, missing: str
+) -> Pairing:
+    """Pair two folders by image id.
+
+    ids: a list file, a sequence, or None for every CAM file. missing: what to do with an image
+    without a cue, "error", "keep" (work on it all the same) or "skip".
+    Raises InputError with counts and the first names where files are missing or nothing pairs.
+    """
+    cams, cues = find_files(cam_dir, (".npy",)), find_files(cue_dir, CUE_SUFFIXES)
+    for found, folder, what in ((cams, cam_dir, ".npy file"), (cues, cue_dir, "cue (.png, .npy)")):
+        if not found:
+            raise InputError(f"{folder}: holds no {what}")
+    wanted = read_ids(ids) if isinstance(ids, (str, Path)) else list(cams if ids is None else ids)
+    if not any(image_id in cams and image_id in cues for image_id in wanted):
+        listed = f", the list like {wanted[0]}" if ids is not None and wanted else ""
+        raise InputError(
+            f"no image has both a CAM and a cue: {cam_dir} has ids like {next(iter(cams))}, "
+            f"{cue_dir} like {next(iter(cues))}{listed}"
+        )
+    no_cam = [image_id for image_id in wanted if image_id not in cams]
+    no_cue = [image_id for image_id in wanted if image_id in cams and image_id not in cues]
+    for names, what, folder in ((no_cam, "CAM", cam_dir), (no_cue, "cue", cue_dir)):
+        if names and missing == "error":
+            raise InputError(
+                f"{len(names)} of {len(wanted)} images have no {what} in {folder} "
+                f"({first_names(names)}); choose with --missing keep or skip"
+            )
+        if names:
+            log.warning("%d images have no %s (%s)", len(names), what, first_names(names))
+    if unused := cues.keys() - set(wanted):
+        log.info("%d cues belong to no image of this run (%s)", len(unused), first_names(unused))
+    out = set(no_cam) if missing == "keep" else {*no_cam, *no_cue}
+    return Pairing(cams, cues, [i for i in wanted if i not in out], len(out))
+
+
+def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
+    """Warn where the cues (b, 1 = background) call the CAMs' confident foreground background.
+
+    Compares the mean of b inside the regions where a CAM is confident with its mean elsewhere,
+    over all the pairs. Says the numbers, and the flag that flips the cues.
+    """
+    inside, outside = [0.0, 0], [0.0, 0]
+    for cams, cue in pairs:
+        if cams.maps.size == 0:
+            continue
+        b = resize_cue(cue, cams.maps.shape[1:])
+        confident = cams.maps.max(axis=0) >= CONFIDENT
+        count = int(confident.sum())
+        within = float(b[confident].sum(dtype=np.float64))
+        inside = [inside[0] + within, inside[1] + count]
+        outside = [
+            outside[0] + float(b.sum(dtype=np.float64)) - within,
+            outside[1] + b.size - count,
+        ]
+    if not (inside[1] and outside[1]):
+        return
+    within, without = inside[0] / inside[1], outside[0] / outside[1]
+    if within > without + 0.05:
+        log.warning(
+            "the cues call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
+            "the rest: their polarity looks wrong; --flip-cues flips it",
+            100 * within,
+            100 * without,
+        )
+    elif within > without - 0.02:
+        log.warning(
+            "the cues call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
+            "the rest: they say nothing about these CAMs; are they of the same images?",
+            100 * within,
+            100 * without,
+        )

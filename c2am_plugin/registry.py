@@ -1,0 +1,70 @@
+"""Finds adapters by name, and the adapter that fits a file. Knows none of them itself.
+
+A third party adds a pipeline with one module and one entry point in the group below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from .batch import first_names
+from .cams import CamAdapter
+from .errors import InputError
+
+__all__ = ["adapter_names", "detect", "get_adapter"]
+
+GROUP = "c2am_plugin.adapters"
+
+
+def adapter_names() -> list[str]:
+    """The names that `--method` takes, in the order of their registration."""
+    return list(dict.fromkeys(point.name for point in entry_points(group=GROUP)))
+
+
+def get_adapter(name: str) -> CamAdapter:
+    """The adapter of a name. Raises InputError with the known names."""
+    for point in entry_points(group=GROUP):
+        if point.name == name:
+            adapter: CamAdapter = point.load()()
+            return adapter
+    raise InputError(f"method {name!r} is unknown; known are auto, {', '.join(adapter_names())}")
+
+
+def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
+    """The adapter that fits all of these files, and a sentence that says what was concluded.
+
+    Files without a class fit several formats and decide nothing. Where a whole family fits
+    (PSA, SC-CAM and SEAM store the same), its first adapter is taken and the sentence says so.
+    Raises InputError where nothing fits or different families do.
+    """
+    candidates = [get_adapter(name) for name in adapter_names()]
+    if not candidates:
+        raise InputError("no adapter is registered; install the package with pip")
+    count, last = 0, None
+    for path in paths:
+        content = candidates[0].load(path)
+        fitting = [adapter for adapter in candidates if adapter.fits(content)]
+        if not fitting and count:
+            raise InputError(
+                f"{path}: is not in {candidates[0].name} format as the files before it; "
+                "keep one format in a folder, or name it with --method"
+            )
+        if not fitting:
+            raise InputError(f"{path}: its format is none of {', '.join(adapter_names())}")
+        candidates, count, last = fitting, count + 1, path
+    families = list(dict.fromkeys(adapter.family for adapter in candidates))
+    if len(families) > 1 or last is None:
+        raise InputError(
+            f"{last}: no file says whether the format is {first_names(families)} "
+            "(none of the first has a class); choose with --method"
+        )
+    chosen, *others = candidates
+    if not others:
+        return chosen, f"{chosen.name} format, t = {chosen.threshold:g}"
+    alternatives = " or ".join(f"{other.name} ({other.threshold:g})" for other in others)
+    return chosen, (
+        f"{chosen.family} format, which {chosen.name} shares with {alternatives}: taking "
+        f"t = {chosen.threshold:g} of {chosen.name}; --method decides"
+    )
