@@ -7,6 +7,7 @@ imports stand inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -16,6 +17,11 @@ __all__ = ["refine_main"]
 
 
 def _run(command: str, work: Callable[[], int]) -> int:
+    log = logging.getLogger("c2am_plugin")
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{command}: %(message)s"))
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
     try:
         return work()
     except C2AMError as error:
@@ -24,9 +30,64 @@ def _run(command: str, work: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print(f"{command}: interrupted; run the same command again to go on", file=sys.stderr)
         return 130
+    finally:
+        log.removeHandler(handler)
+
+
+def _print_failures(command: str, failures: dict[str, str], report: str) -> int:
+    """Exit code 1 and the first failures, where there are any; 0 else."""
+    if not failures:
+        return 0
+    for message in list(failures.values())[:5]:
+        print(f"{command}: {message}", file=sys.stderr)
+    print(f"{command}: {len(failures)} images failed; all are listed in {report}", file=sys.stderr)
+    return 1
 
 
 def refine_main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser("c2am-refine")
-    args = parser.parse_args(argv)
-    return _run("c2am-refine", lambda: int(bool(args)))
+    args = vars(_refine_parser().parse_args(argv))
+    if args["crf"] and not (args["labels"] and args["images"]):
+        _refine_parser().error("--crf works on the labels: it needs --labels DIR and --images DIR")
+
+    def work() -> int:
+        from .batch import record_path
+        from .refine import refine_cams
+
+        report = refine_cams(**args)
+        record = str(record_path(report.out_dir, "c2am-refine"))
+        print(f"{report.summary()}\nreport: {record}")
+        return _print_failures("c2am-refine", report.failures, record)
+
+    return _run("c2am-refine", work)
+
+
+def _refine_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "c2am-refine",
+        description="Refine a folder of stored CAM files by a folder of background cues.",
+    )
+    add = parser.add_argument
+    add("cam_dir", metavar="CAM_DIR", help="<id>.npy files that your pipeline wrote")
+    add("cue_dir", metavar="CUE_DIR", help="<id>.png cues, 255 = foreground")
+    add("-o", "--out", dest="out_dir", metavar="OUT", help="default: CAM_DIR_c2am beside CAM_DIR")
+    add(
+        "--method", default="auto", metavar="auto|NAME", help="psa, sc_cam, seam, puzzlecam, advcam"
+    )
+    add("--threshold", type=float, metavar="T", help="background score of your pipeline (its own)")
+    add(
+        "--strength",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="trust in the cues: 1 paper, 0 none",
+    )
+    add("--missing", choices=("error", "keep", "skip"), default="error", help="image without a cue")
+    add("--flip-cues", action="store_true", help="the cues are high where the background is")
+    add("--clip", action="store_true", help="accept CAMs outside [0, 1] and NaN by clipping")
+    add("--labels", metavar="DIR", help="also write pseudo labels, palette PNGs")
+    add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
+    add("--images", metavar="DIR", help="photographs, for --crf")
+    add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
+    add("--workers", type=int, metavar="N", help="images at a time (default: one a core)")
+    add("--overwrite", action="store_true", help="replace files of other settings or origin")
+    return parser
