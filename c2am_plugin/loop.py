@@ -1,0 +1,217 @@
+"""A training run in its folder: epochs of steps, what is written of them, and when to stop.
+
+Knows what RUN/ holds (last.pt, resume.pt, log.csv, pictures/) and when a training has failed.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from .batch import first_names
+from .data import TrainingImages
+from .errors import InputError, TrainingError
+from .journal import Journal, picture_grid
+from .polarity import Polarity, border_vote, decide
+from .step import StepResult
+from .trainer import Trainer
+from .weights import save_checkpoint
+
+__all__ = ["COLUMNS", "FILES", "Run", "TrainingResult"]
+
+log = logging.getLogger(__name__)
+
+FILES = ("last.pt", "resume.pt", "log.csv")
+COLUMNS = (
+    "step",
+    "epoch",
+    "loss",
+    "positive_foreground",
+    "negative",
+    "positive_background",
+    "lr",
+    "images_per_second",
+    "p_mean",
+    "p_within",
+    "p_across",
+    "p_border",
+)
+# P counts as constant where its deviation within images, or across them, is below this. A P that
+# has learnt nothing yet has about 0.2, as BatchNorm gives its logits the deviation 1.
+CONSTANT = 0.01
+# One unreadable image in this many is left out; more, and something is wrong with the folder.
+UNREADABLE = 20
+POLARITY_IMAGES = 512
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """checkpoint: RUN/last.pt. flag: P is high on the background. polarity: how that was decided.
+
+    steps: of the whole run. loss: mean of the last epoch, NaN where the run was finished before.
+    unreadable: one message for each image left out.
+    """
+
+    checkpoint: Path
+    flag: bool
+    polarity: dict[str, Any]
+    steps: int
+    loss: float
+    unreadable: tuple[str, ...]
+
+
+class Run:
+    """A training run in its folder: the loop around the trainer, and what it writes."""
+
+    def __init__(
+        self, out: Path, settings: dict[str, Any], trainer: Trainer, images: TrainingImages
+    ) -> None:
+        self.out, self.settings, self.trainer, self.images = out, settings, trainer, images
+        self.steps_per_epoch = len(images) // trainer.plan.batch_size
+        self.rows: list[dict[str, float]] = []  # of the running epoch
+        self.loss = math.nan  # mean of the last whole epoch
+        self.unreadable: dict[str, None] = {}
+
+    def train(self, journal: Journal, batches: DataLoader, picture_every: int, bar: tqdm) -> None:
+        """Go through the batches; on an interrupt finish the step, keep its state and stop."""
+        trainer = self.trainer
+        last = time.perf_counter()
+        with _interrupts() as asked:
+            for batch, errors in batches:
+                self._note_unreadable(errors, len(batch))
+                result = trainer.advance(batch)
+                now = time.perf_counter()
+                row = self._row(result, len(batch) / (now - last))
+                last = now
+                journal.write(row)
+                self.rows.append(row)
+                if picture_every and (trainer.step - 1) % picture_every == 0:
+                    pictured = batch[:8].numpy(), result.p[:8, 0].cpu().numpy()
+                    journal.picture(trainer.step, picture_grid(*pictured))
+                if trainer.step % self.steps_per_epoch == 0:
+                    self._end_epoch()
+                bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
+                bar.update()
+                if asked.is_set():
+                    trainer.save(self.out / "resume.pt")
+                    raise KeyboardInterrupt
+
+    def finish(self) -> TrainingResult:
+        """Decide the polarity, write the last checkpoint, and say what came of it."""
+        trainer, paths = self.trainer, self.images.paths
+        some = paths[:: math.ceil(len(paths) / POLARITY_IMAGES)]
+        size = trainer.plan.crop
+        polarity = asdict(decide(trainer.model, some, size=size, device=trainer.where))
+        path = self._save(polarity, finished=True)
+        (self.out / "resume.pt").unlink(missing_ok=True)
+        if self.unreadable:
+            log.warning("%d images cannot be read and were left out:", len(self.unreadable))
+            for message in self.unreadable:
+                log.warning("  %s", message)
+        unreadable = tuple(self.unreadable)
+        return TrainingResult(path, polarity["flag"], polarity, trainer.step, self.loss, unreadable)
+
+    def _note_unreadable(self, errors: list[str], n_good: int) -> None:
+        self.unreadable.update(dict.fromkeys(errors))
+        allowed = max(1, len(self.images) // UNREADABLE)
+        if len(self.unreadable) > allowed or n_good < 2:
+            raise InputError(
+                f"{len(self.unreadable)} of {len(self.images)} images cannot be read, more than "
+                f"are left out silently ({allowed}): {first_names(self.unreadable, 3)}"
+            )
+
+    def _row(self, result: StepResult, speed: float) -> dict[str, float]:
+        """What the log says of the step that was just made."""
+        trainer, p = self.trainer, result.p
+        numbers = [
+            result.parts.total,
+            *result.parts,
+            p.mean(),
+            p.flatten(1).std(1, correction=0).mean(),
+            p.std(0, correction=0).mean(),
+        ]
+        loss, fore, negative, back, mean, within, across = torch.stack(numbers).tolist()
+        return {
+            "step": trainer.step,
+            "epoch": (trainer.step - 1) // self.steps_per_epoch + 1,
+            "loss": loss,
+            "positive_foreground": fore,
+            "negative": negative,
+            "positive_background": back,
+            "lr": trainer.optimizer.param_groups[0]["lr"],
+            "images_per_second": speed,
+            "p_mean": mean,
+            "p_within": within,
+            "p_across": across,
+            "p_border": float(np.mean([border_vote(one) for one in p[:, 0].cpu().numpy()])),
+        }
+
+    def _end_epoch(self) -> None:
+        """Keep the network, unless it is worthless."""
+        epoch = {name: float(np.mean([row[name] for row in self.rows])) for name in COLUMNS}
+        self.rows.clear()
+        self.loss = epoch["loss"]
+        if min(epoch["p_within"], epoch["p_across"]) < CONSTANT:
+            kept = self.out / "last.pt"
+            raise TrainingError(
+                f"P has become constant: in the epoch that ended with step {self.trainer.step} "
+                f"it varied by {epoch['p_within']:.4f} within images and {epoch['p_across']:.4f} "
+                "across them (0.2 is usual), which tells no foreground from a background; "
+                "take a lower --lr, other --weights, or images that differ more. "
+                + (f"{kept} is of the epoch before" if kept.exists() else "Nothing was kept")
+            )
+        # Until the end the training views vote, of which there are enough for nothing.
+        share = epoch["p_border"]
+        votes = self.steps_per_epoch * self.trainer.plan.batch_size
+        self._save(asdict(Polarity(share > 0.5, "border", abs(2 * share - 1), votes)), False)
+        self.trainer.save(self.out / "resume.pt")
+
+    def _save(self, polarity: dict[str, Any], finished: bool) -> Path:
+        trainer, plan = self.trainer, self.trainer.plan
+        info = {
+            "recipe": self.settings["recipe"],
+            "crop": plan.crop,
+            "resize": plan.resize,
+            "epoch": trainer.step // self.steps_per_epoch,
+            "step": trainer.step,
+            "finished": finished,
+            "polarity": polarity,
+            "settings": self.settings,
+        }
+        path = self.out / "last.pt"
+        save_checkpoint(path, trainer.model, polarity["flag"], info)
+        return path
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set, so that no step is cut in two; asking twice stops."""
+    asked = threading.Event()
+
+    def note(number: int, frame: Any) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    before = {kind: signal.signal(kind, note) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

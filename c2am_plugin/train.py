@@ -1,0 +1,173 @@
+"""`train`: from images to a checkpoint.
+
+Knows the settings of a run and how they fit together. The numbers of a recipe are in `recipes`,
+the gradient in `step`, the optimizer in `trainer`, the epochs in `loop`, the images in `data`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from contextlib import closing
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from .batch import claim_folder
+from .data import BatchOrder, TrainingImages, find_images, training_loader
+from .errors import InputError
+from .journal import Journal
+from .loop import COLUMNS, FILES, Run, TrainingResult
+from .model import C2AM
+from .recipes import make_recipe
+from .trainer import Trainer, autocast_type
+from .weights import initial_weights, read_torch_file
+
+__all__ = ["TrainingResult", "train"]
+
+log = logging.getLogger(__name__)
+
+
+def train(
+    images: str | Path,
+    out: str | Path,
+    *,
+    ids: str | Path | None = None,
+    backbone: str = "resnet50",
+    weights: str = "IMAGENET1K_V1",
+    recipe: str = "paper",
+    batch_size: int | None = None,
+    micro_batch: int | None = None,
+    epochs: int | None = None,
+    lr: float | None = None,
+    alpha: float | None = None,
+    resize: int | None = None,
+    crop: int | None = None,
+    output_stride: int | None = None,
+    dilated: bool = False,
+    seed: int = 0,
+    amp: bool | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    workers: int | None = None,
+    device: str | None = None,
+    picture_every: int = 100,
+    tensorboard: bool = False,
+    progress: bool = True,
+) -> TrainingResult:
+    """Train C2AM without labels and write `out`/last.pt, log.csv and pictures/.
+
+    images, ids    a folder of images or a VOC root, and which of them (`data.find_images`)
+    weights        of the backbone: "random", a torchvision name or a file
+                   (`weights.initial_weights`)
+    recipe         "paper", "released" or "localisation"; None elsewhere means: as the recipe says
+    micro_batch    images that go through the network at once, where the batch does not fit into
+                   memory (see `step` for what that changes)
+    amp            bfloat16 autocast; None: on a GPU that has it
+    resume         insist on going on with an interrupted run. Calling again with the same settings
+                   goes on without it; a finished run is left as it is
+    overwrite      replace a run with other settings
+
+    The same settings on the same machine give the same weights, interrupted or not. Raises
+    InputError for bad settings or images, OutputError where `out` holds another run, TrainingError
+    where training fails: out of memory, a loss that is not finite, or a P that is constant.
+    """
+    found = find_images(images, ids)
+    plan = make_recipe(
+        recipe,
+        batch_size=_batch_size(make_recipe(recipe).batch_size, batch_size, len(found)),
+        epochs=epochs,
+        lr=lr,
+        alpha=alpha,
+        resize=resize,
+        crop=crop,
+        output_stride=output_stride,
+    )
+    _check_least(0, seed=seed, workers=workers, picture_every=picture_every)
+    _check_least(1, micro_batch=micro_batch)
+    where = _device(device)
+    precision = autocast_type(amp, where)
+    settings = {
+        "recipe": recipe,
+        **asdict(plan),
+        "backbone": backbone,
+        "weights": str(weights),
+        "dilated": dilated,
+        "micro_batch": micro_batch,
+        "seed": seed,
+        "amp": amp,
+        "images": len(found),
+        "ids": hashlib.sha256("\n".join(found).encode()).hexdigest()[:16],
+    }
+    out = Path(out)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = C2AM(backbone, plan.output_stride, dilated)
+        # Before the folder is claimed: a mistake must not cost the run that is there.
+        report = initial_weights(model, str(weights))
+        there = claim_folder(out, "c2am-train", settings, FILES, overwrite=overwrite)
+        if "last.pt" in there and "resume.pt" not in there:
+            log.info("%s: finished already with these settings; nothing to do", out)
+            return _finished(out / "last.pt")
+        if resume and "resume.pt" not in there:
+            raise InputError(f"{out}: holds no interrupted run; start one without --resume")
+        steps = plan.epochs * (len(found) // plan.batch_size)
+        trainer = Trainer(model, plan, steps, where, micro_batch, precision)
+        if "resume.pt" in there:
+            trainer.load(out / "resume.pt")
+            log.info("%s: going on after step %d of %d", out, trainer.step, steps)
+        else:
+            log.info("initial weights: %s", report)
+        views = TrainingImages(list(found.values()), plan.resize, plan.crop, seed)
+        run = Run(out, settings, trainer, views)
+        order = BatchOrder(len(views), plan.batch_size, plan.epochs, seed, trainer.step)
+        log.info(
+            "%d images, %d epochs of %d steps, batches of %d, on %s%s",
+            *(len(views), plan.epochs, run.steps_per_epoch, plan.batch_size, where),
+            " in bfloat16" if precision else "",
+        )
+        with (
+            closing(Journal(out, COLUMNS, trainer.step, tensorboard)) as journal,
+            tqdm(desc="training", initial=trainer.step, total=steps, disable=not progress) as bar,
+        ):
+            run.train(journal, training_loader(views, order, workers), picture_every, bar)
+    return run.finish()
+
+
+def _check_least(least: int, **values: int | None) -> None:
+    for name, value in values.items():
+        if value is not None and value < least:
+            raise InputError(f"{name} {value}: expected {least} or more")
+
+
+def _batch_size(usual: int, given: int | None, n_images: int) -> int:
+    """The given size, or the recipe's as far as there are images for it."""
+    if n_images < 2:
+        raise InputError("one image: the loss compares images with each other; at least 2 needed")
+    if given is not None and given > n_images:
+        raise InputError(
+            f"batch size {given} with {n_images} images: no batch would ever be full; "
+            f"take --batch-size {n_images} or less"
+        )
+    if given is None and usual > n_images:
+        log.info("%d images do not fill a batch of %d: one batch has them all", n_images, usual)
+    return given if given is not None else min(usual, n_images)
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        where = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=where)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used ({reason}); try cpu") from error
+    return where
+
+
+def _finished(path: Path) -> TrainingResult:
+    info = read_torch_file(path)["info"]
+    polarity = info["polarity"]
+    return TrainingResult(path, polarity["flag"], polarity, info["step"], math.nan, ())

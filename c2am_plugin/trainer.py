@@ -1,0 +1,136 @@
+"""A network in training: its optimizer, how many steps they have made, and how both are kept.
+
+Knows batches of pixels and a recipe, not where images come from or what a run writes.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from .batch import atomic_path
+from .data import normalise
+from .errors import InputError, TrainingError
+from .model import C2AM
+from .recipes import Recipe, learning_rate
+from .step import StepResult, fitting_micro_batch, is_out_of_memory, loss_gradient
+from .weights import read_torch_file
+
+__all__ = ["Trainer", "autocast_type"]
+
+
+def autocast_type(amp: bool | None, where: torch.device) -> torch.dtype | None:
+    """bfloat16 where autocast is wanted, or None; amp None: on a GPU that has it.
+
+    float16 is not offered: it would need the loss scaled. Raises InputError for a GPU without
+    bfloat16 where `amp` insists.
+    """
+    if where.type == "cuda":
+        able = torch.cuda.get_device_capability(where) >= (8, 0)
+        if amp and not able:
+            raise InputError(f"{torch.cuda.get_device_name(where)} has no bfloat16; omit --amp")
+        return torch.bfloat16 if able and amp is not False else None
+    return torch.bfloat16 if amp else None
+
+
+class Trainer:
+    """A network, its optimizer and how many steps they have made."""
+
+    def __init__(
+        self,
+        model: C2AM,
+        plan: Recipe,
+        steps: int,
+        where: torch.device,
+        micro_batch: int | None,
+        precision: torch.dtype | None,
+    ) -> None:
+        self.model = model.to(where).to(memory_format=torch.channels_last).train()
+        self.plan, self.steps, self.where = plan, steps, where
+        self.micro_batch, self.precision = micro_batch, precision
+        self.step = 0
+        trained = _trained_parameters(model, plan.convolutions_only)
+        self.optimizer = torch.optim.SGD(
+            trained, lr=plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay
+        )
+
+    def advance(self, images: Tensor) -> StepResult:
+        """One step with a batch, uint8 N×3×crop×crop. Raises TrainingError."""
+        rate = learning_rate(self.plan, self.step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        images = images.to(self.where, memory_format=torch.channels_last, non_blocking=True)
+        pixels = normalise(images)
+        self.optimizer.zero_grad(set_to_none=True)
+        memory_full = False
+        try:
+            result = loss_gradient(
+                self.model,
+                pixels,
+                self.plan.alpha,
+                micro_batch=self.micro_batch,
+                precision=self.precision,
+            )
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            memory_full = True
+        if memory_full:  # here, where the error no longer holds the graph's memory
+            raise TrainingError(self._memory_advice(pixels))
+        if not math.isfinite(float(result.parts.total)):
+            raise TrainingError(
+                f"the loss is {float(result.parts.total)} at step {self.step + 1}; "
+                f"take a lower --lr than {self.plan.lr}"
+                + (", or --no-amp" if self.precision else "")
+            )
+        self.optimizer.step()
+        self.step += 1
+        return result
+
+    def _memory_advice(self, pixels: Tensor) -> str:
+        at_once = min(self.micro_batch or len(pixels), len(pixels))
+        fits = fitting_micro_batch(self.model, pixels[:at_once], self.plan.alpha, self.precision)
+        advice = (
+            f"{fits} fit: take --micro-batch {fits}, which keeps the batch"
+            if fits
+            else "not even one fits: take a smaller --crop or --backbone"
+        )
+        return f"out of memory with {at_once} images of {pixels.shape[-1]} pixels at once; {advice}"
+
+    def save(self, path: Path) -> None:
+        """Write all that the next step depends on, atomically."""
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "random_gpu": torch.cuda.get_rng_state() if self.where.type == "cuda" else None,
+        }
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: Path) -> None:
+        state = read_torch_file(path)
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = int(state["step"])
+            torch.set_rng_state(state["random"])
+            if state["random_gpu"] is not None and self.where.type == "cuda":
+                torch.cuda.set_rng_state(state["random_gpu"])
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{path}: is not the state of this run ({type(error).__name__}); "
+                "start anew with --overwrite"
+            ) from error
+
+
+def _trained_parameters(model: nn.Module, convolutions_only: bool) -> list[nn.Parameter]:
+    if convolutions_only:
+        chosen = {id(m.weight) for m in model.modules() if isinstance(m, nn.Conv2d)}
+        for parameter in model.parameters():
+            parameter.requires_grad_(id(parameter) in chosen)
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
