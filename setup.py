@@ -34,6 +34,7 @@ setup(
     entry_points={
         "console_scripts": [
             "c2am-refine=c2am_plugin.cli:refine_main",
+            "c2am-train=c2am_plugin.cli:train_main",
         ],
         "c2am_plugin.adapters": [
             "psa=c2am_adapters.psa:PsaAdapter",
