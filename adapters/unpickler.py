@@ -209,8 +209,11 @@ def _key(key: Any) -> Any:
 
 
 def _bytes(data: Any) -> bytes:
-    # Python 2 pickles hold bytes as str.
-    return data.encode("latin1") if isinstance(data, str) else memoryview(data).tobytes()
+    if isinstance(data, str):  # as Python 2 pickled bytes
+        return data.encode("latin1")
+    if not isinstance(data, (bytes, bytearray)):
+        raise TypeError(f"{type(data).__name__} instead of bytes")
+    return bytes(data)
 
 
 # What the known globals build

@@ -1,3 +1,28 @@
-"""Better CAM files for weakly supervised segmentation, from C2AM's background cues."""
+"""Better CAM files for weakly supervised segmentation, from C2AM's background cues.
+
+The public names. Each is imported when it is first used, so that refining never waits for torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+_HOME = {
+    "C2AMError": "errors",
+    "ImageCams": "cams",
+    "evaluate_cams": "evaluate",
+    "evaluate_labels": "evaluate",
+    "refine_cams": "refine",
+    "refine_image": "refine",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f".{_HOME[name]}", __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,8 +34,8 @@ def read_cue(path: str | Path, *, flip: bool = False) -> np.ndarray:
 
 def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
     """b from stored saliency in [0, full]. Subtracted before dividing: 204 of 255 is b = 0.2."""
-    high = saliency if flip else full - saliency
-    return (high / np.float64(full)).astype(np.float32)
+    high = saliency if flip else full - saliency.astype(np.float32)
+    return np.divide(high, np.float32(full), dtype=np.float32)
 
 
 def resize_cue(cue: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
