@@ -19,7 +19,7 @@ _HOME = {
     "refine_image": "refine",
 }
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME]
 
 
 def __getattr__(name: str) -> Any:
