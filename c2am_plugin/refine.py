@@ -139,7 +139,7 @@ def refine_cams(
 
     What is done already is skipped. A file that fails does not stop the run and is in the report,
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
-    before anything is written.
+    before any image is worked on.
     """
     _check_options(missing, strength, threshold, labels, crf, images)
     cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
@@ -317,15 +317,16 @@ def _find_photos(images: str | Path, ids: list[str]) -> dict[str, Path]:
 
 
 def _check_sample(job: _Job, sample: list[str]) -> None:
-    """A few images tell whether the two folders fit. Files that fail are left for the run."""
-    pairs = []
+    """A few images tell whether the two folders fit. Single bad files are left for the run."""
+    pairs, errors = [], []
     for image_id in sample:
         if image_id in job.pairing.cues:
             try:
                 pairs.append((job.read(image_id), job.read_cue(image_id)))
             except InputError as error:
-                if len(sample) == 1 or "CRF dump" in str(error):
-                    raise
+                errors.append(error)
+    if errors and not pairs:
+        raise errors[0]
     check_polarity(pairs)
 
 
