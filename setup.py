@@ -35,6 +35,7 @@ setup(
         "console_scripts": [
             "c2am-refine=c2am_plugin.cli:refine_main",
             "c2am-train=c2am_plugin.cli:train_main",
+            "c2am-cues=c2am_plugin.cli:cues_main",
         ],
         "c2am_plugin.adapters": [
             "psa=c2am_adapters.psa:PsaAdapter",

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-__all__ = ["fast_copy", "torch_threads"]
+from .errors import InputError
+
+__all__ = ["fast_copy", "pick_device", "torch_threads"]
 
 PROBE = 64  # side of the image that is sent through to see which layers meet
 
@@ -37,6 +39,17 @@ def fast_copy(
         _prefer_onednn(fast)
     fast.to(memory_format=torch.channels_last)
     return fast.to(torch.bfloat16) if bf16 else fast
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device of that name, or a GPU where there is one. Raises InputError."""
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"device {name!r} cannot be used ({reason}); try cpu") from error
+    return device
 
 
 @contextmanager

@@ -1,0 +1,151 @@
+"""Photographs through the network, many at a time.
+
+Knows files of photographs and the logits made of them; what becomes of those is a step that the
+caller gives. Each worker takes its images all the way, so that reading, network, CRF and writing
+overlap, on one thread of torch each where there are as many workers as cores.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from .batch import BatchResult, atomic_path, run_images
+from .errors import C2AMError
+from .inference import torch_threads
+from .maps import ScaleLogits, scale_logits
+from .photos import read_photo
+
+__all__ = ["Network", "Step", "Stream"]
+
+Step = Callable[[str, np.ndarray, ScaleLogits], Any]
+
+
+class Network:
+    """A folded network and the scales it is asked at. May be called from several threads.
+
+    store  a folder that keeps every image's logits, so that none is computed twice; default none
+    """
+
+    def __init__(
+        self, model: nn.Module, scales: tuple[float, ...], store: Path | None = None
+    ) -> None:
+        self.model, self.scales, self.store = model, scales, store
+        # Threads that share a GPU gain nothing there, and need its memory several times.
+        on_gpu = next(model.parameters()).device.type != "cpu"
+        self.turn: AbstractContextManager = threading.Lock() if on_gpu else nullcontext()
+
+    def __call__(self, photos: dict[str, np.ndarray]) -> dict[str, ScaleLogits]:
+        """{image id: H×W×3 uint8}, all of one size → {image id: logits}."""
+        kept = {i: self._load(i, photo) for i, photo in photos.items()}
+        todo = [i for i, logits in kept.items() if logits is None]
+        if todo:
+            with self.turn:
+                computed = scale_logits(self.model, [photos[i] for i in todo], self.scales)
+            for image_id, logits in zip(todo, computed, strict=True):
+                self._save(image_id, logits)
+                kept[image_id] = logits
+        return {i: logits for i, logits in kept.items() if logits is not None}
+
+    def _load(self, image_id: str, photo: np.ndarray) -> ScaleLogits | None:
+        if self.store is None or not (path := self.store / f"{image_id}.npz").exists():
+            return None
+        with np.load(path, allow_pickle=False) as arrays:
+            pairs = tuple(torch.from_numpy(arrays[str(k)]) for k in range(len(self.scales)))
+        return ScaleLogits(self.scales, pairs, photo.shape[:2])
+
+    def _save(self, image_id: str, logits: ScaleLogits) -> None:
+        if self.store is None:
+            return
+        arrays: dict[str, Any] = {str(k): pair.numpy() for k, pair in enumerate(logits.pairs)}
+        with atomic_path(self.store / f"{image_id}.npz") as path, path.open("wb") as file:
+            np.savez(file, **arrays)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Sends images through the network and then a step, several workers at a time.
+
+    step        called with (image id, H×W×3 uint8, ScaleLogits)
+    batch_size  images of one size sent through the network together
+    """
+
+    network: Network
+    paths: dict[str, Path]
+    batch_size: int
+    workers: int
+    progress: bool
+
+    def __call__(self, step: Step, ids: list[str], title: str) -> BatchResult:
+        batches = {batch[0]: batch for batch in self._batches(ids)}
+        work = _each_image(step, self.network, self.paths)
+        with torch_threads(self.workers):
+            outcome = run_images(
+                lambda first: work(batches[first]),
+                list(batches),
+                workers=self.workers,
+                title=title,
+                progress=self.progress,
+            )
+        result = BatchResult(seconds=outcome.seconds)
+        for first, message in outcome.failures.items():
+            result.failures |= dict.fromkeys(batches[first], message)
+        for image_id, found in (pair for part in outcome.results.values() for pair in part.items()):
+            if isinstance(found, C2AMError):
+                result.failures[image_id] = str(found)
+            else:
+                result.results[image_id] = found
+        return result
+
+    def _batches(self, ids: list[str]) -> Iterator[list[str]]:
+        """The ids, `batch_size` of one image size together."""
+        by_size: dict[Any, list[str]] = defaultdict(list)
+        for image_id in ids:
+            size = _photo_size(self.paths[image_id]) if self.batch_size > 1 else None
+            by_size[size].append(image_id)
+        for group in by_size.values():
+            for start in range(0, len(group), self.batch_size):
+                yield group[start : start + self.batch_size]
+
+
+def _each_image(
+    step: Step, network: Network, paths: dict[str, Path]
+) -> Callable[[Sequence[str]], dict[str, Any]]:
+    """A function of ids of images of one size: read them, send them through the network together
+    and each through `step`. Returns {image id: result, or the C2AMError that kept it}."""
+
+    def work(ids: Sequence[str]) -> dict[str, Any]:
+        done: dict[str, Any] = {}
+        photos = {}
+        for image_id in ids:
+            try:
+                photos[image_id] = read_photo(paths[image_id])
+            except C2AMError as error:
+                done[image_id] = error
+        for image_id, logits in network(photos).items():
+            try:
+                done[image_id] = step(image_id, photos[image_id], logits)
+            except C2AMError as error:
+                done[image_id] = error
+        return done
+
+    return work
+
+
+def _photo_size(path: Path) -> tuple[int, int] | None:
+    """The size in a photograph's header; None where it cannot be read, which is said later."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
