@@ -32,8 +32,10 @@ def refine(
 
     Returns a new array of the shape and dtype of `maps`, in [0, 1], never NaN. At S = 1:
     argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, ties going to the
-    background. Where b = t the CAM is unchanged, to the bit. Class ratios at a pixel are kept to
-    rounding; the maximum falls as b rises. Raises InputError on shapes or values out of range.
+    background, whether t is compared in float64 or rounded to the dtype of `maps` (it must not
+    round to 1 there). A cue within 2⁻²³ of t is read as t: the CAM is unchanged, to the bit.
+    Class ratios at a pixel are kept to rounding; the maximum falls as b rises.
+    Raises InputError on shapes or values out of range.
     """
     _check(maps, cue)
     check_threshold(threshold)
@@ -117,31 +119,28 @@ def _around(threshold: float, dtype: np.dtype) -> tuple[float, float]:
     The pipelines pad float32 CAMs with t, which rounds it; a comparison in float64 does not.
     """
     rounded = dtype.type(threshold)
-    below = rounded if rounded <= threshold else np.nextafter(rounded, dtype.type(0))
-    above = rounded if rounded > threshold else np.nextafter(rounded, dtype.type(1))
-    if above == rounded:
-        above = np.nextafter(rounded, dtype.type(1))
-    return float(below), float(above)
+    # Compared as floats: numpy would round a Python t to the dtype first, and see a tie.
+    below = rounded if float(rounded) <= threshold else np.nextafter(rounded, dtype.type(0))
+    return float(below), float(np.nextafter(rounded, dtype.type(1)))
 
 
 def _update(top: np.ndarray, cue: np.ndarray, t: float, strength: float) -> np.ndarray:
     """m' for m = `top`, b = `cue`, both float64 H×W."""
     for_it, against = t * (1 - cue), (1 - t) * cue
     if strength != 1:
-        for_it, against = for_it**strength, against**strength
+        # Relative to the larger, so that high powers of both do not vanish together.
+        larger = np.maximum(for_it, against)
+        for_it, against = (for_it / larger) ** strength, (against / larger) ** strength
     for_it *= top
     against *= 1 - top
     total = for_it + against
     certain = total == 0
     total[certain] = 1
     updated = np.divide(for_it, total, out=for_it)
-    # 0/0: no activation stays none; a cue of 0 makes it 1; m = b = 1 is a tie.
+    # 0/0: no activation stays none, m = b = 1 is a tie, and what is left is certain foreground.
     if certain.any():
-        updated[certain] = np.where(
-            top[certain] == 0,
-            0.0,
-            np.where(cue[certain] == 0, 1.0, np.where(top[certain] == 1, t, 0)),
-        )
+        tie = (top[certain] == 1) & (cue[certain] == 1)
+        updated[certain] = np.where(top[certain] == 0, 0.0, np.where(tie, t, 1.0))
     return updated
 
 
