@@ -9,14 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from .batch import atomic_path
 from .errors import InputError
 
-__all__ = ["CUE_SUFFIXES", "read_cue", "resize_cue", "write_cue"]
+__all__ = ["CUE_SUFFIXES", "is_soft_cue", "read_cue", "resize_cue", "write_cue"]
 
 CUE_SUFFIXES = (".png", ".npy")
+SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
 
 
 def read_cue(path: str | Path, *, flip: bool = False) -> np.ndarray:
@@ -63,10 +64,26 @@ def resize_cue(cue: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def write_cue(path: str | Path, saliency: np.ndarray) -> None:
-    """Write saliency H×W in [0, 1] (or bool), 1 = foreground, as an 8-bit grey PNG, atomically."""
+    """Write saliency H×W, 1 = foreground, as an 8-bit grey PNG, atomically.
+
+    bool: a hard cue, 0/255. Floating in [0, 1]: a soft cue whose odds mean something, mid-grey
+    being undecided; the file says so in a text field, which `is_soft_cue` finds.
+    """
     pixels = np.rint(np.asarray(saliency, np.float32) * 255).astype(np.uint8)
+    notes = PngImagePlugin.PngInfo()
+    if saliency.dtype != bool:
+        notes.add_text(*SOFT_NOTE)
     with atomic_path(path) as temporary:
-        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1)
+        Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1, pnginfo=notes)
+
+
+def is_soft_cue(path: str | Path) -> bool:
+    """Whether a file is a soft cue that `write_cue` wrote. False for anything unreadable."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get(SOFT_NOTE[0]) == SOFT_NOTE[1]
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return False
 
 
 def _read_npy(path: Path) -> tuple[np.ndarray, float]:

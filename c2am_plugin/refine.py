@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,9 @@ from .batch import (
     write_json,
 )
 from .cams import CamAdapter, ImageCams
-from .cues import read_cue, resize_cue
+from .cues import is_soft_cue, read_cue, resize_cue
 from .errors import InputError
+from .evidence import CueFit, count_agreement, fit_cues
 from .fuse import check_strength, check_threshold, pseudo_label, refine
 from .labels import write_label
 from .pairing import Pairing, check_polarity, pair
@@ -40,6 +41,8 @@ __all__ = ["RefineReport", "refine_cams", "refine_image"]
 
 COMMAND = "c2am-refine"
 SAMPLE = 16
+# So many images tell what the cues are worth; more change the second decimal.
+FIT_SAMPLE = 500
 log = logging.getLogger("c2am_plugin")
 
 
@@ -108,6 +111,7 @@ def refine_cams(
     method: str = "auto",
     threshold: float | None = None,
     strength: float = 1.0,
+    calibrate: str = "auto",
     missing: str = "error",
     flip_cues: bool = False,
     clip: bool = False,
@@ -127,6 +131,10 @@ def refine_cams(
     method     an adapter's name, or "auto" to tell the format from the files
     threshold  t in (0, 1), what the pipeline compares its CAMs with; default the adapter's
     strength   how far the cues are trusted: exponent of their odds ratio, 1 the paper, 0 not at all
+    calibrate  "on": first fit the cues' odds to what the CAMs of the set are sure of, so that no
+               cue is trusted further than cues and CAMs agree (`evidence.fit_cues`, without
+               ground truth); "off": take them as they stand, as the paper does; "auto": on for
+               the soft cues of c2am-cues, which are made for it, off for all others
     missing    for an image without a cue: "error" refuse to start, "keep" its CAM, "skip" it
     flip_cues  the cues have the other polarity, high = background
     clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
@@ -141,7 +149,7 @@ def refine_cams(
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
     before any image is worked on.
     """
-    _check_options(missing, strength, threshold, labels, crf, images)
+    _check_options(missing, calibrate, strength, threshold, labels, crf, images)
     cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
     out_dir = Path(out_dir) if out_dir else cam_dir.resolve().with_name(cam_dir.name + "_c2am")
     _check_folders(out_dir, labels, (cam_dir, cue_dir, *([images] if images else [])))
@@ -163,6 +171,8 @@ def refine_cams(
         clip=clip,
     )
     _check_sample(job, sample)
+    if calibrate == "on" or (calibrate == "auto" and _all_soft(pairing, sample)):
+        job = replace(job, fit=_fit(job, workers, progress))
 
     settings = {
         "cam_dir": str(cam_dir.resolve()),
@@ -170,6 +180,7 @@ def refine_cams(
         "method": adapter.name,
         "threshold": job.threshold,
         "strength": strength,
+        "calibrated": asdict(job.fit) if job.fit else None,
         "missing": missing,
         "flip_cues": flip_cues,
         "clip": clip,
@@ -209,6 +220,7 @@ class _Job:
     strength: float
     flip_cues: bool
     clip: bool
+    fit: CueFit | None = None
 
     def read(self, image_id: str) -> ImageCams:
         path = self.pairing.cams[image_id]
@@ -219,7 +231,8 @@ class _Job:
             raise InputError(f"{path}: {str(error).removeprefix(image_id + ': ')}") from error
 
     def read_cue(self, image_id: str) -> np.ndarray:
-        return read_cue(self.pairing.cues[image_id], flip=self.flip_cues)
+        cue = read_cue(self.pairing.cues[image_id], flip=self.flip_cues)
+        return cue if self.fit is None else self.fit.apply(cue, self.threshold)
 
     def __call__(self, image_id: str) -> _ImageResult:
         cams = self.read(image_id)
@@ -235,7 +248,9 @@ class _Job:
             raise InputError(f"{self.pairing.cues[image_id]}: {error}") from error
         with atomic_path(out) as temporary:
             self.adapter.dump(refined, temporary)
-        flat = "background" if cue.min() == 1 else "foreground" if cue.max() == 0 else "both"
+        flat = (
+            "both" if cue.min() < cue.max() else "background" if cue.flat[0] > 0.5 else "foreground"
+        )
         shape = cams.maps.shape[1:] if cams.maps.size else cue.shape
         return self.finish(cams, refined, shape, flat)
 
@@ -273,8 +288,16 @@ def _foreground(maps: np.ndarray, threshold: float) -> int:
 
 
 def _check_options(
-    missing: str, strength: float, threshold: float | None, labels: Any, crf: bool, images: Any
+    missing: str,
+    calibrate: str,
+    strength: float,
+    threshold: float | None,
+    labels: Any,
+    crf: bool,
+    images: Any,
 ) -> None:
+    if calibrate not in ("auto", "on", "off"):
+        raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
     if missing not in ("error", "keep", "skip"):
         raise InputError(f"missing is {missing!r}; expected error, keep or skip")
     if crf and not (images and labels):
@@ -328,6 +351,41 @@ def _check_sample(job: _Job, sample: list[str]) -> None:
     if errors and not pairs:
         raise errors[0]
     check_polarity(pairs)
+
+
+def _all_soft(pairing: Pairing, sample: list[str]) -> bool:
+    cues = [pairing.cues[image_id] for image_id in sample if image_id in pairing.cues]
+    return bool(cues) and all(is_soft_cue(path) for path in cues)
+
+
+@dataclass(frozen=True)
+class _Count:
+    job: _Job
+
+    def __call__(self, image_id: str) -> np.ndarray:
+        cams, cue = self.job.read(image_id), self.job.read_cue(image_id)
+        return count_agreement(cams, cue, self.job.threshold)
+
+
+def _fit(job: _Job, workers: int | None, progress: bool) -> CueFit:
+    ids = [i for i in job.pairing.sample(FIT_SAMPLE) if i in job.pairing.cues]
+    outcome = run_images(_Count(job), ids, workers=workers, title="calibrating", progress=progress)
+    if not outcome.results:
+        raise InputError(next(iter(outcome.failures.values())))
+    fit = fit_cues(outcome.results.values())
+    if fit.limit == 0:
+        log.warning(
+            "the cues do not agree with what the CAMs are sure of, so they change nothing; "
+            "--calibrate off takes them as they stand"
+        )
+    else:
+        log.info(
+            "the cues side with %.0f %% of what the CAMs are sure of; they may change the odds of "
+            "a pixel by up to %.1f times",
+            100 * fit.accuracy,
+            np.exp(fit.limit),
+        )
+    return fit
 
 
 def _claim(job: _Job, settings: dict[str, Any], overwrite: bool) -> set[str]:
