@@ -30,6 +30,7 @@ Backend = Literal["auto", "numba", "pydensecrf"]
 # Pixels or grey levels that are 5 standard deviations apart share no vertex of the lattice: a
 # smaller scale would change nothing, and its large features would run out of float32.
 _SMALLEST_SCALE = 1 / 8
+_LARGEST_FEATURE = 2.0**17
 _MODULES = {"numba": "numba", "pydensecrf": "pydensecrf.densecrf"}
 
 
@@ -78,8 +79,9 @@ def label_crf(
     values, index = _enumerate(labels, n_labels)
     if len(values) < 2:
         return labels.copy()
-    unary = np.full((len(values), index.size), -np.log((1 - gt_prob) / (len(values) - 1)), "f4")
-    np.put_along_axis(unary, index.reshape(1, -1), np.float32(-np.log(gt_prob)), axis=0)
+    right = np.float32(-np.log(gt_prob))
+    wrong = np.float32(-np.log((1 - gt_prob) / (len(values) - 1)))
+    unary = np.where(index.ravel() == np.arange(len(values))[:, None], right, wrong)
     return values[_argmax(_infer(image, unary, model, backend))].reshape(labels.shape)
 
 
@@ -123,7 +125,7 @@ def softmax_crf(
     if not np.isfinite(probabilities).all():
         raise InputError("probabilities hold values that are not finite")
     unary = -np.log(np.clip(probabilities, 1e-5, 1.0)).reshape(len(probabilities), -1)
-    result = _infer(image, unary.astype(np.float32), model, backend)
+    result = _infer(image, unary.astype(np.float32, order="C"), model, backend)
     return result.reshape(probabilities.shape)
 
 
@@ -260,7 +262,7 @@ def _softmax(odds: np.ndarray) -> np.ndarray:
     return scores
 
 
-@lru_cache(maxsize=8)  # the sizes of a data set repeat; a lattice takes 25 bytes a pixel
+@lru_cache(maxsize=16)  # the sizes of a data set repeat; a lattice takes 25 bytes a pixel
 def _position_lattice(height: int, width: int, sxy: float) -> Lattice:
     from . import lattice
 
@@ -270,6 +272,8 @@ def _position_lattice(height: int, width: int, sxy: float) -> Lattice:
 def _positions(height: int, width: int, sxy: float) -> np.ndarray:
     """x and y of each pixel in standard deviations, 2×HW float32."""
     scale = np.float32(max(sxy, _SMALLEST_SCALE))
+    if max(height, width) / scale > _LARGEST_FEATURE:
+        raise InputError(f"the image is {height}×{width}: too large for sxy {sxy}")
     x = np.arange(width, dtype=np.float32) / scale
     y = np.arange(height, dtype=np.float32) / scale
     return np.stack([np.tile(x, height), np.repeat(y, width)])

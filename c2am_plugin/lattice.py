@@ -26,8 +26,6 @@ import numpy as np
 
 __all__ = ["Lattice", "add_filtered", "build", "is_compiled"]
 
-MAX_FEATURE = 2.0**17  # beyond it float32 no longer resolves the cells of the lattice
-
 _BLOCK = 256
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiplicative hashing
 _RANDOM_STRIDES = np.random.default_rng(0).integers(2**62, 2**63 - 1, 8) | 1
@@ -47,7 +45,8 @@ class Lattice(NamedTuple):
 def build(features: np.ndarray) -> Lattice:
     """Make the lattice of some points, with the kernel normalised symmetrically.
 
-    features: d×N float32, C-contiguous, in [0, MAX_FEATURE), in standard deviations.
+    features: d×N float32, C-contiguous, in standard deviations, from 0 to 2^17, beyond which
+        float32 no longer resolves the cells of the lattice.
     """
     d, count = features.shape
     scale = np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))

@@ -2,8 +2,8 @@
 
     python tests/bench_crf.py [--images 12] [--repeats 3]
 
-Photographs of ../shared/data/coco-voc at VOC's size (500 pixels on the long side), their C2AM cues
-as labels; generated images where the photographs are missing. Times are wall-clock milliseconds an
+Photographs of ../shared/data/coco-voc, resized to VOC's commonest sizes, with their C2AM cues as
+labels; generated images where the photographs are missing. Times are wall-clock milliseconds an
 image, medians of interleaved repeats; on a shared machine only the ratios mean something.
 """
 
@@ -24,7 +24,7 @@ from PIL import Image
 from c2am_plugin.crf import cue_crf, label_crf, softmax_crf, warm_up
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "coco-voc"
-LONG_SIDE = 500
+WIDE, TALL = (500, 375), (375, 500)
 
 Work = tuple[np.ndarray, np.ndarray]
 
@@ -133,15 +133,14 @@ def agreement_of_scores(work: list[Work]) -> str:
 def photographs() -> list[Work]:
     """Each photograph with its cue, or with its brighter half where it has none."""
     return [
-        (image := shrunk(path), read_cue(path.stem, image))
+        (image := read_image(path), read_cue(path.stem, image))
         for path in sorted((DATA / "JPEGImages").glob("*.jpg"))
     ]
 
 
-def shrunk(path: Path) -> np.ndarray:
+def read_image(path: Path) -> np.ndarray:
     image = Image.open(path).convert("RGB")
-    image.thumbnail((LONG_SIDE, LONG_SIDE))
-    return np.array(image)
+    return np.array(image.resize(WIDE if image.width > image.height else TALL))
 
 
 def read_cue(image_id: str, image: np.ndarray) -> np.ndarray:
@@ -158,7 +157,7 @@ def generated(count: int) -> list[Work]:
     work = []
     for seed in range(count):
         coarse = np.random.default_rng(seed).integers(0, 256, (13, 17, 3), dtype=np.uint8)
-        image = np.array(Image.fromarray(coarse).resize((500, 375), Image.Resampling.BICUBIC))
+        image = np.array(Image.fromarray(coarse).resize(WIDE, Image.Resampling.BICUBIC))
         noise = np.random.default_rng(seed).normal(0, 4, image.shape)
         image = np.clip(image + noise, 0, 255).astype(np.uint8)
         work.append((image, image[..., 0] > np.median(image[..., 0])))

@@ -351,6 +351,12 @@ def test_what_does_not_fit_is_said(image, labels, options, message):
         label_crf(image, labels, **options)
 
 
+def test_an_image_too_large_for_its_kernel_is_said(lattice):
+    wide = np.zeros((1, 20_000, 3), np.uint8)
+    with pytest.raises(InputError, match="too large for sxy"):
+        cue_crf(wide, wide[..., 0], bilateral_sxy=0.01)
+
+
 @pytest.mark.parametrize(
     "scores", [np.zeros((4, 5)), np.zeros((0, 4, 5)), np.full((2, 4, 5), np.nan)]
 )
