@@ -1,0 +1,343 @@
+"""Stored CAMs against the same CAMs refined: how much cues gain, where, and how surely.
+
+Which images, which rows, and the order of the work. One image's work is in scoring.py, the
+arithmetic in metrics.py and gains.py, what is found in results.py, how it is shown in tables.py
+and report.py.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .batch import IMAGE_SUFFIXES, claim_folder, find_files, first_names, read_ids, run_images
+from .cues import CUE_SUFFIXES, is_soft_cue
+from .errors import InputError
+from .evaluate import THRESHOLDS
+from .evidence import fit_cues
+from .fuse import check_strength
+from .gains import paired_gain
+from .labels import VOC_CLASSES
+from .metrics import cumulate, scores
+from .registry import get_adapter
+from .results import BenchmarkResult, PipelineResult, Row
+from .scoring import AgreementJob, ImageReader, RowPlan, ScoreJob, Source, SweepJob
+
+__all__ = ["benchmark"]
+
+COMMAND = "c2am-bench"
+# Images that calibrating looks at, and those that tell whether the cues are soft.
+SAMPLE, SOFT_SAMPLE = 500, 16
+log = logging.getLogger("c2am_plugin")
+
+
+def benchmark(
+    cams: Mapping[str, str | Path],
+    cues: str | Path,
+    gt: str | Path,
+    out: str | Path | None = None,
+    *,
+    ids: str | Path | Sequence[str] | None = None,
+    images: str | Path | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    crf: bool = False,
+    guard: bool = False,
+    strength: float = 1.0,
+    calibrate: str = "auto",
+    band: int = 10,
+    flip_cues: bool = False,
+    clip: bool = False,
+    pictures: int = 3,
+    show: Sequence[str] = (),
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> BenchmarkResult:
+    """Score stored CAMs, and the same CAMs refined by cues, against ground truth.
+
+    cams      {pipeline: folder of its CAM files}, e.g. {"psa": DIR, "seam": DIR}; a second folder
+              of the same format as "psa:mctformer": what follows the colon is only a name
+    cues      `<id>.png` (or float `.npy`), high = foreground
+    gt        `<id>.png` of class indices, 0 = background, 255 = ignore
+    out       folder for report.html, results.json, results.csv and table.md; None writes nothing
+    ids       a list file or image ids; default every image that has all that is needed
+    images    folder of photographs: adds CAM + dense CRF, and photographs to the pictures
+    classes   names, background first: a file, one a line, or a sequence; default VOC's 21
+    crf       adds CAM + cues + dense CRF; needs `images`
+    guard     adds the guard (guard.py), and tells the gains with it
+    strength, calibrate  how far the cues are trusted, as in `refine_cams`
+    band      pixels to each side of the outlines that boundaries are scored in
+    flip_cues, clip  as in `refine_cams`
+    pictures  how many images are shown of each: best gain, worst loss, at random
+    show      ids of further images to show
+
+    All rows are made of the same images: those with ground truth, a cue, a CAM of every pipeline
+    and, with `images`, a photograph; the others are counted and named in `missing`. Raises
+    InputError where nothing is left, OutputError where `out` holds something else.
+    """
+    if crf and images is None:
+        raise InputError("--crf works on photographs: it needs --images DIR")
+    if not cams:
+        raise InputError("no CAM folder is given; expected at least one --cams NAME=DIR")
+    if band < 1 or pictures < 0:
+        raise InputError(f"band {band}, pictures {pictures}: expected from 1, and from 0")
+    if calibrate not in ("auto", "on", "off"):
+        raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
+    check_strength(strength)
+    names = _class_names(classes)
+    sources = [_source(label, folder) for label, folder in cams.items()]
+    reader = ImageReader(
+        cues=_files(cues, CUE_SUFFIXES, "cue"),
+        truths=_files(gt, (".png",), "ground truth"),
+        photos=_files(images, IMAGE_SUFFIXES, "photograph") if images else {},
+        strength=strength,
+        guard=guard,
+        flip_cues=flip_cues,
+        clip=clip,
+    )
+    chosen, missing = _choose_images(sources, reader, ids, images is not None)
+    if unknown := set(show) - set(chosen):
+        raise InputError(f"cannot show {first_names(unknown)}: not among the {len(chosen)} images")
+    settings: dict[str, Any] = {
+        "cams": {label: str(folder) for label, folder in cams.items()},
+        **{"cues": str(cues), "gt": str(gt), "images": str(images) if images else None},
+        **{name: _plain(value) for name, value in (("ids", ids), ("classes", classes))},
+        **{"crf": crf, "guard": guard, "strength": strength, "calibrate": calibrate},
+        "band": band,
+        **{"flip_cues": flip_cues, "clip": clip, "pictures": pictures, "show": list(show)},
+    }
+    if out is not None:
+        from .report import OUTPUTS
+
+        claim_folder(out, COMMAND, settings, OUTPUTS, overwrite=overwrite)
+    sample = chosen[:: max(1, len(chosen) // SAMPLE)]
+    soft = all(is_soft_cue(reader.cues[image_id]) for image_id in sample[:SOFT_SAMPLE])
+    if calibrate == "on" or (calibrate == "auto" and soft):
+        sources = _fit(reader, sources, sample, workers, progress)
+    pipelines, used, failures = _run(
+        reader, sources, chosen, len(names), crf, band, workers, progress
+    )
+    result = BenchmarkResult(used, names, pipelines, settings, missing, failures)
+    if out is not None:
+        from .report import write_report
+
+        write_report(result, out, reader, sources, pictures, show)
+    return result
+
+
+def _source(label: str, folder: str | Path) -> Source:
+    adapter = get_adapter(label.split(":")[0])
+    thresholds = np.union1d(THRESHOLDS, [adapter.threshold])
+    return Source(label, adapter, _files(folder, (".npy",), "CAM file"), thresholds)
+
+
+def _files(folder: str | Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
+    found = find_files(folder, suffixes)
+    if not found:
+        raise InputError(f"{folder}: holds no {what} ({', '.join(suffixes)})")
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, (str, Path)) else value and list(value)
+
+
+def _class_names(classes: str | Path | Sequence[str] | None) -> tuple[str, ...]:
+    if classes is None:
+        return VOC_CLASSES
+    if isinstance(classes, (str, Path)):
+        try:
+            lines = Path(classes).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{classes}: cannot be read as class names ({error})") from error
+        classes = [line.strip() for line in lines if line.strip()]
+    if not 2 <= len(classes) <= 255:
+        raise InputError(f"{len(classes)} class names; expected 2 to 255, background first")
+    return tuple(classes)
+
+
+def _choose_images(
+    sources: Sequence[Source],
+    reader: ImageReader,
+    ids: str | Path | Sequence[str] | None,
+    with_photos: bool,
+) -> tuple[list[str], dict[str, list[str]]]:
+    """The ids that have everything, and {what: ids that lack it}.
+
+    Without a list the images are those of the CAM files: ground truth and cues are often there
+    for many more.
+    """
+    if ids is None:
+        wanted = sorted(set().union(*(source.files for source in sources)))
+    else:
+        wanted = read_ids(ids) if isinstance(ids, (str, Path)) else list(ids)
+    needed = {f"{source.label} CAM": source.files for source in sources}
+    needed |= {"cue": reader.cues, "ground truth": reader.truths}
+    if with_photos:
+        needed["photograph"] = reader.photos
+    missing = {what: [i for i in wanted if i not in files] for what, files in needed.items()}
+    missing = {what: lacking for what, lacking in missing.items() if lacking}
+    out = set().union(*missing.values())
+    chosen = [image_id for image_id in wanted if image_id not in out]
+    if not chosen:
+        examples = "; ".join(f"{what} like {next(iter(files))}" for what, files in needed.items())
+        listed = f"; the list like {wanted[0]}" if ids is not None and wanted else ""
+        raise InputError(f"no image has all that is needed ({examples}{listed})")
+    for what, lacking in missing.items():
+        log.warning(
+            "%d of %d images have no %s (%s)", len(lacking), len(wanted), what, first_names(lacking)
+        )
+    return chosen, missing
+
+
+def _fit(
+    reader: ImageReader,
+    sources: Sequence[Source],
+    sample: list[str],
+    workers: int | None,
+    progress: bool,
+) -> list[Source]:
+    """The sources with their cues fitted to their CAMs, as `refine_cams` does it."""
+    outcome = run_images(
+        AgreementJob(reader, sources),
+        sample,
+        workers=workers,
+        title="calibrating",
+        progress=progress,
+    )
+    _survivors(outcome.results, outcome.failures)
+    return [
+        replace(source, fit=fit_cues(image[source.label] for image in outcome.results.values()))
+        for source in sources
+    ]
+
+
+def _run(
+    reader: ImageReader,
+    sources: Sequence[Source],
+    chosen: list[str],
+    n_classes: int,
+    crf: bool,
+    band: int,
+    workers: int | None,
+    progress: bool,
+) -> tuple[list[PipelineResult], list[str], dict[str, str]]:
+    """Two passes: the CAM's best threshold has to be known before its labels meet the CRF."""
+    sweep = run_images(
+        SweepJob(reader, sources, n_classes),
+        chosen,
+        workers=workers,
+        title="thresholds",
+        progress=progress,
+    )
+    used = _survivors(sweep.results, sweep.failures)
+    curves = {source.label: _curves(sweep.results, used, source, n_classes) for source in sources}
+    plans = {
+        source.label: _plan_rows(source, curves[source.label], bool(reader.photos), crf)
+        for source in sources
+    }
+    if reader.photos:
+        _prepare_crf()
+    score = run_images(
+        ScoreJob(reader, sources, plans, n_classes, band),
+        used,
+        workers=workers,
+        title="rows",
+        progress=progress,
+    )
+    failures = {**sweep.failures, **score.failures}
+    used = _survivors(score.results, failures)
+    if score.failures:
+        curves = {s.label: _curves(sweep.results, used, s, n_classes) for s in sources}
+    found = [score.results[image_id] for image_id in used]
+    pipelines = [_pipeline(s, curves[s.label], plans[s.label], found) for s in sources]
+    return pipelines, used, failures
+
+
+def _survivors(results: dict[str, Any], failures: dict[str, str]) -> list[str]:
+    if not results:
+        first = next(iter(failures.values()))
+        raise InputError(f"all {len(failures)} images failed; first: {first}")
+    return list(results)
+
+
+def _curves(
+    results: dict[str, Any], used: Sequence[str], source: Source, n_classes: int
+) -> dict[str, np.ndarray]:
+    """{variant: mIoU float64 [T]} from the sparse histograms of the images."""
+    shape = (n_classes, n_classes, len(source.thresholds) + 1)
+    curves = {}
+    for variant in results[used[0]][source.label]:
+        total = np.zeros(np.prod(shape), np.int64)
+        for image_id in used:
+            index, count = results[image_id][source.label][variant]
+            total[index] += count
+        matrices = cumulate(total.reshape(shape))
+        curves[variant] = np.array([scores(matrix).miou for matrix in matrices])
+        if np.isnan(curves[variant]).any():
+            raise InputError("the ground truth of these images holds no labelled pixel")
+    return curves
+
+
+def _plan_rows(
+    source: Source, curves: dict[str, np.ndarray], with_photos: bool, crf: bool
+) -> list[RowPlan]:
+    t = source.adapter.threshold
+    best = {name: float(source.thresholds[np.argmax(curve)]) for name, curve in curves.items()}
+    final = "guard" if "guard" in curves else "cues"
+    title = "CAM + cues, guarded" if final == "guard" else "CAM + cues"
+    rows = [
+        RowPlan("cam", "CAM", "cam", t),
+        RowPlan("cam_best", "CAM, best threshold", "cam", best["cam"]),
+        RowPlan("cam_crf", "CAM, best threshold + dense CRF", "cam", best["cam"], crf=True),
+        RowPlan("cues", "CAM + cues", "cues", t),
+        RowPlan("guard", "CAM + cues, guarded", "guard", t),
+        RowPlan("cues_best", f"{title}, best threshold", final, best[final]),
+        RowPlan("cues_crf", f"{title} + dense CRF", final, t, crf=True),
+    ]
+    left_out = {
+        *(() if with_photos else ("cam_crf",)),
+        *(() if final == "guard" else ("guard",)),
+        *(() if crf else ("cues_crf",)),
+    }
+    return [row for row in rows if row.key not in left_out]
+
+
+def _pipeline(
+    source: Source, curves: dict[str, np.ndarray], plans: Sequence[RowPlan], found: list[Any]
+) -> PipelineResult:
+    counts = {
+        plan.key: np.stack([image[0][source.label][plan.key] for image in found]) for plan in plans
+    }
+    base = counts["cam_best"][:, 0]
+    rows = {}
+    for plan in plans:
+        whole, near = counts[plan.key][:, 0], counts[plan.key][:, 1]
+        gain = None if plan.key == "cam_best" else paired_gain(base, whole)
+        rows[plan.key] = Row(plan, whole, near, gain)
+    trust = np.concatenate([image[1][source.label] for image in found])
+    return PipelineResult(
+        label=source.label,
+        method=source.adapter.name,
+        t=source.adapter.threshold,
+        thresholds=source.thresholds,
+        curves=curves,
+        rows=rows,
+        headline="guard" if "guard" in rows else "cues",
+        distrusted=int((trust < 1).sum()),
+        pairs=len(trust),
+        fit=None if source.fit is None else asdict(source.fit),
+    )
+
+
+def _prepare_crf() -> None:
+    from .crf import needs_compiling, warm_up
+
+    if needs_compiling():
+        log.info("compiling the dense CRF (once; later runs find it in numba's cache)")
+        warm_up()

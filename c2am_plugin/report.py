@@ -1,0 +1,367 @@
+"""The page that a benchmark leaves: one HTML file that needs no network and no second file.
+
+What it says comes from results.py and tables.py, what it shows from pictures.py and curves.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from .batch import atomic_path, first_names, write_json
+from .curves import NAMES, curve_svg
+from .gains import count_scores
+from .pictures import colour_of, cue_picture, heat_picture, label_picture, photo_picture
+from .results import BenchmarkResult, ClassGain, PipelineResult, Row
+from .scoring import ImageReader, Source, make_label
+from .tables import (
+    PUBLISHED_NOTE,
+    command_line,
+    csv_table,
+    interval,
+    json_content,
+    losing,
+    markdown_table,
+    percent,
+    signed,
+    versions,
+)
+
+__all__ = ["OUTPUTS", "choose_pictures", "write_report"]
+
+OUTPUTS = ("report.html", "results.json", "results.csv", "table.md")
+PICTURES_NOTE = (
+    '<p class="muted">Heat is the highest CAM of the classes at a pixel. Under a label: the IoU '
+    "of its classes in this image, in percent; their mean decides what gains and loses.</p>"
+)
+STYLE = Path(__file__).with_name("report.css")
+
+
+def write_report(
+    result: BenchmarkResult,
+    out: str | Path,
+    reader: ImageReader,
+    sources: Sequence[Source],
+    pictures: int = 3,
+    show: Sequence[str] = (),
+) -> None:
+    """Write report.html, results.json, results.csv and table.md into the folder `out`.
+
+    pictures: images of each kind (best gain, worst loss, at random); show: ids of further ones.
+    """
+    out = Path(out)
+    write_json(out / "results.json", json_content(result))
+    page = _page(result, reader, sources, pictures, show)
+    texts = {
+        "results.csv": csv_table(result),
+        "table.md": markdown_table(result),
+        "report.html": page,
+    }
+    for name, text in texts.items():
+        with atomic_path(out / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    result.out_dir = str(out)
+
+
+def choose_pictures(
+    pipeline: PipelineResult, image_ids: Sequence[str], count: int, show: Sequence[str] = ()
+) -> dict[str, str]:
+    """{image id: why it is shown}: `show`, then best gains, worst losses, and some at random."""
+    gains = pipeline.image_gains
+    order = np.argsort(-gains, kind="stable")
+    kinds = {
+        "chosen": [i for i, image_id in enumerate(image_ids) if image_id in set(show)],
+        "best gain": [i for i in order[:count] if gains[i] > 0],
+        "worst loss": [i for i in order[::-1][:count] if gains[i] < 0],
+        "at random": [],
+    }
+    taken = {i for kind in kinds.values() for i in kind}
+    rest = [i for i in range(len(image_ids)) if i not in taken]
+    picked = np.random.default_rng(0).permutation(len(rest))[:count]
+    kinds["at random"] = [rest[i] for i in sorted(picked)]
+    chosen: dict[str, str] = {}
+    for why, indices in kinds.items():
+        for i in indices:
+            chosen.setdefault(image_ids[i], f"{why}, {signed(gains[i])}")
+    return chosen
+
+
+def _page(
+    result: BenchmarkResult,
+    reader: ImageReader,
+    sources: Sequence[Source],
+    pictures: int,
+    show: Sequence[str],
+) -> str:
+    rows = [
+        _pictures(result, pipeline, reader, source, pictures, show)
+        for pipeline, source in zip(result.pipelines, sources, strict=True)
+    ]
+    sections = [
+        ("What the cues gain", _summary(result) + _table(result)),
+        ("mIoU over the threshold", _curves(result)),
+        ("Which classes gain, which lose", _classes(result)),
+        ("Pictures", PICTURES_NOTE + "".join(rows)),
+        ("How this was made", _making(result)),
+    ]
+    body = "".join(f"<section><h2>{title}</h2>{content}</section>" for title, content in sections)
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>CAMs and C²AM’s cues</title><style>{STYLE.read_text(encoding='utf-8')}</style>"
+        f"</head><body><main><header><h1>CAMs and C²AM’s cues</h1>{_facts(result)}</header>{body}"
+        "</main></body></html>\n"
+    )
+
+
+def _facts(result: BenchmarkResult) -> str:
+    here = sum(1 for each in result.pipelines[0].class_gains(result.classes)) - 1
+    left_out = set().union(*result.missing.values(), result.failures)
+    rest = f", {len(left_out)} left out" if left_out else ""
+    return (
+        f'<p class="facts">{len(result.image_ids)} images{rest} · {here} of '
+        f"{len(result.classes) - 1} foreground classes · ground truth "
+        f"{escape(result.settings['gt'])}"
+        "</p>"
+    )
+
+
+def _summary(result: BenchmarkResult) -> str:
+    cards = []
+    for pipeline in result.pipelines:
+        before, after = pipeline.rows["cam_best"], pipeline.rows[pipeline.headline]
+        if after.gain is None:
+            continue
+        cards.append(
+            f'<div class="card"><h3>{escape(pipeline.label)}</h3>'
+            f'<p class="gain {"down" if after.gain.miou < 0 else "up"}">'
+            f"{signed(after.gain.miou)}</p>"
+            f"<p>{percent(before.scores.miou)} → {percent(after.scores.miou)} mIoU<br>"
+            f'<span class="muted">95 % {interval(after.gain.low, after.gain.high)}</span></p></div>'
+        )
+    title = result.pipelines[0].rows[result.pipelines[0].headline].plan.title
+    return (
+        f'<div class="cards">{"".join(cards)}</div><p class="muted">{title}, at each pipeline’s '
+        "own threshold, over the CAM at its best threshold (chosen with the ground truth).</p>"
+    )
+
+
+def _table(result: BenchmarkResult) -> str:
+    heads = (
+        "<th>labels</th><th>t</th><th>mIoU</th><th>gain</th><th>95 %</th><th>FP</th><th>FN</th>"
+        "<th>boundary</th><th>mIoU,<br>absent = 0</th>"
+    )
+    bodies = []
+    for pipeline in result.pipelines:
+        published = (
+            f" · published {pipeline.published:.1f} with C²AM on VOC 2012 train"
+            if pipeline.published
+            else ""
+        )
+        rows = "".join(
+            _table_row(row, key == pipeline.headline) for key, row in pipeline.rows.items()
+        )
+        bodies.append(
+            f'<tbody><tr class="group"><th colspan="9">{escape(pipeline.label)}'
+            f'<span class="muted">{published}</span></th></tr>{rows}</tbody>'
+        )
+    return (
+        f'<div class="wide"><table><thead><tr>{heads}</tr></thead>{"".join(bodies)}</table></div>'
+        '<p class="muted">All in percent, gains in percentage points over the CAM at its best '
+        "threshold, with the bootstrap 95 % interval over images. mIoU is the mean over the "
+        "classes that are present; the last column counts absent classes as 0, as the "
+        "pipelines’ own evaluators do. FP and FN are over- and under-activation as shares of the "
+        "union, mean over foreground classes. Boundary is the mIoU within "
+        f"{result.settings['band']} pixels of the outlines. Published: {PUBLISHED_NOTE}; "
+        "comparable on that data only.</p>"
+    )
+
+
+def _table_row(row: Row, final: bool) -> str:
+    gain = (
+        ("", "")
+        if row.gain is None
+        else (
+            signed(row.gain.miou),
+            interval(row.gain.low, row.gain.high),
+        )
+    )
+    cells = (
+        f"{row.plan.threshold:.2f}",
+        percent(row.scores.miou),
+        *gain,
+        percent(row.scores.mean_fp),
+        percent(row.scores.mean_fn),
+        percent(row.trimap_miou),
+        percent(row.scores.counting_absent().miou),
+    )
+    return (
+        f"<tr{' class=final' if final else ''}><td>{row.plan.title}</td>"
+        + "".join(f"<td>{cell}</td>" for cell in cells)
+        + "</tr>"
+    )
+
+
+def _curves(result: BenchmarkResult) -> str:
+    names = [name for name in NAMES if name in result.pipelines[0].curves]
+    legend = "".join(f'<span><i class="key key-{name}"></i>{NAMES[name]}</span>' for name in names)
+    figures = "".join(
+        f"<figure><figcaption>{escape(each.label)}</figcaption>{curve_svg(each)}</figure>"
+        for each in result.pipelines
+    )
+    return (
+        f'<p class="legend">{legend}<span class="muted">dots: best threshold; dashed: the '
+        f'pipeline’s own t; mIoU in percent</span></p><div class="curves">{figures}</div>'
+    )
+
+
+def _classes(result: BenchmarkResult) -> str:
+    return "".join(
+        _class_table(result, pipeline, opened=index == 0)
+        for index, pipeline in enumerate(result.pipelines)
+    )
+
+
+def _class_table(result: BenchmarkResult, pipeline: PipelineResult, opened: bool) -> str:
+    gains = pipeline.class_gains(result.classes)
+    largest = max(abs(each.gain) for each in gains) or 1.0
+    plain = {}
+    if "guard" in pipeline.rows:
+        plain = {each.name: each.gain for each in pipeline.class_gains(result.classes, "cues")}
+    rows = "".join(_class_row(each, largest, plain.get(each.name)) for each in gains)
+    guard = "<th>unguarded</th>" if plain else ""
+    note = ""
+    if pipeline.guard_gain is not None:
+        note = (
+            f"<p>The guard trusts the cue less for {pipeline.distrusted} of {pipeline.pairs} "
+            f"classes of an image, which adds {signed(pipeline.guard_gain.miou)} "
+            f"{interval(pipeline.guard_gain.low, pipeline.guard_gain.high)} to the mIoU.</p>"
+        )
+    return (
+        f"<details{' open' if opened else ''}><summary>{escape(pipeline.label)}: "
+        f"{sum(each.loses for each in gains)} of {len(gains)} classes lose</summary>{note}"
+        '<div class="wide"><table class="classes"><thead><tr><th>class</th><th>images</th>'
+        f"<th>CAM</th><th>with cues</th><th></th><th>gain</th><th>95 %</th>{guard}</tr></thead>"
+        f"<tbody>{rows}</tbody></table></div></details>"
+    )
+
+
+def _class_row(each: ClassGain, largest: float, plain: float | None) -> str:
+    side = "down" if each.loses else "up"
+    width = 50 * abs(each.gain) / largest
+    ends = interval(each.low, each.high) if each.images > 1 else "–"
+    flag = ' <span class="flag">loses</span>' if each.loses else ""
+    unguarded = "" if plain is None else f"<td>{signed(plain)}</td>"
+    return (
+        f"<tr><td>{escape(each.name)}{flag}</td><td>{each.images}</td>"
+        f"<td>{percent(each.before)}</td><td>{percent(each.after)}</td>"
+        f'<td class="bar"><i class="{side}" style="width:{width:.1f}%"></i></td>'
+        f"<td>{signed(each.gain)}</td><td>{ends}</td>{unguarded}</tr>"
+    )
+
+
+def _pictures(
+    result: BenchmarkResult,
+    pipeline: PipelineResult,
+    reader: ImageReader,
+    source: Source,
+    count: int,
+    show: Sequence[str],
+) -> str:
+    chosen = choose_pictures(pipeline, result.image_ids, count, show)
+    rows = "".join(
+        _picture_row(result, pipeline, reader, source, image_id, why)
+        for image_id, why in chosen.items()
+    )
+    opened = " open" if pipeline is result.pipelines[0] else ""
+    return f"<details{opened}><summary>{escape(pipeline.label)}</summary>{rows}</details>"
+
+
+def _picture_row(
+    result: BenchmarkResult,
+    pipeline: PipelineResult,
+    reader: ImageReader,
+    source: Source,
+    image_id: str,
+    why: str,
+) -> str:
+    truth = reader.truth(image_id)
+    photo = reader.photo(image_id, truth.shape) if reader.photos else None
+    cams = reader.cams(source, image_id, truth.shape)
+    cue = reader.cue(source, image_id, reader.raw_cue(image_id), truth.shape)
+    variants = reader.variants(cams, cue, pipeline.t)
+    refined = variants[pipeline.headline]
+    index = result.image_ids.index(image_id)
+    panels = [("photograph", photo_picture(photo), "")] if photo is not None else []
+    panels += [
+        ("CAM", heat_picture(cams.maps, photo), ""),
+        ("cue, white = foreground", cue_picture(cue), ""),
+        ("refined CAM", heat_picture(refined, photo), ""),
+    ]
+    for title, key in (("label before", "cam_best"), ("label after", pipeline.headline)):
+        row = pipeline.rows[key]
+        label = make_label(row.plan, variants[row.plan.variant], cams.class_ids, None)
+        caption = _ious(row.counts[index], result.classes)
+        panels.append((f"{title}, t = {row.plan.threshold:.2f}", label_picture(label), caption))
+    panels.append(("ground truth", label_picture(truth), _names(truth, result.classes)))
+    figures = "".join(
+        f'<figure><img src="{uri}" alt="{title}" loading="lazy"><figcaption>{title}{caption}'
+        "</figcaption></figure>"
+        for title, uri, caption in panels
+    )
+    return (
+        f'<div class="image"><h3>{escape(image_id)} <span class="muted">{why}</span></h3>'
+        f'<div class="panels">{figures}</div></div>'
+    )
+
+
+def _ious(counts: np.ndarray, classes: tuple[str, ...]) -> str:
+    iou = count_scores(counts).iou
+    return "".join(
+        _chip(c, f"{classes[c]} {percent(iou[c], 0)}")
+        for c in range(1, len(classes))
+        if not np.isnan(iou[c])
+    )
+
+
+def _names(truth: np.ndarray, classes: tuple[str, ...]) -> str:
+    return "".join(_chip(c, classes[c]) for c in np.unique(truth) if 0 < c < len(classes))
+
+
+def _chip(index: int, text: str) -> str:
+    colour = colour_of(int(index))
+    return f'<span class="chip"><i style="background:{colour}"></i>{escape(text)}</span>'
+
+
+def _making(result: BenchmarkResult) -> str:
+    settings = "".join(
+        f"<tr><td>{escape(name)}</td><td>{escape(str(value))}</td></tr>"
+        for name, value in result.settings.items()
+        if name not in ("cams", "ids", "show")
+    )
+    found = " · ".join(f"{name} {number}" for name, number in versions().items())
+    fitted = "".join(
+        f"<tr><td>{escape(each.label)}</td><td>cues calibrated: they side with "
+        f"{percent(each.fit['accuracy'], 0)} % of what the CAMs are sure of</td></tr>"
+        for each in result.pipelines
+        if each.fit
+    )
+    missing = "".join(
+        f"<li>{len(ids)} images have no {escape(what)}: {escape(first_names(ids))}</li>"
+        for what, ids in result.missing.items()
+    )
+    failed = "".join(f"<li>{escape(message)}</li>" for message in result.failures.values())
+    losers = "".join(
+        f"<li>{escape(each.label)}: {escape(losing(each.class_gains(result.classes)))}</li>"
+        for each in result.pipelines
+    )
+    return (
+        f"<pre>{escape(command_line(result.settings))}</pre><p>{escape(found)}</p>"
+        f'<div class="wide"><table class="settings"><tbody>{settings}{fitted}</tbody></table></div>'
+        f"<h3>Classes that lose</h3><ul>{losers}</ul>"
+        + (f"<h3>Left out</h3><ul>{missing}{failed}</ul>" if missing or failed else "")
+    )

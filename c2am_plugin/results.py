@@ -1,0 +1,142 @@
+"""What a benchmark finds, as data: rows of one pipeline, pipelines of one data set.
+
+Holds counts and says what follows from them; where they come from is in benchmark.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .gains import Gain, count_scores, image_gains, paired_gain
+from .metrics import Scores
+from .scoring import RowPlan
+
+__all__ = ["PUBLISHED", "BenchmarkResult", "ClassGain", "PipelineResult", "Row"]
+
+# mIoU of CAM + C²AM in %, PASCAL VOC 2012 train, MoCo weights, batch 128 (arXiv 2203.13505, table
+# 1 of the appendix).
+PUBLISHED = {"psa": 65.5, "sc_cam": 66.0, "seam": 63.9, "puzzlecam": 65.5, "advcam": 65.4}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to label the images, scored.
+
+    counts, band  int64 [N, 3, C]: of whole images, and along the outlines (see gains.py)
+    gain          over the CAM at its best threshold; None for that one itself
+    """
+
+    plan: RowPlan
+    counts: np.ndarray
+    band: np.ndarray
+    gain: Gain | None
+
+    @property
+    def scores(self) -> Scores:
+        return count_scores(self.counts.sum(axis=0))
+
+    @property
+    def trimap_miou(self) -> float:
+        """mIoU within the band along the outlines, in [0, 1]."""
+        return count_scores(self.band.sum(axis=0)).miou
+
+
+@dataclass(frozen=True)
+class ClassGain:
+    """What one class gains: IoU and gain in [0, 1] and [−1, 1], with the gain's 95 % interval.
+
+    images: how many hold the class. loses: the gain is below 0; surely: so is its interval.
+    """
+
+    name: str
+    images: int
+    before: float
+    after: float
+    gain: float
+    low: float
+    high: float
+
+    @property
+    def loses(self) -> bool:
+        return self.gain < 0
+
+    @property
+    def surely(self) -> bool:
+        return self.high < 0
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """One pipeline. label: its name in the tables; method: its adapter; t: its own threshold.
+
+    curves      {"cam", "cues", "guard": mIoU float64 [T] at `thresholds`}
+    rows        {row key: Row}: cam, cam_best, cam_crf, cues, cues_best, guard, cues_crf
+    headline    key of the row that gains are told of: "guard" where the guard is on, else "cues"
+    distrusted  (image, class) pairs whose cue the guard trusts less, of `pairs`
+    fit         how the cues were calibrated to these CAMs (`evidence.CueFit`); None: not at all
+    """
+
+    label: str
+    method: str
+    t: float
+    thresholds: np.ndarray
+    curves: dict[str, np.ndarray]
+    rows: dict[str, Row]
+    headline: str
+    distrusted: int
+    pairs: int
+    fit: dict[str, float] | None
+
+    @property
+    def published(self) -> float | None:
+        """mIoU in % of CAM + C²AM on VOC 2012 train, for a folder named as its pipeline."""
+        return PUBLISHED.get(self.label)
+
+    @property
+    def image_gains(self) -> np.ndarray:
+        """Gain of each image, float64 [N]: the headline row over the CAM's best threshold."""
+        return image_gains(self.rows["cam_best"].counts, self.rows[self.headline].counts)
+
+    @property
+    def guard_gain(self) -> Gain | None:
+        """What the guard adds to the same cues without it; None where it is off."""
+        if "guard" not in self.rows:
+            return None
+        return paired_gain(self.rows["cues"].counts, self.rows["guard"].counts)
+
+    def class_gains(self, names: tuple[str, ...], key: str | None = None) -> list[ClassGain]:
+        """The classes of the ground truth by falling gain, of row `key` (default the headline)."""
+        base, row = self.rows["cam_best"], self.rows[key or self.headline]
+        if row.gain is None:
+            raise ValueError("the CAM at its best threshold is what gains are measured from")
+        images = (base.counts[:, 1] > 0).sum(axis=0)
+        before, after, gain = base.scores.iou, row.scores.iou, row.gain
+        found = [
+            ClassGain(name, int(images[c]), before[c], after[c], *ends)
+            for c, name in enumerate(names)
+            if images[c]
+            for ends in [(gain.iou[c], gain.iou_low[c], gain.iou_high[c])]
+        ]
+        return sorted(found, key=lambda each: -each.gain)
+
+
+@dataclass
+class BenchmarkResult:
+    """Everything a benchmark found. image_ids are the N images that all rows are made of."""
+
+    image_ids: list[str]
+    classes: tuple[str, ...]
+    pipelines: list[PipelineResult]
+    settings: dict[str, Any]
+    missing: dict[str, list[str]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    out_dir: str | None = None
+
+    def table(self) -> str:
+        """The results as a Markdown table."""
+        from .tables import markdown_table
+
+        return markdown_table(self)

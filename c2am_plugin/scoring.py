@@ -1,0 +1,228 @@
+"""One image of a benchmark: read its CAMs, cue and ground truth, label it, count its pixels.
+
+Knows files of one image at a time. Which images, what the counts mean and how they are shown is
+not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .cams import CamAdapter, ImageCams
+from .cues import read_cue, resize_cue
+from .errors import InputError
+from .evidence import CueFit, count_agreement
+from .fuse import pseudo_label, refine
+from .gains import label_counts
+from .guard import class_trust, guard_cue
+from .labels import read_label
+from .metrics import score_histogram
+from .photos import read_photo
+from .trimap import boundary_band
+
+__all__ = [
+    "AgreementJob",
+    "ImageReader",
+    "RowPlan",
+    "ScoreJob",
+    "Source",
+    "SweepJob",
+    "make_label",
+]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One pipeline's folder of CAM files.
+
+    label       what the tables call it
+    thresholds  float64 [T], rising: where the threshold curve is taken
+    fit         how cues become evidence for these CAMs; None takes them as they stand
+    """
+
+    label: str
+    adapter: CamAdapter
+    files: Mapping[str, Path]
+    thresholds: np.ndarray
+    fit: CueFit | None = None
+
+
+@dataclass(frozen=True)
+class RowPlan:
+    """One row of the table: argmax([threshold, maps of `variant`]), the dense CRF after it or not.
+
+    variant: "cam", "cues" or "guard", a key of `ImageReader.variants`.
+    """
+
+    key: str
+    title: str
+    variant: str
+    threshold: float
+    crf: bool = False
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """Reads what belongs to an image id. Every method raises InputError that names the file."""
+
+    cues: Mapping[str, Path]
+    truths: Mapping[str, Path]
+    photos: Mapping[str, Path]
+    strength: float
+    guard: bool
+    flip_cues: bool
+    clip: bool
+
+    def truth(self, image_id: str) -> np.ndarray:
+        return read_label(self.truths[image_id])
+
+    def photo(self, image_id: str, shape: tuple[int, ...]) -> np.ndarray:
+        photo = read_photo(self.photos[image_id])
+        if photo.shape[:2] != shape:
+            raise InputError(
+                f"{self.photos[image_id]}: is {photo.shape[1]}×{photo.shape[0]} pixels and its "
+                f"ground truth {shape[1]}×{shape[0]} (width×height); expected the same"
+            )
+        return photo
+
+    def raw_cue(self, image_id: str) -> np.ndarray:
+        """b as stored, float32 h×w in [0, 1], 1 = surely background."""
+        return read_cue(self.cues[image_id], flip=self.flip_cues)
+
+    def cue(
+        self, source: Source, image_id: str, raw: np.ndarray, shape: tuple[int, ...]
+    ) -> np.ndarray:
+        """The cue as these CAMs meet it: fitted where that is wanted, float32 H×W in [0, 1]."""
+        cue = raw if source.fit is None else source.fit.apply(raw, source.adapter.threshold)
+        try:
+            return resize_cue(cue, (shape[0], shape[1]))
+        except InputError as error:
+            raise InputError(f"{self.cues[image_id]}: {error}") from error
+
+    def cams(self, source: Source, image_id: str, shape: tuple[int, ...]) -> ImageCams:
+        """CAMs of the ground truth's shape; an image without a class has maps 0×H×W."""
+        path = source.files[image_id]
+        content = source.adapter.load(path)
+        try:
+            cams = source.adapter.parse(content, image_id, clip=self.clip)
+        except InputError as error:
+            raise InputError(f"{path}: {str(error).removeprefix(image_id + ': ')}") from error
+        if len(cams.class_ids) == 0:
+            return ImageCams(image_id, cams.class_ids, np.zeros((0, *shape), np.float32))
+        if cams.maps.shape[1:] != shape:
+            raise InputError(
+                f"{path}: is {cams.maps.shape[2]}×{cams.maps.shape[1]} pixels and its ground "
+                f"truth {shape[1]}×{shape[0]} (width×height); expected the same"
+            )
+        return cams
+
+    def variants(self, cams: ImageCams, cue: np.ndarray, t: float) -> dict[str, np.ndarray]:
+        """The CAM as stored, refined, and refined with the guard if that is on: each K×H×W."""
+        found = {"cam": cams.maps, "cues": refine(cams.maps, cue, t, self.strength)}
+        if self.guard:
+            drawn = guard_cue(cams.maps, cue, t)
+            same = drawn is cue
+            found["guard"] = found["cues"] if same else refine(cams.maps, drawn, t, self.strength)
+        return found
+
+
+def make_label(
+    plan: RowPlan, maps: np.ndarray, class_ids: np.ndarray, photo: np.ndarray | None
+) -> np.ndarray:
+    """The label uint8 H×W of one row for one image. photo: uint8 H×W×3, for rows with a CRF."""
+    label = pseudo_label(maps, class_ids, plan.threshold)
+    if not plan.crf or photo is None:
+        return label
+    from .crf import label_crf
+
+    return label_crf(photo, label)
+
+
+@dataclass(frozen=True)
+class AgreementJob:
+    """How one image's cue agrees with each pipeline's CAMs: {label: int64 [2, 256]}."""
+
+    reader: ImageReader
+    sources: Sequence[Source]
+
+    def __call__(self, image_id: str) -> dict[str, np.ndarray]:
+        shape = self.reader.truth(image_id).shape
+        raw = self.reader.raw_cue(image_id)
+        return {
+            source.label: count_agreement(
+                self.reader.cams(source, image_id, shape), raw, source.adapter.threshold
+            )
+            for source in self.sources
+        }
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """The histograms of one image for all thresholds: {label: {variant: (index, count)}}.
+
+    Of the int64 C×C×(T+1) of `metrics.score_histogram` only what is not 0 is kept, int32.
+    """
+
+    reader: ImageReader
+    sources: Sequence[Source]
+    n_classes: int
+
+    def __call__(self, image_id: str) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        truth = self.reader.truth(image_id)
+        raw = self.reader.raw_cue(image_id)
+        found = {}
+        for source in self.sources:
+            cams = self.reader.cams(source, image_id, truth.shape)
+            cue = self.reader.cue(source, image_id, raw, truth.shape)
+            variants = self.reader.variants(cams, cue, source.adapter.threshold)
+            found[source.label] = {
+                name: self._histogram(maps, cams.class_ids, truth, source.thresholds)
+                for name, maps in variants.items()
+            }
+        return found
+
+    def _histogram(
+        self, maps: np.ndarray, class_ids: np.ndarray, truth: np.ndarray, thresholds: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        dense = score_histogram(maps, class_ids, truth, thresholds, self.n_classes).ravel()
+        index = np.flatnonzero(dense).astype(np.int32)
+        return index, dense[index].astype(np.int32)
+
+
+@dataclass(frozen=True)
+class ScoreJob:
+    """What every row of every pipeline counts in one image, and how far its cue is trusted.
+
+    Returns ({label: {row key: int64 [2, 3, C]}}, {label: float64 [K] trust by class}); the counts
+    are those of the whole image and of the band along the outlines.
+    """
+
+    reader: ImageReader
+    sources: Sequence[Source]
+    plans: Mapping[str, Sequence[RowPlan]]
+    n_classes: int
+    band: int
+
+    def __call__(self, image_id: str) -> tuple[dict[str, dict[str, np.ndarray]], dict]:
+        truth = self.reader.truth(image_id)
+        near = boundary_band(truth, self.band)
+        raw = self.reader.raw_cue(image_id)
+        with_crf = any(plan.crf for plans in self.plans.values() for plan in plans)
+        photo = self.reader.photo(image_id, truth.shape) if with_crf else None
+        counts: dict[str, dict[str, np.ndarray]] = {}
+        trust = {}
+        for source in self.sources:
+            cams = self.reader.cams(source, image_id, truth.shape)
+            cue = self.reader.cue(source, image_id, raw, truth.shape)
+            variants = self.reader.variants(cams, cue, source.adapter.threshold)
+            trust[source.label] = class_trust(cams.maps, cue) if len(cams.maps) else np.ones(0)
+            counts[source.label] = {}
+            for plan in self.plans[source.label]:
+                label = make_label(plan, variants[plan.variant], cams.class_ids, photo)
+                both = [label_counts(label, each, self.n_classes) for each in (truth, near)]
+                counts[source.label][plan.key] = np.stack(both)
+        return counts, trust
