@@ -15,7 +15,7 @@ setup(
     packages=["c2am_plugin", "c2am_adapters"],
     # "adapters" is the name of another package on PyPI, so ours installs under its own.
     package_dir={"c2am_plugin": "c2am_plugin", "c2am_adapters": "adapters"},
-    package_data={"c2am_plugin": ["py.typed"], "c2am_adapters": ["py.typed"]},
+    package_data={"c2am_plugin": ["py.typed", "report.css"], "c2am_adapters": ["py.typed"]},
     install_requires=[
         "numpy>=1.23",
         "torch>=2.1",  # the C2AM network; refining stored CAMs never imports it
@@ -34,6 +34,7 @@ setup(
     entry_points={
         "console_scripts": [
             "c2am-refine=c2am_plugin.cli:refine_main",
+            "c2am-bench=c2am_plugin.cli:bench_main",
             "c2am-train=c2am_plugin.cli:train_main",
             "c2am-cues=c2am_plugin.cli:cues_main",
         ],
