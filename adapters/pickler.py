@@ -69,7 +69,11 @@ class Pickler(PythonPickler):
 
 def _storage_stream(array: np.ndarray) -> bytes:
     """`_load_storage` the other way round."""
-    name = next(name for name, code in STORAGES.items() if np.dtype(code) == array.dtype)
+    little = array.dtype.newbyteorder("<")
+    names = [name for name, code in STORAGES.items() if np.dtype(code) == little]
+    if not names:
+        raise TypeError(f"torch has no {array.dtype} tensor")
+    (name,) = names
     file = io.BytesIO()
     for part in (TORCH_MAGIC, TORCH_PROTOCOL, SYS_INFO):
         file.write(pickle.dumps(part, protocol=2))

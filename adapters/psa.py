@@ -15,7 +15,7 @@ from c2am_plugin.cams import ImageCams, clip_maps
 from c2am_plugin.errors import InputError
 
 from .safe_npy import load_npy, save_npy
-from .stored import like, to_array
+from .stored import brief, like, stack, to_array
 
 __all__ = ["PsaAdapter"]
 
@@ -33,7 +33,8 @@ class PsaAdapter:
 
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
         if not self.fits(content):
-            found = f"keys {list(content)[:5]}" if isinstance(content, dict) else type(content)
+            is_dict = isinstance(content, dict)
+            found = f"keys {brief(list(content))}" if is_dict else type(content).__name__
             raise InputError(
                 f"{image_id}: holds {found}; expected {{class: CAM H×W}} as PSA stores"
             )
@@ -41,7 +42,7 @@ class PsaAdapter:
         shapes = {layer.shape for layer in layers}
         if len(shapes) > 1 or any(len(shape) != 2 for shape in shapes):
             raise InputError(f"{image_id}: CAMs of shapes {sorted(shapes)}; expected one H×W")
-        maps = np.stack(layers) if layers else np.zeros((0, 0, 0), np.float32)
+        maps = stack(image_id, layers) if layers else np.zeros((0, 0, 0), np.float32)
         if 0 in content and _is_crf_dump(maps):
             raise InputError(
                 f"{image_id}: is a CRF dump (key 0 is the background and all channels sum to 1), "
@@ -59,7 +60,8 @@ class PsaAdapter:
 
 
 def _is_class(key: Any) -> bool:
-    return isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+    is_int = isinstance(key, (int, np.integer)) and not isinstance(key, bool)
+    return is_int and abs(int(key)) < 2**31
 
 
 def _is_crf_dump(maps: np.ndarray) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import struct
+import tokenize
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,12 @@ from c2am_plugin.errors import InputError, UnsafeFileError
 
 from .pickled import TorchArray
 from .pickler import Pickler
-from .unpickler import Unpickler
+from .unpickler import Budget, Unpickler
 
 __all__ = ["TorchArray", "load_npy", "save_npy"]
+
+# What a damaged header or opcode runs into.
+DAMAGE = (AttributeError, SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError)
 
 
 def load_npy(path: str | Path) -> Any:
@@ -45,7 +49,7 @@ def load_npy(path: str | Path) -> Any:
             return values.reshape(shape, order="F" if fortran else "C")
         if dtype != object:
             raise ValueError(f"dtype {dtype}")
-        content = Unpickler().run(file)
+        content = Unpickler(Budget(len(data))).run(file)
     except UnsafeFileError as error:
         raise UnsafeFileError(
             f"{path}: asks for {error}, which no CAM file needs; it was not run. Do not load this "
@@ -53,7 +57,7 @@ def load_npy(path: str | Path) -> Any:
         ) from None
     except (ArithmeticError, EOFError, LookupError, MemoryError, RecursionError) as error:
         raise InputError(f"{path}: is cut short or damaged ({type(error).__name__})") from error
-    except (AttributeError, SyntaxError, TypeError, ValueError, struct.error) as error:
+    except DAMAGE as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise InputError(f"{path}: is cut short or damaged ({reason})") from error
     if isinstance(content, np.ndarray) and content.shape == ():
@@ -97,5 +101,5 @@ def save_npy(path: str | Path, content: Any) -> None:
         holder[()] = content
         try:
             Pickler(file, protocol=3).dump(holder)
-        except (RecursionError, pickle.PicklingError) as error:
+        except (RecursionError, TypeError, ValueError, pickle.PicklingError) as error:
             raise InputError(f"{path}: content cannot be stored ({error})") from error

@@ -6,6 +6,8 @@ the CAMs as arrays under other names, at the image's size and at a quarter of it
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,10 @@ from c2am_plugin.errors import InputError
 
 from .safe_npy import TorchArray, load_npy, save_npy
 
-__all__ = ["KeyedAdapter", "like", "to_array"]
+__all__ = ["KeyedAdapter", "brief", "like", "stack", "to_array"]
+
+# A file may name one array for several classes; for many it would fill the memory.
+REPEATS = 16
 
 
 def to_array(image_id: str, name: str, value: Any) -> np.ndarray:
@@ -32,8 +37,24 @@ def to_array(image_id: str, name: str, value: Any) -> np.ndarray:
         if all(isinstance(item, (np.ndarray, TorchArray)) for item in value):
             layers = [to_array(image_id, name, item) for item in value]
             if len({layer.shape for layer in layers}) == 1:
-                return np.stack(layers)
+                return stack(image_id, layers)
     raise InputError(f"{image_id}: {name} is {type(value).__name__}; expected an array")
+
+
+def stack(image_id: str, layers: Sequence[np.ndarray]) -> np.ndarray:
+    """Layers of one shape as one array. Raises InputError where a few arrays pose as many."""
+    distinct = {id(layer): layer.nbytes for layer in layers}
+    if sum(layer.nbytes for layer in layers) > REPEATS * sum(distinct.values()):
+        raise InputError(f"{image_id}: {len(layers)} CAMs are {len(distinct)} arrays, repeated")
+    return np.stack(layers)
+
+
+def brief(value: Any) -> str:
+    """A value out of a file, for a message: short, whatever it is."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # an integer of too many digits
+        return type(value).__name__
 
 
 def like(old: Any, new: np.ndarray) -> Any:
@@ -86,10 +107,11 @@ class KeyedAdapter:
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
         if not self.fits(content):
             raise InputError(f"{image_id}: {self._found(content)}; {self._expected()}")
-        content = content or {"keys": []}
-        keys = self._keys(image_id, content)
-        name, maps = self._full(image_id, content)
-        strided = content.get("cam") if name != "cam" else None
+        keys = self._keys(image_id, content) if content else np.zeros(0, np.int64)
+        _, maps = self._full(image_id, content)
+        strided = content.get("cam")
+        if maps is None and strided is not None and self._channels(content):
+            raise InputError(f"{image_id}: has the small cam but no {self.full_names[0]}")
         if maps is None:
             return ImageCams(image_id, keys[:0], np.zeros((0, 0, 0), np.float32), None, content)
         small = None if strided is None else to_array(image_id, "cam", strided)
@@ -99,7 +121,7 @@ class KeyedAdapter:
         return ImageCams(image_id, class_ids, maps, small, content)
 
     def dump(self, cams: ImageCams, path: Path) -> None:
-        content = dict(self._fresh(cams) if cams.source is None else cams.source)
+        content = self._fresh(cams) if cams.source is None else cams.source.copy()
         name, maps = self._full(cams.image_id, content)
         if maps is not None:
             content[name] = like(content[name], cams.maps)
@@ -131,16 +153,18 @@ class KeyedAdapter:
         """How many CAMs a file holds; None where it has keys alone."""
         for name in (*self.full_names, "cam"):
             if content.get(name) is not None:
-                return len(to_array("", name, content[name]))
+                maps = to_array("", name, content[name])
+                return len(maps) if maps.ndim else -1
         return None
 
     def _found(self, content: Any) -> str:
         if not isinstance(content, dict):
             return f"holds {type(content).__name__}"
         if "keys" not in content:
-            return f"holds keys {list(content)[:5]}"
-        keys = np.asarray(getattr(content["keys"], "array", content["keys"])).tolist()
-        return f"keys {str(keys)[:80]} with {list(content)[:6]}"
+            return f"holds keys {brief(list(content))}"
+        keys = getattr(content["keys"], "array", content["keys"])
+        keys = keys.tolist() if isinstance(keys, np.ndarray) else keys
+        return f"keys {brief(keys)} with {brief(list(content))}"
 
     def _expected(self) -> str:
         layout = "[0, c+1 …]" if self.background_first else "[c …]"

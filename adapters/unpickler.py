@@ -2,7 +2,8 @@
 
 A global is not imported. It is looked up in `GLOBALS`, a short table of what numpy arrays, numpy
 scalars and torch tensors are made of, each answered by a function below. Anything else is refused
-by name before anything is built. Sizes are checked against the bytes that are really there.
+by name before anything is built. Sizes are checked against the bytes that are really there, and
+a `Budget` keeps a small file from asking for much work or memory by repeating itself.
 """
 
 from __future__ import annotations
@@ -20,7 +21,36 @@ from c2am_plugin.errors import UnsafeFileError
 
 from .pickled import STORAGES, TORCH_MAGIC, TORCH_PROTOCOL, GlobalName, TorchArray
 
-__all__ = ["Unpickler"]
+__all__ = ["Budget", "Unpickler"]
+
+
+class Budget:
+    """What reading one file may still cost, opcodes and bytes of what its calls build together.
+
+    A CAM file's bytes are copied two or three times; a file that repeats itself, by naming one
+    large value over and over, soon asks for more than `COPIES` times its size.
+    """
+
+    COPIES = 8
+
+    def __init__(self, file_size: int) -> None:
+        self.left = self.COPIES * file_size + (1 << 16)
+
+    def spend(self, cost: int) -> None:
+        self.left -= cost
+        if self.left < 0:
+            raise ValueError(f"asks for more than {self.COPIES} times its size")
+
+
+def _cost(value: Any) -> int:
+    """The memory that a built value or an argument may take, roughly."""
+    if isinstance(value, TorchArray):
+        return value.array.nbytes
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    if isinstance(value, (str, bytes, bytearray)):
+        return len(value)
+    return 100 * len(value) if isinstance(value, dict) else 0
 
 
 class _Pending:
@@ -34,14 +64,17 @@ class _Pending:
 class Unpickler:
     """Runs the opcodes of one pickle on a stack of plain values."""
 
-    def __init__(self, persistent: Any = None) -> None:
+    def __init__(self, budget: Budget, *, in_storage: bool = False) -> None:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
-        self.persistent = persistent
+        self.budget = budget
+        # The pickles inside a torch storage name its type and nothing else.
+        self.in_storage = in_storage
 
     def run(self, file: io.BytesIO) -> Any:
         for opcode, argument, _ in pickletools.genops(file):
+            self.budget.spend(1)
             if opcode.name in LITERALS:
                 self.stack.append(argument)
             elif opcode.name in ("PROTO", "FRAME"):
@@ -51,7 +84,8 @@ class Unpickler:
             else:
                 step = getattr(self, "do_" + opcode.name.lower(), None)
                 if step is None:
-                    raise UnsafeFileError(f"pickle opcode {opcode.name}")
+                    wanted = "" if argument is None else f" {_plain(argument)}"
+                    raise UnsafeFileError(f"pickle opcode {opcode.name}{wanted}")
                 step(argument)
         raise EOFError
 
@@ -165,14 +199,15 @@ class Unpickler:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise TypeError("a global without a name")
         full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
-        if full not in GLOBALS:
-            raise UnsafeFileError(full[:200])
+        known = full in GLOBALS and (GLOBALS[full] is None or not self.in_storage)
+        if not known:
+            raise UnsafeFileError(_plain(full))
         self.stack.append(GlobalName(full))
 
     def do_binpersid(self, _: Any) -> None:
-        if self.persistent is None:
+        if not self.in_storage:
             raise UnsafeFileError("a persistent id")
-        self.stack.append(self.persistent(self.pop()))
+        self.stack.append(_storage_id(self.pop()))
 
     def do_reduce(self, _: Any) -> None:
         arguments, function = self.pop(), self.pop()
@@ -181,14 +216,18 @@ class Unpickler:
         build = GLOBALS[function.name]
         if build is None:
             raise UnsafeFileError(f"a call of {function.name}")
-        self.stack.append(build(*arguments))
+        value = build(self.budget, *arguments) if build is _load_storage else build(*arguments)
+        self.budget.spend(sum(map(_cost, (value, *arguments))))
+        self.stack.append(value)
 
     def do_build(self, _: Any) -> None:
         state = self.pop()
         target = self.stack[-1]
         if not isinstance(target, _Pending) or target.value is not None:
             raise UnsafeFileError(f"a change of {type(_settled(target)).__name__}")
-        target.value = _array(*state) if target.code is None else _dtype(target.code, *state)
+        value = _array(*state) if target.code is None else _dtype(target.code, *state)
+        self.budget.spend(_cost(value))
+        target.value = value
 
 
 LITERALS = {
@@ -202,9 +241,17 @@ def _settled(value: Any) -> Any:
     return value.value if isinstance(value, _Pending) and value.value is not None else value
 
 
+def _plain(name: Any) -> str:
+    """A name out of a file, for a message: one line, no control characters."""
+    return str(name)[:200].encode("unicode_escape").decode()
+
+
 def _key(key: Any) -> Any:
     if not isinstance(key, (str, int, float, np.generic, type(None))):
         raise TypeError(f"a dict key of type {type(key).__name__}")
+    # Long integers can be chosen to share one hash, which makes a dict slow without end.
+    if isinstance(key, int) and key.bit_length() > 63:
+        raise ValueError(f"a dict key of {key.bit_length()} bits")
     return key
 
 
@@ -284,15 +331,16 @@ def _scalar(dtype: Any, data: Any) -> Any:
     return _frombuffer(data, dtype, (1,), "C")[0]
 
 
-def _load_storage(data: Any) -> np.ndarray:
+def _load_storage(budget: Budget, data: Any) -> np.ndarray:
     """The inner stream of torch's legacy format: five small pickles, then the raw values."""
     file = io.BytesIO(_bytes(data))
-    magic, protocol = Unpickler().run(file), Unpickler().run(file)
+    magic, protocol, _system, identity, keys = (
+        Unpickler(budget, in_storage=True).run(file) for _ in range(5)
+    )
     if magic != TORCH_MAGIC or protocol != TORCH_PROTOCOL:
         raise ValueError("a torch storage of an unknown format")
-    Unpickler().run(file)
-    storage_class, key, count = Unpickler(_storage_id).run(file)
-    if [str(item) for item in Unpickler().run(file)] != [str(key)]:
+    storage_class, key, count = identity
+    if keys != [key]:
         raise ValueError("a torch storage without its values")
     dtype = np.dtype(STORAGES[storage_class])
     (stored,) = struct.unpack("<q", file.read(8))
@@ -306,7 +354,7 @@ def _storage_id(identity: Any) -> tuple[str, Any, int]:
     kind, storage_class, key, _location, count, *view = identity
     if kind != "storage" or not isinstance(storage_class, GlobalName) or any(view):
         raise ValueError("a torch storage of an unknown kind")
-    if type(count) is not int or count < 0:
+    if type(count) is not int or count < 0 or not isinstance(key, str):
         raise ValueError(f"a torch storage of {count} values")
     return storage_class.name.removeprefix("torch."), key, count
 

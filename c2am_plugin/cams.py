@@ -43,11 +43,12 @@ class ImageCams:
         ids = np.asarray(self.class_ids)
         if ids.ndim != 1 or (ids.size and not np.issubdtype(ids.dtype, np.integer)):
             raise InputError(f"{self.image_id}: class ids are {ids.dtype} {ids.shape}, not int [K]")
+        ids = ids.astype(np.int64)
         if ids.size and ids.min() < 0:
             raise InputError(f"{self.image_id}: class id {ids.min()} is negative")
         if len(np.unique(ids)) != len(ids):
             raise InputError(f"{self.image_id}: class ids {ids.tolist()} hold one class twice")
-        object.__setattr__(self, "class_ids", ids.astype(np.int64))
+        object.__setattr__(self, "class_ids", ids)
         for name in ("maps", "strided"):
             maps = getattr(self, name)
             if maps is not None:

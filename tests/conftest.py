@@ -1,0 +1,66 @@
+"""Data for the tests: small CAM files and cues made on the spot, and the stored real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from adapter_contract import shrunk, stored
+from PIL import Image
+
+DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    if not DATA.is_dir():
+        pytest.skip("the stored test data (../shared/data) is not here")
+    return DATA.resolve()
+
+
+@pytest.fixture(scope="session")
+def golden(shared_data):
+    return shared_data / "golden"
+
+
+@pytest.fixture(scope="session")
+def coco_voc(shared_data):
+    return shared_data / "coco-voc"
+
+
+def smooth_maps(rng, classes, height, width):
+    """K CAMs with a peak of 1 each, float32, as a division by the maximum leaves them."""
+    y, x = np.mgrid[:height, :width]
+    centres = rng.random((classes, 2, 1, 1)) * [[[height]], [[width]]]
+    distance = (y - centres[:, 0]) ** 2 + (x - centres[:, 1]) ** 2
+    maps = np.exp(-distance / (0.05 * height * width)) * 0.95 + rng.random((height, width)) * 0.05
+    return (maps / maps.max(axis=(1, 2), keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def make_set(tmp_path):
+    """make_set(method, ids) → (cam_dir, cue_dir): small files as the pipeline writes them, and cues
+    that mostly agree with them. Class counts go 1, 2, 3, 1 …; class 0 is among them."""
+
+    def make(method="psa", ids=("a", "b", "c", "d"), size=(24, 32), seed=0, name="cams"):
+        rng = np.random.default_rng(seed)
+        cam_dir, cue_dir = tmp_path / name, tmp_path / "cues"
+        for index, image_id in enumerate(ids):
+            class_ids = np.sort(rng.choice(20, index % 3 + 1, replace=False))
+            class_ids[0] = class_ids[0] if index % 2 else 0
+            maps = smooth_maps(rng, len(class_ids), *size)
+            path = cam_dir / f"{image_id}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            np.save(path, stored(method, class_ids, maps, shrunk(maps)))
+            noise = rng.normal(0, 0.1, size)
+            saliency = np.clip(maps.max(axis=0) * 1.2 - 0.1 + noise, 0, 1)
+            write_png(cue_dir / f"{image_id}.png", np.rint(saliency * 255))
+        return cam_dir, cue_dir
+
+    return make
+
+
+def write_png(path, pixels, dtype=np.uint8):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(pixels).astype(dtype)).save(path)

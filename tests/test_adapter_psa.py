@@ -1,0 +1,6 @@
+from adapter_contract import DictContract
+
+
+class TestPsa(DictContract):
+    name = "psa"
+    threshold = 0.20

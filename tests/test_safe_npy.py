@@ -1,0 +1,596 @@
+"""The allow-list reader and the writer: real files, hostile files, broken files, old readers."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import pickletools
+import struct
+import subprocess
+import sys
+import zipfile
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from adapter_contract import assert_same
+
+from c2am_adapters.safe_npy import TorchArray, load_npy, save_npy
+from c2am_plugin.errors import InputError, UnsafeFileError
+
+
+def npy(pickled, path):
+    """A file as np.save of an object writes it, around any pickle."""
+    with path.open("wb") as file:
+        header = {"descr": "|O", "fortran_order": False, "shape": ()}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(pickled)
+    return path
+
+
+def holding(value):
+    """`value` in the 0-d object array that np.save makes of it."""
+    array = np.empty((), object)
+    array[()] = value
+    return array
+
+
+def a_cam_file():
+    rng = np.random.default_rng(0)
+    maps = rng.random((2, 8, 12)).astype(np.float32)
+    return OrderedDict(
+        keys=np.array([0, 3, 16]), cam=torch.tensor(maps[:, ::4, ::4]), hr_cam=maps, more=["x", 1.5]
+    )
+
+
+# --- files that are as they should be ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_reads_every_pickle_protocol(tmp_path, protocol):
+    content = {**a_cam_file(), 3: np.float64(0.5), np.int64(4): np.ones((2, 3), "f2"), "no": None}
+    content |= {"nested": (1, [2.5, {"x": b"bytes", "": ()}], True), "order": OrderedDict(a=1)}
+    path = npy(pickle.dumps(holding(content), protocol=protocol), tmp_path / "a.npy")
+    assert_same(load_npy(path), content)
+
+
+def test_reads_what_np_save_writes_now(tmp_path):
+    np.save(tmp_path / "a.npy", a_cam_file())
+    assert_same(load_npy(tmp_path / "a.npy"), a_cam_file())
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype=">f4").reshape(2, 3),
+        np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+        np.zeros((0, 4), np.float32),
+        np.array(3, np.int16),
+        np.array([True, False]),
+        np.array(["a", "bc"]),
+        np.array([[{"a": 1}, None], ["x", 2]], object),
+    ],
+    ids=lambda array: f"{array.dtype}{array.shape}",
+)
+def test_reads_arrays_of_any_layout(tmp_path, array):
+    np.save(tmp_path / "plain.npy", array)
+    np.save(tmp_path / "inside.npy", {1: array})
+    np.testing.assert_array_equal(load_npy(tmp_path / "plain.npy"), array)
+    inside = load_npy(tmp_path / "inside.npy")[1]
+    np.testing.assert_array_equal(inside, array)
+    assert inside.dtype == array.dtype
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.arange(24).reshape(2, 3, 4).permute(2, 0, 1),
+        torch.arange(24.0)[5:17:3],
+        torch.tensor(1.5),
+        torch.zeros(0, 4, 5),
+        torch.ones(2, 2, requires_grad=True),
+        *(
+            torch.tensor([0, 1, 1]).to(dtype)
+            for dtype in (torch.float64, torch.float16, torch.int32, torch.int16, torch.int8)
+        ),
+        torch.tensor([0, 200], dtype=torch.uint8),
+        torch.tensor([True, False]),
+    ],
+    ids=lambda tensor: f"{tensor.dtype}{tuple(tensor.shape)}",
+)
+def test_reads_and_writes_torch_tensors_of_any_layout(tmp_path, tensor):
+    np.save(tmp_path / "theirs.npy", {"cam": tensor})
+    ours = load_npy(tmp_path / "theirs.npy")["cam"]
+    assert_same(ours, tensor.detach())
+    save_npy(tmp_path / "ours.npy", {"cam": ours})
+    again = np.load(tmp_path / "ours.npy", allow_pickle=True).item()["cam"]
+    assert again.dtype == tensor.dtype
+    assert torch.equal(again, tensor.detach())
+
+
+def test_reads_the_stored_files_of_old_environments(golden):
+    files = sorted(golden.rglob("files/*/*.npy"))
+    assert len(files) == 20
+    for path in files:
+        assert_same(load_npy(path), np.load(path, allow_pickle=True).item())
+
+
+def test_reads_the_label_file_of_a_pipeline(coco_voc):
+    path = coco_voc / "cls_labels.npy"
+    assert_same(load_npy(path), np.load(path, allow_pickle=True).item())
+
+
+def test_reads_a_label_file_of_many_images(tmp_path):
+    content = {f"2007_{index:06d}": np.zeros(20, np.float32) for index in range(20_000)}
+    np.save(tmp_path / "cls_labels.npy", content)
+    assert len(load_npy(tmp_path / "cls_labels.npy")) == 20_000
+
+
+# --- what we write -------------------------------------------------------------------------------
+
+
+def test_the_real_loader_reads_back_what_we_write(tmp_path):
+    np.save(tmp_path / "theirs.npy", a_cam_file())
+    save_npy(tmp_path / "ours.npy", load_npy(tmp_path / "theirs.npy"))
+    again = np.load(tmp_path / "ours.npy", allow_pickle=True)
+    assert again.shape == ()
+    assert isinstance(again.item()["cam"], torch.Tensor)
+    assert_same(load_npy(tmp_path / "ours.npy"), again.item())
+    assert_same(load_npy(tmp_path / "theirs.npy"), again.item())
+
+
+OLD_NAMES = {
+    "numpy.core.multiarray _reconstruct",
+    "numpy.core.multiarray scalar",
+    "numpy ndarray",
+    "numpy dtype",
+    "torch._utils _rebuild_tensor_v2",
+    "torch.storage _load_from_bytes",
+    "collections OrderedDict",
+    *(f"torch {name}Storage" for name in ("Float", "Double", "Half", "Long", "Int", "Bool")),
+}
+
+
+def opcodes_of(pickled):
+    """All opcodes, those of the pickles inside torch storages included."""
+    stream = io.BytesIO(pickled)
+    while (start := stream.read(2)) and start[:1] == b"\x80":
+        stream.seek(-2, io.SEEK_CUR)
+        for opcode, argument, _ in pickletools.genops(stream):
+            yield opcode, argument
+            if isinstance(argument, bytes) and argument[:2] == b"\x80\x02":
+                yield from opcodes_of(argument)
+
+
+def test_written_files_name_only_what_old_environments_have(tmp_path):
+    content = {
+        np.int64(1): np.ones((2, 2)),
+        2: np.ones(3, "f2"),
+        "o": OrderedDict(a=[1, (2.5, None)]),
+        **{code: TorchArray(np.ones(2, code)) for code in ("f4", "f8", "f2", "i8", "i4", "?")},
+    }
+    save_npy(tmp_path / "a.npy", content)
+    data = (tmp_path / "a.npy").read_bytes()
+    assert data[:8] == b"\x93NUMPY\x01\x00"
+    opcodes = list(opcodes_of(data[data.index(b"\n") + 1 :]))
+    assert {argument for opcode, argument in opcodes if opcode.name == "GLOBAL"} == OLD_NAMES
+    assert max(opcode.proto for opcode, _ in opcodes) <= 3
+    assert {argument for opcode, argument in opcodes if opcode.name == "PROTO"} == {2, 3}
+
+
+def test_objects_that_do_not_fit_are_refused(tmp_path):
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for content in (deep, {"x": TorchArray(np.ones(2, "u8"))}, (i for i in "ab"), lambda: 0):
+        with pytest.raises(InputError, match="cannot be stored"):
+            save_npy(tmp_path / "a.npy", content)
+
+
+# --- files that ask for code ---------------------------------------------------------------------
+
+
+TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+class Call:
+    def __init__(self, function, *arguments):
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+def touch(marker):
+    return Call(os.system, f"touch '{marker}'")
+
+
+def asked(marker):
+    return f"touch '{marker}'".encode()
+
+
+# name: (pickle that would make the marker file, what the refusal names)
+LIVE = {
+    "os.system": (lambda m: pickle.dumps(touch(m)), "posix.system"),
+    "eval": (lambda m: pickle.dumps(Call(eval, f"open({str(m)!r}, 'w')")), "builtins.eval"),
+    "exec, protocol 0": (
+        lambda m: pickle.dumps(Call(exec, f"open({str(m)!r}, 'w')"), protocol=0),
+        "__builtin__.exec",
+    ),
+    "in np.save's array": (lambda m: pickle.dumps(holding(touch(m))), "posix.system"),
+    "a dict's value": (lambda m: pickle.dumps(holding({15: touch(m)})), "posix.system"),
+    "a dict's key": (lambda m: pickle.dumps(holding({touch(m): 1})), "posix.system"),
+    "beside good CAMs": (
+        lambda m: pickle.dumps(holding({**a_cam_file(), "z": touch(m)})),
+        "posix.system",
+    ),
+    "in an object array": (
+        lambda m: pickle.dumps(holding({15: np.array([1, [touch(m)]], object)})),
+        "posix.system",
+    ),
+    "in a torch storage": (
+        lambda m: pickle.dumps(Call(torch.storage._load_from_bytes, pickle.dumps(touch(m)))),
+        "posix.system",
+    ),
+    "in a torch storage's keys": (
+        lambda m: pickle.dumps(
+            Call(
+                torch.storage._load_from_bytes,
+                b"".join(pickle.dumps(part, 2) for part in (TORCH_MAGIC, 1001, touch(m))),
+            )
+        ),
+        "posix.system",
+    ),
+    "STACK_GLOBAL": (
+        lambda m: b"\x80\x04\x8c\x05posix\x94\x8c\x06system\x94\x93" + text(asked(m)) + b"\x85R.",
+        "posix.system",
+    ),
+    "STACK_GLOBAL, dotted": (
+        lambda m: b"\x80\x04\x8c\x02os\x8c\x0epath.os.system\x93" + text(asked(m)) + b"\x85R.",
+        "os.path.os.system",
+    ),
+    "INST": (
+        lambda m: b"(S" + repr(asked(m))[1:].encode() + b"\niposix\nsystem\n.",
+        "posix system",
+    ),
+    "OBJ": (
+        lambda m: b"(cposix\nsystem\nS" + repr(asked(m))[1:].encode() + b"\no.",
+        "posix.system",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LIVE)
+def test_no_code_of_a_file_runs(tmp_path, name):
+    build, wanted = LIVE[name]
+    marker = tmp_path / "marker"
+    path = npy(build(marker), tmp_path / "a.npy")
+    with pytest.raises(UnsafeFileError) as refusal:
+        load_npy(path)
+    assert not marker.exists()
+    assert str(path) in str(refusal.value)
+    assert wanted in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+    # The attack is a real one: the usual loader falls for it.
+    try:
+        np.load(path, allow_pickle=True)
+    except Exception as error:
+        print(error)
+    assert marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("pickled", "wanted"),
+    [
+        (b"\x80\x02\x82\x01.", "EXT1 1"),
+        (b"\x80\x02\x83\x01\x02.", "EXT2 513"),
+        (b"\x80\x02\x84\x01\x02\x03\x04.", "EXT4"),
+        (b"Pevil\n.", "PERSID evil"),
+        (b"K\x01Q.", "a persistent id"),
+        (b"cnumpy\nndarray\n)\x81.", "NEWOBJ"),
+        (b"cnumpy\ndtype\n)}\x92.", "NEWOBJ_EX"),
+        (b"cnumpy\nndarray\n(K\x02tR.", "a call of numpy.ndarray"),
+        (b"ctorch\nFloatStorage\n(K\x02tR.", "a call of torch.FloatStorage"),
+        (b"cbuiltins\nbytes\n(\x8a\x05\x00\x00\x00\x00\x01tR.", "builtins.bytes"),
+        (b"K\x01)R.", "a call of int"),
+        (b"cnumpy\nndarray\nK\x01R.", "a call"),
+        (b"}}b.", "a change of dict"),
+        (b"cnumpy\nndarray\n}b.", "a change of GlobalName"),
+        (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\ndtype\nK\x00tR.", "another class"),
+        (b"cbuiltins\ngetattr\n.", "builtins.getattr"),
+        (b"cnumpy\nload\n.", "numpy.load"),
+        (b"cnumpy._core.\nmultiarray._reconstruct\n.", "multiarray"),
+        (b"\x80\x04\x8c\x05os\n\x1b[\x8c\x03\r\nx\x93.", r"os\n\x1b[.\r\nx"),
+    ],
+)
+def test_opcodes_and_names_outside_the_list_are_refused_by_name(tmp_path, pickled, wanted):
+    with pytest.raises(UnsafeFileError) as refusal:
+        load_npy(npy(pickled, tmp_path / "a.npy"))
+    message = str(refusal.value)
+    assert str(tmp_path / "a.npy") in message
+    assert wanted in message
+    assert message.isprintable()
+
+
+# --- broken files --------------------------------------------------------------------------------
+
+
+def assert_one_line_error(path, *said):
+    with pytest.raises(InputError) as refusal:
+        load_npy(path)
+    message = str(refusal.value)
+    assert message.startswith(str(path))
+    assert len(message.splitlines()) == 1
+    assert all(each in message for each in said), message
+
+
+@pytest.mark.parametrize("writer", [np.save, save_npy])
+def test_a_file_cut_short_anywhere(tmp_path, writer):
+    content = a_cam_file()
+    if writer is save_npy:
+        content["cam"] = TorchArray(content["cam"].numpy())
+    writer(tmp_path / "whole.npy", content)
+    data = (tmp_path / "whole.npy").read_bytes()
+    path = tmp_path / "cut.npy"
+    for length in range(len(data)):
+        path.write_bytes(data[:length])
+        assert_one_line_error(path)
+
+
+def a_zip():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.npy", b"x")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "empty"),
+        (b"hello\nworld\n", "text"),
+        (b"\n<!DOCTYPE html><html>404</html>", "HTML"),
+        (a_zip(), "zip"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n", "Git LFS"),
+        (pickle.dumps({}), "80 04"),
+        (b"\x93NUMPY", ""),
+        (b"\x93NUMPY\x09\x00" + b"\0" * 100, "version"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", ""),
+        (b"\x93NUMPY\x01\x00\x06\x00(''''\n", ""),
+        (b"\x93NUMPY\x01\x00\x1b\x00__import__('os').getpid() \n", ""),
+    ],
+)
+def test_a_file_that_is_something_else(tmp_path, data, said):
+    (tmp_path / "a.npy").write_bytes(data)
+    assert_one_line_error(tmp_path / "a.npy", said)
+
+
+def test_no_file_at_all(tmp_path):
+    assert_one_line_error(tmp_path / "a.npy", "No such file")
+    assert_one_line_error(tmp_path, "directory")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"descr": "<f4", "fortran_order": False, "shape": (10**18,)},
+        {"descr": "<f4", "fortran_order": False, "shape": (-2, -3)},
+        {"descr": "<f4", "fortran_order": False, "shape": (2**40, 2**40)},
+        {"descr": [("x", "|O")], "fortran_order": False, "shape": ()},
+        {"descr": "|V0", "fortran_order": False, "shape": (3,)},
+    ],
+    ids=str,
+)
+def test_a_header_that_does_not_match_its_data(tmp_path, header):
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(b"\0" * 24)
+    assert_one_line_error(tmp_path / "a.npy")
+
+
+def array_pickle(shape, dtype="<f4", data=b"\0" * 24):
+    """An ndarray's pickle by hand, with any shape."""
+    state = (1, shape, np.dtype(dtype), False, data)
+
+    class Array:
+        def __reduce__(self):
+            return np.zeros(0).__reduce__()[0], (np.ndarray, (0,), b"b"), state
+
+    return pickle.dumps(Array(), protocol=2)
+
+
+HERE = object()
+
+
+def storage_bytes(count, name="FloatStorage", data=b"\0" * 24, key="0", keys=("0",)):
+    class Identity(pickle.Pickler):
+        def persistent_id(self, obj):
+            identity = ("storage", getattr(torch, name), key, "cpu", count, None)
+            return identity if obj is HERE else None
+
+    file = io.BytesIO()
+    for part in (TORCH_MAGIC, 1001, {}):
+        pickle.dump(part, file, protocol=2)
+    Identity(file, protocol=2).dump(HERE)
+    pickle.dump(list(keys), file, protocol=2)
+    stored = count if 0 <= count < 2**63 else 6
+    return file.getvalue() + struct.pack("<q", stored) + data
+
+
+def tensor_pickle(offset, size, stride, storage=None):
+    storage = Call(torch.storage._load_from_bytes, storage or storage_bytes(6))
+    tensor = Call(
+        torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, OrderedDict()
+    )
+    return pickle.dumps(tensor, protocol=2)
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        *(
+            array_pickle(shape)
+            for shape in ((7,), (10**12,), (-2, -3), (2**62, 4), (-1, 0), ("6",))
+        ),
+        array_pickle(6),
+        array_pickle((6,), data=None),
+        array_pickle((2,), dtype=object, data=[1]),
+        array_pickle((1,), dtype=[("a", "f4"), ("b", "f8")]),
+        array_pickle((10**9,), dtype="M8[s]"),
+        tensor_pickle(0, (7,), (1,)),
+        tensor_pickle(0, (10**12,), (0,)),
+        tensor_pickle(5, (2,), (-1,)),
+        tensor_pickle(-1, (2,), (1,)),
+        tensor_pickle(4, (3,), (1,)),
+        tensor_pickle(0, (2, 3), (2**61, 1)),
+        tensor_pickle(0, (2, 3), (1,)),
+        tensor_pickle(0, (2.0,), (1,)),
+        tensor_pickle(10**30, (1,), (1,)),
+        tensor_pickle(0, (1,), (1,), storage_bytes(7)),
+        tensor_pickle(0, (1,), (1,), storage_bytes(10**12)),
+        tensor_pickle(0, (1,), (1,), storage_bytes(-1)),
+        tensor_pickle(0, (1,), (1,), storage_bytes(10**30)),
+        tensor_pickle(0, (1,), (1,), storage_bytes(6, keys=("1",))),
+        tensor_pickle(0, (1,), (1,), b"text"),
+        tensor_pickle(0, (1,), (1,), storage_bytes(6)[:-9]),
+        b"]K\x01(s.",
+        b"(((.",
+        b".",
+        b"0.",
+        b"K\x01K\x02s.",
+        b"h\x05.",
+        b"}(K\x01u.",
+        b"\xff.",
+        b"}]K\x01s.",
+        b"})K\x01s.",
+        b"cnumpy\ndtype\n(U\x08f4,V9999tR.",
+        b"\x80\x04\x8c\x01aK\x01\x93.",
+    ],
+    ids=range(39),
+)
+def test_sizes_and_stacks_that_do_not_add_up(tmp_path, pickled):
+    assert_one_line_error(npy(pickled, tmp_path / "a.npy"))
+
+
+# --- files that ask for much ---------------------------------------------------------------------
+
+
+def repeated(first, each, times):
+    """A list of `times` results of `each`, opcodes that work on memo 0, which is `first`."""
+    return b"\x80\x02" + first + b"q\x000](" + each * times + b"e."
+
+
+def text(content):
+    return b"X" + struct.pack("<I", len(content)) + content
+
+
+def laughs(levels):
+    """Each list holds the one before it ten times."""
+    steps = (b"](" + b"h%c" % level * 10 + b"e\x94" for level in range(levels))
+    return b"\x80\x04]\x94" + b"".join(steps) + b"."
+
+
+def dict_of(pairs):
+    return b"\x80\x02}(" + b"".join(pairs) + b"u."
+
+
+MODULUS = 2**61 - 1
+LONG_KEYS = [pickle.dumps(MODULUS << i, 2)[2:-1] + b"K\x00" for i in range(2, 20_000)]
+ARRAY = array_pickle((250_000,), data=b"\0" * 1_000_000)[2:-1]
+STORAGE = storage_bytes(250_000, data=b"\0" * 1_000_000)
+NESTED = b"\x80\x02K\x00."
+for _ in range(300):
+    NESTED = (
+        b"ctorch.storage\n_load_from_bytes\nB" + struct.pack("<I", len(NESTED)) + NESTED + b"\x85R."
+    )
+
+BOMBS = {
+    "one text encoded 20,000 times": repeated(
+        text(b"a" * 1_000_000), b"c_codecs\nencode\nh\x00X\x06\x00\x00\x00latin1\x86R", 20_000
+    ),
+    "one storage loaded 20,000 times": repeated(
+        b"B" + struct.pack("<I", len(STORAGE)) + STORAGE,
+        b"ctorch.storage\n_load_from_bytes\nh\x00\x85R",
+        20_000,
+    ),
+    "one list copied 20,000 times into object arrays": repeated(
+        b"](" + b"N" * 100_000 + b"e",
+        b"cnumpy.core.numeric\n_frombuffer\n(h\x00cnumpy\ndtype\nX\x01\x00\x00\x00O\x85R"
+        b"\x4a\xa0\x86\x01\x00\x85X\x01\x00\x00\x00CtR",
+        20_000,
+    ),
+    "ordered dicts of one list": repeated(
+        b"](" + b"K\x01K\x02\x86" * 50_000 + b"e", b"ccollections\nOrderedDict\nh\x00\x85R", 20_000
+    ),
+    "a billion laughs": laughs(60),
+    "laughs as keys": dict_of([text(b"keys") + laughs(60)[2:-1]]),
+    "one array as many classes": b"\x80\x02}"
+    + b"K\x00"
+    + ARRAY
+    + b"q\x63s("
+    + b"".join(b"M" + struct.pack("<H", i) + b"hc" for i in range(1, 60_000))
+    + b"u.",
+    "one array as many layers": dict_of(
+        [
+            text(b"keys") + b"](K\x00K\x01e",
+            text(b"hr_cam") + b"](" + ARRAY + b"q\x63" + b"hc" * 60_000 + b"e",
+        ]
+    ),
+    "keys of one hash": dict_of(LONG_KEYS),
+    "lists 200,000 deep": b"\x80\x02" + b"]" * 200_000 + b"a" * 199_999 + b".",
+    "keys 200,000 deep": dict_of([text(b"keys") + b"]" * 200_000 + b"a" * 199_999]),
+    "tuples 200,000 deep": b"\x80\x02)" + b"\x85" * 200_000 + b".",
+    "storages in storages": NESTED,
+    "a list in itself": b"\x80\x02]q\x00h\x00a.",
+    "keys in themselves": dict_of([text(b"keys") + b"]q\x00h\x00a"]),
+    "a dict in itself": b"\x80\x02}q\x00K\x01h\x00s.",
+    "an array in itself": b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00"
+    b"\x85U\x01btRq\x00(K\x01)cnumpy\ndtype\nU\x01O\x85R\x89]h\x00atb.",
+    "a long integer as shape": array_pickle((1 << 400_000,)),
+    "a long integer as count": pickle.dumps(holding({"keys": 1 << 400_000})),
+    "a million empty dicts": b"\x80\x04(" + b"}\x94" * 1_000_000 + b"l.",
+}
+
+READ_ALL = """
+import resource, sys, time
+from pathlib import Path
+import c2am_plugin.registry as registry
+from c2am_plugin.errors import InputError
+from c2am_adapters.safe_npy import load_npy
+adapters = [registry.get_adapter(name) for name in registry.adapter_names()]
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)
+for path in sorted(Path(sys.argv[1]).iterdir(), key=lambda path: int(path.stem)):
+    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + 15, -1))
+    try:
+        content = load_npy(path)
+        read = "read"
+        for adapter in adapters:
+            try:
+                assert adapter.fits(content) in (True, False)
+                adapter.parse(content, "id")
+                read = "parsed"
+            except InputError as error:
+                assert len(str(error)) < 1000 and str(error).isprintable(), "message"
+        del content
+    except InputError as error:
+        read = "refused" if "MemoryError" not in str(error) else "out of memory"
+        assert len(str(error)) < 1000 and str(error).isprintable(), "message"
+    print(path.stem, read, flush=True)
+"""
+
+
+def test_files_that_ask_for_much_get_little(tmp_path):
+    """All in one process with 400 MB and 15 s of processor time for each file."""
+    for index, pickled in enumerate(BOMBS.values()):
+        npy(pickled, tmp_path / f"{index}.npy")
+    done = subprocess.run(
+        [sys.executable, "-c", READ_ALL, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    seen = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    outcome = {name: seen.get(str(index)) for index, name in enumerate(BOMBS)}
+    print(outcome)
+    assert set(outcome.values()) <= {"read", "refused"}, (outcome, done.stderr[-2000:])
+    assert done.returncode == 0
