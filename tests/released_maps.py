@@ -18,6 +18,7 @@ def released_loop(
     model: torch.nn.Module, image: np.ndarray, flag: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """H×W×3 uint8 → the maps 1×⌈H/4⌉×⌈W/4⌉ and 1×H×W."""
+    device = next(model.parameters()).device
     height, width = image.shape[:2]
     small = ((height + 3) // 4, (width + 3) // 4)
     large = ((height + 15) // 16 * 16, (width + 15) // 16 * 16)
@@ -27,7 +28,7 @@ def released_loop(
         pixels = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)) / 255.0
         pixels = (pixels - (0.485, 0.456, 0.406)) / (0.229, 0.224, 0.225)
         one = torch.from_numpy(pixels.astype(np.float32).transpose(2, 0, 1))
-        logits = model.logits(torch.stack([one, one.flip(2)]))
+        logits = model.logits(torch.stack([one, one.flip(2)]).to(device)).cpu()
         if flag:
             logits = 1 - logits
         both = relu(logits[0]) + relu(logits[1]).flip(2)
