@@ -25,7 +25,7 @@ from .cue_writer import CueResult, CueWriter, Reading
 from .data import find_images
 from .errors import InputError
 from .inference import fast_copy, pick_device
-from .maps import SCALES, check_scales
+from .maps import check_scales, default_scales
 from .polarity import RULES, decide
 from .registry import get_adapter
 from .stream import Network, Stream
@@ -54,6 +54,7 @@ class CueReport:
     out: str
     soft: bool
     threshold: str | float
+    scales: tuple[float, ...]
     boundary: float | None = None
     polarity: dict[str, Any] = field(default_factory=dict)
     written: int = 0
@@ -92,7 +93,7 @@ def make_cues(
     cams: str | Path | None = None,
     method: str = "auto",
     polarity: str = "auto",
-    scales: Sequence[float] = SCALES,
+    scales: Sequence[float] | None = None,
     soft: bool = True,
     bf16: bool = False,
     batch_size: int | None = None,
@@ -114,7 +115,9 @@ def make_cues(
     polarity     which side P is high on. "auto": as the checkpoint says, and by the border rule
                  where it is silent; "border", "contour": measured anew on these images, 256 of
                  them at most; "keep": the foreground; "flip": the background
-    scales       up to 8 a factor of the image's size, from 32 the side of a square in pixels
+    scales       up to 8 a factor of the image's size, from 32 the side of a square in pixels.
+                 Default 0.5, 1, 1.5, 2 as released; where the checkpoint was trained on images of
+                 another size than the released 512, squares around that size
     soft         grey cues in which mid-grey is the boundary and odds are kept, without the CRF;
                  else 0/255 after the dense CRF, as the authors'
     bf16         the network computes in bfloat16: faster where the processor has it, less exact
@@ -130,10 +133,10 @@ def make_cues(
     threshold = _check_threshold(threshold, cams)
     if polarity not in POLARITIES:
         raise InputError(f"polarity {polarity!r} is none of {', '.join(POLARITIES)}")
-    scales = check_scales(scales)
     where = pick_device(device)
     paths = find_images(images, ids)
     loaded = load_checkpoint(checkpoint, where)
+    scales = check_scales(default_scales(loaded.info.get("resize")) if scales is None else scales)
     stored = stored_cams(cams, method, paths) if cams and threshold == "agree" else None
 
     settings: dict[str, Any] = {
@@ -151,7 +154,7 @@ def make_cues(
     done = _claim(out, ".png", cue_settings, paths, overwrite)
     if maps:
         done &= _claim(Path(maps), ".npy", settings, paths, overwrite)
-    report = CueReport(str(out), soft, threshold, already_there=len(done))
+    report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
     todo = [image_id for image_id in paths if image_id not in done]
     if not todo:
         return report

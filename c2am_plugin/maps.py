@@ -26,12 +26,17 @@ __all__ = [
     "ScaleLogits",
     "activation_map",
     "check_scales",
+    "default_scales",
     "mean_logit",
     "released_map",
     "scale_logits",
 ]
 
 SCALES = (0.5, 1.0, 1.5, 2.0)
+# The released factors suit photographs about as large as the squares it was trained on. A network
+# that was trained on smaller ones says less at sizes that it has never seen: its own sizes then.
+RELEASED_SIDE = 512
+SIDES = (0.75, 1.0, 1.375)
 STRIDED, PADDED = 4, 16  # of the two stored maps: the small one's stride, the large one's multiple
 LARGEST_FACTOR, SMALLEST_SIDE = 8, 32
 
@@ -49,6 +54,18 @@ class ScaleLogits:
     scales: tuple[float, ...]
     pairs: tuple[Tensor, ...]
     size: tuple[int, int]
+
+
+def default_scales(trained_side: int | None) -> tuple[float, ...]:
+    """The released scales, or squares of 3/4, 1 and 11/8 of the side that was trained with.
+
+    trained_side: pixels of the square that training images were resized to; None: not known, and
+    512, the released one, give the released scales.
+    """
+    if trained_side in (None, RELEASED_SIDE):
+        return SCALES
+    sides = (PADDED * round(trained_side * factor / PADDED) for factor in SIDES)
+    return tuple(float(max(SMALLEST_SIDE, side)) for side in sides)
 
 
 def check_scales(scales: Sequence[float]) -> tuple[float, ...]:

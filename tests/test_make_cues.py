@@ -193,6 +193,14 @@ def test_a_silent_checkpoint_is_measured(photos: Path, checkpoint: Path, tmp_pat
     assert (report.polarity["rule"], report.polarity["n_images"]) == ("border", 5)
 
 
+def test_scales_are_those_of_training(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    save_checkpoint(tmp_path / "small.pt", load_checkpoint(checkpoint).model, True, {"resize": 64})
+    report = run(photos, tmp_path / "small.pt", tmp_path / "default", scales=None)
+    assert report.scales == (48, 64, 96)
+    run(photos, tmp_path / "small.pt", tmp_path / "given", scales=(48, 64, 96))
+    assert bytes_of(tmp_path / "given") == bytes_of(tmp_path / "default")
+
+
 def test_one_bad_photograph_does_not_stop_the_others(
     photos: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,9 +11,11 @@ from test_model import GOLDEN, fill, needs_golden
 from c2am_plugin.errors import InputError
 from c2am_plugin.inference import fast_copy, pick_device, torch_threads
 from c2am_plugin.maps import (
+    SCALES,
     ScaleLogits,
     activation_map,
     check_scales,
+    default_scales,
     mean_logit,
     released_map,
     scale_logits,
@@ -144,6 +146,13 @@ def test_a_map_that_is_nowhere_positive_is_zero() -> None:
     assert strided.shape == (1, 5, 8)
     assert not strided.any()
     assert not full.any()
+
+
+def test_scales_follow_the_size_of_training() -> None:
+    assert default_scales(None) == default_scales(512) == SCALES == (0.5, 1, 1.5, 2)
+    assert default_scales(256) == (192, 256, 352)
+    assert default_scales(128) == (96, 128, 176)
+    assert check_scales(default_scales(8)) == (32, 32, 32)
 
 
 @pytest.mark.parametrize("scales", [(), (0.0,), (-1.0,), (12.0,), (100.5,), (float("nan"),)])
