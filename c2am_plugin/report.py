@@ -1,6 +1,6 @@
 """The page that a benchmark leaves: one HTML file that needs no network and no second file.
 
-What it says comes from results.py and tables.py, what it shows from pictures.py and curves.py.
+What it says comes from results.py and tables.py, what it shows from gallery.py and curves.py.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-import numpy as np
-
 from .batch import atomic_path, first_names, write_json
 from .curves import NAMES, curve_svg
-from .gains import count_scores
-from .pictures import colour_of, cue_picture, heat_picture, label_picture, photo_picture
+from .gallery import gallery
 from .results import BenchmarkResult, ClassGain, PipelineResult, Row
-from .scoring import ImageReader, Source, make_label
+from .scoring import ImageReader, Source
 from .tables import (
     PUBLISHED_NOTE,
     command_line,
@@ -30,13 +27,9 @@ from .tables import (
     versions,
 )
 
-__all__ = ["OUTPUTS", "choose_pictures", "write_report"]
+__all__ = ["OUTPUTS", "write_report"]
 
 OUTPUTS = ("report.html", "results.json", "results.csv", "table.md")
-PICTURES_NOTE = (
-    '<p class="muted">Heat is the highest CAM of the classes at a pixel. Under a label: the IoU '
-    "of its classes in this image, in percent; their mean decides what gains and loses.</p>"
-)
 STYLE = Path(__file__).with_name("report.css")
 
 
@@ -66,29 +59,6 @@ def write_report(
     result.out_dir = str(out)
 
 
-def choose_pictures(
-    pipeline: PipelineResult, image_ids: Sequence[str], count: int, show: Sequence[str] = ()
-) -> dict[str, str]:
-    """{image id: why it is shown}: `show`, then best gains, worst losses, and some at random."""
-    gains = pipeline.image_gains
-    order = np.argsort(-gains, kind="stable")
-    kinds = {
-        "chosen": [i for i, image_id in enumerate(image_ids) if image_id in set(show)],
-        "best gain": [i for i in order[:count] if gains[i] > 0],
-        "worst loss": [i for i in order[::-1][:count] if gains[i] < 0],
-        "at random": [],
-    }
-    taken = {i for kind in kinds.values() for i in kind}
-    rest = [i for i in range(len(image_ids)) if i not in taken]
-    picked = np.random.default_rng(0).permutation(len(rest))[:count]
-    kinds["at random"] = [rest[i] for i in sorted(picked)]
-    chosen: dict[str, str] = {}
-    for why, indices in kinds.items():
-        for i in indices:
-            chosen.setdefault(image_ids[i], f"{why}, {signed(gains[i])}")
-    return chosen
-
-
 def _page(
     result: BenchmarkResult,
     reader: ImageReader,
@@ -96,15 +66,11 @@ def _page(
     pictures: int,
     show: Sequence[str],
 ) -> str:
-    rows = [
-        _pictures(result, pipeline, reader, source, pictures, show)
-        for pipeline, source in zip(result.pipelines, sources, strict=True)
-    ]
     sections = [
         ("What the cues gain", _summary(result) + _table(result)),
         ("mIoU over the threshold", _curves(result)),
         ("Which classes gain, which lose", _classes(result)),
-        ("Pictures", PICTURES_NOTE + "".join(rows)),
+        ("Pictures", gallery(result, reader, sources, pictures, show)),
         ("How this was made", _making(result)),
     ]
     body = "".join(f"<section><h2>{title}</h2>{content}</section>" for title, content in sections)
@@ -136,12 +102,15 @@ def _summary(result: BenchmarkResult) -> str:
         before, after = pipeline.rows["cam_best"], pipeline.rows[pipeline.headline]
         if after.gain is None:
             continue
+        crf = pipeline.rows.get("cam_crf")
+        instead = f"<br>dense CRF instead: {signed(crf.gain.miou)}" if crf and crf.gain else ""
         cards.append(
             f'<div class="card"><h3>{escape(pipeline.label)}</h3>'
             f'<p class="gain {"down" if after.gain.miou < 0 else "up"}">'
             f"{signed(after.gain.miou)}</p>"
             f"<p>{percent(before.scores.miou)} → {percent(after.scores.miou)} mIoU<br>"
-            f'<span class="muted">95 % {interval(after.gain.low, after.gain.high)}</span></p></div>'
+            f'<span class="muted">95 % {interval(after.gain.low, after.gain.high)}{instead}</span>'
+            "</p></div>"
         )
     title = result.pipelines[0].rows[result.pipelines[0].headline].plan.title
     return (
@@ -245,7 +214,8 @@ def _class_table(result: BenchmarkResult, pipeline: PipelineResult, opened: bool
         f"<details{' open' if opened else ''}><summary>{escape(pipeline.label)}: "
         f"{sum(each.loses for each in gains)} of {len(gains)} classes lose</summary>{note}"
         '<div class="wide"><table class="classes"><thead><tr><th>class</th><th>images</th>'
-        f"<th>CAM</th><th>with cues</th><th></th><th>gain</th><th>95 %</th>{guard}</tr></thead>"
+        "<th>CAM</th><th>cues</th><th>gain</th><th class='bar'></th><th>95 %</th>"
+        f"{guard}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div></details>"
     )
 
@@ -259,82 +229,10 @@ def _class_row(each: ClassGain, largest: float, plain: float | None) -> str:
     return (
         f"<tr><td>{escape(each.name)}{flag}</td><td>{each.images}</td>"
         f"<td>{percent(each.before)}</td><td>{percent(each.after)}</td>"
+        f"<td>{signed(each.gain)}</td>"
         f'<td class="bar"><i class="{side}" style="width:{width:.1f}%"></i></td>'
-        f"<td>{signed(each.gain)}</td><td>{ends}</td>{unguarded}</tr>"
+        f"<td>{ends}</td>{unguarded}</tr>"
     )
-
-
-def _pictures(
-    result: BenchmarkResult,
-    pipeline: PipelineResult,
-    reader: ImageReader,
-    source: Source,
-    count: int,
-    show: Sequence[str],
-) -> str:
-    chosen = choose_pictures(pipeline, result.image_ids, count, show)
-    rows = "".join(
-        _picture_row(result, pipeline, reader, source, image_id, why)
-        for image_id, why in chosen.items()
-    )
-    opened = " open" if pipeline is result.pipelines[0] else ""
-    return f"<details{opened}><summary>{escape(pipeline.label)}</summary>{rows}</details>"
-
-
-def _picture_row(
-    result: BenchmarkResult,
-    pipeline: PipelineResult,
-    reader: ImageReader,
-    source: Source,
-    image_id: str,
-    why: str,
-) -> str:
-    truth = reader.truth(image_id)
-    photo = reader.photo(image_id, truth.shape) if reader.photos else None
-    cams = reader.cams(source, image_id, truth.shape)
-    cue = reader.cue(source, image_id, reader.raw_cue(image_id), truth.shape)
-    variants = reader.variants(cams, cue, pipeline.t)
-    refined = variants[pipeline.headline]
-    index = result.image_ids.index(image_id)
-    panels = [("photograph", photo_picture(photo), "")] if photo is not None else []
-    panels += [
-        ("CAM", heat_picture(cams.maps, photo), ""),
-        ("cue, white = foreground", cue_picture(cue), ""),
-        ("refined CAM", heat_picture(refined, photo), ""),
-    ]
-    for title, key in (("label before", "cam_best"), ("label after", pipeline.headline)):
-        row = pipeline.rows[key]
-        label = make_label(row.plan, variants[row.plan.variant], cams.class_ids, None)
-        caption = _ious(row.counts[index], result.classes)
-        panels.append((f"{title}, t = {row.plan.threshold:.2f}", label_picture(label), caption))
-    panels.append(("ground truth", label_picture(truth), _names(truth, result.classes)))
-    figures = "".join(
-        f'<figure><img src="{uri}" alt="{title}" loading="lazy"><figcaption>{title}{caption}'
-        "</figcaption></figure>"
-        for title, uri, caption in panels
-    )
-    return (
-        f'<div class="image"><h3>{escape(image_id)} <span class="muted">{why}</span></h3>'
-        f'<div class="panels">{figures}</div></div>'
-    )
-
-
-def _ious(counts: np.ndarray, classes: tuple[str, ...]) -> str:
-    iou = count_scores(counts).iou
-    return "".join(
-        _chip(c, f"{classes[c]} {percent(iou[c], 0)}")
-        for c in range(1, len(classes))
-        if not np.isnan(iou[c])
-    )
-
-
-def _names(truth: np.ndarray, classes: tuple[str, ...]) -> str:
-    return "".join(_chip(c, classes[c]) for c in np.unique(truth) if 0 < c < len(classes))
-
-
-def _chip(index: int, text: str) -> str:
-    colour = colour_of(int(index))
-    return f'<span class="chip"><i style="background:{colour}"></i>{escape(text)}</span>'
 
 
 def _making(result: BenchmarkResult) -> str:

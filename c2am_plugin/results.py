@@ -48,7 +48,7 @@ class Row:
 class ClassGain:
     """What one class gains: IoU and gain in [0, 1] and [−1, 1], with the gain's 95 % interval.
 
-    images: how many hold the class. loses: the gain is below 0; surely: so is its interval.
+    images: how many hold the class. loses: the gain is below 0.
     """
 
     name: str
@@ -62,10 +62,6 @@ class ClassGain:
     @property
     def loses(self) -> bool:
         return self.gain < 0
-
-    @property
-    def surely(self) -> bool:
-        return self.high < 0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,135 @@
+"""Rows of pictures for a page: photograph, CAM, cue, refined CAM, labels before and after, truth.
+
+Chooses the images and puts their pictures, made in pictures.py, into HTML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+
+from .gains import count_scores
+from .pictures import colour_of, cue_picture, heat_picture, label_picture, photo_picture
+from .results import BenchmarkResult, PipelineResult
+from .scoring import ImageReader, Source, make_label
+from .tables import percent, signed
+
+__all__ = ["choose_pictures", "gallery"]
+
+NOTE = (
+    '<p class="muted">Heat is the highest CAM of the classes at a pixel. Under a label: the IoU '
+    "of its classes in this image, in percent; their mean decides what gains and loses.</p>"
+)
+
+
+def choose_pictures(
+    pipeline: PipelineResult, image_ids: Sequence[str], count: int, show: Sequence[str] = ()
+) -> dict[str, str]:
+    """{image id: why it is shown}: `show`, then best gains, worst losses, and some at random."""
+    gains = pipeline.image_gains
+    order = np.argsort(-gains, kind="stable")
+    kinds = {
+        "chosen": [i for i, image_id in enumerate(image_ids) if image_id in set(show)],
+        "best gain": [i for i in order[:count] if gains[i] > 0],
+        "worst loss": [i for i in order[::-1][:count] if gains[i] < 0],
+        "at random": [],
+    }
+    taken = {i for kind in kinds.values() for i in kind}
+    rest = [i for i in range(len(image_ids)) if i not in taken]
+    picked = np.random.default_rng(0).permutation(len(rest))[:count]
+    kinds["at random"] = [rest[i] for i in sorted(picked)]
+    chosen: dict[str, str] = {}
+    for why, indices in kinds.items():
+        for i in indices:
+            chosen.setdefault(image_ids[i], f"{why}, {signed(gains[i])}")
+    return chosen
+
+
+def gallery(
+    result: BenchmarkResult,
+    reader: ImageReader,
+    sources: Sequence[Source],
+    count: int,
+    show: Sequence[str],
+) -> str:
+    """HTML: a foldable list of picture rows for each pipeline, the first one open."""
+    rows = [
+        _pictures(result, pipeline, reader, source, count, show)
+        for pipeline, source in zip(result.pipelines, sources, strict=True)
+    ]
+    return NOTE + "".join(rows)
+
+
+def _pictures(
+    result: BenchmarkResult,
+    pipeline: PipelineResult,
+    reader: ImageReader,
+    source: Source,
+    count: int,
+    show: Sequence[str],
+) -> str:
+    chosen = choose_pictures(pipeline, result.image_ids, count, show)
+    rows = "".join(
+        _picture_row(result, pipeline, reader, source, image_id, why)
+        for image_id, why in chosen.items()
+    )
+    opened = " open" if pipeline is result.pipelines[0] else ""
+    return f"<details{opened}><summary>{escape(pipeline.label)}</summary>{rows}</details>"
+
+
+def _picture_row(
+    result: BenchmarkResult,
+    pipeline: PipelineResult,
+    reader: ImageReader,
+    source: Source,
+    image_id: str,
+    why: str,
+) -> str:
+    truth = reader.truth(image_id)
+    photo = reader.photo(image_id, truth.shape) if reader.photos else None
+    cams = reader.cams(source, image_id, truth.shape)
+    cue = reader.cue(source, image_id, reader.raw_cue(image_id), truth.shape)
+    variants = reader.variants(cams, cue, pipeline.t)
+    refined = variants[pipeline.headline]
+    index = result.image_ids.index(image_id)
+    panels = [("photograph", photo_picture(photo), "")] if photo is not None else []
+    panels += [
+        ("CAM", heat_picture(cams.maps, photo), ""),
+        ("cue, white = foreground", cue_picture(cue), ""),
+        ("refined CAM", heat_picture(refined, photo), ""),
+    ]
+    for title, key in (("label before", "cam_best"), ("label after", pipeline.headline)):
+        row = pipeline.rows[key]
+        label = make_label(row.plan, variants[row.plan.variant], cams.class_ids, None)
+        caption = _ious(row.counts[index], result.classes)
+        panels.append((f"{title}, t = {row.plan.threshold:.2f}", label_picture(label), caption))
+    panels.append(("ground truth", label_picture(truth), _names(truth, result.classes)))
+    figures = "".join(
+        f'<figure><img src="{uri}" alt="{title}" loading="lazy"><figcaption>{title}{caption}'
+        "</figcaption></figure>"
+        for title, uri, caption in panels
+    )
+    return (
+        f'<div class="image"><h3>{escape(image_id)} <span class="muted">{why}</span></h3>'
+        f'<div class="panels">{figures}</div></div>'
+    )
+
+
+def _ious(counts: np.ndarray, classes: tuple[str, ...]) -> str:
+    iou = count_scores(counts).iou
+    return "".join(
+        _chip(c, f"{classes[c]} {percent(iou[c], 0)}")
+        for c in range(1, len(classes))
+        if not np.isnan(iou[c])
+    )
+
+
+def _names(truth: np.ndarray, classes: tuple[str, ...]) -> str:
+    return "".join(_chip(c, classes[c]) for c in np.unique(truth) if 0 < c < len(classes))
+
+
+def _chip(index: int, text: str) -> str:
+    colour = colour_of(int(index))
+    return f'<span class="chip"><i style="background:{colour}"></i>{escape(text)}</span>'
