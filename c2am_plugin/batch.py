@@ -21,6 +21,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "BatchResult",
     "atomic_path",
+    "check_folder",
     "claim_folder",
     "find_files",
     "first_names",
@@ -53,8 +54,10 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable):
+        folders[:] = [
+            each for each in folders if not each.startswith(".") and not _loops(root, each)
+        ]
         below = os.path.relpath(root, folder).replace(os.sep, "/")
         prefix = "" if below == "." else below + "/"
         for name in names:
@@ -68,6 +71,17 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
                 )
             found[image_id] = Path(root, name)
     return dict(sorted(found.items()))
+
+
+def _loops(root: str, name: str) -> bool:
+    """Whether a folder is a link to one that it lies in."""
+    path = os.path.join(root, name)
+    here = os.path.realpath(root) + os.sep
+    return os.path.islink(path) and here.startswith(os.path.realpath(path) + os.sep)
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise InputError(f"{error.filename}: cannot be listed ({error.strerror})") from error
 
 
 def read_ids(path: str | Path) -> list[str]:
@@ -112,9 +126,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    """Write `content` as indented JSON, atomically. Raises OutputError."""
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def record_path(folder: str | Path, command: str) -> Path:
@@ -140,11 +157,40 @@ def claim_folder(
     """
     folder = Path(folder)
     record = record_path(folder, command)
+    theirs = check_folder(folder, command, settings, names, overwrite=overwrite)
+    try:
+        _remove_temporary(folder)
+        if overwrite:
+            # Removed before the new settings are noted: an interrupted run must not mix the two.
+            for name in theirs:
+                (folder / name).unlink()
+            theirs = set()
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    settings = json.loads(json.dumps(settings))
+    if _read_record(record) != settings:
+        write_json(record, {"settings": settings})
+    return theirs
+
+
+def check_folder(
+    folder: str | Path,
+    command: str,
+    settings: dict[str, Any],
+    names: Iterable[str],
+    *,
+    overwrite: bool = False,
+) -> set[str]:
+    """`claim_folder` without touching anything: raises as it would, returns what is there."""
+    folder = Path(folder)
     names = set(names)
     settings = json.loads(json.dumps(settings))
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; choose another folder")
     present = _present_files(folder)
     theirs = names & present
-    earlier = _read_record(record)
+    earlier = _read_record(record_path(folder, command))
     if earlier is not None and earlier != settings:
         changed = sorted(k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k))
         difference = "; ".join(f"{k} {earlier.get(k)} then, {settings.get(k)} now" for k in changed)
@@ -165,27 +211,30 @@ def claim_folder(
             f"{folder}: {len(theirs)} files are there already that no {command} run wrote "
             f"({first_names(theirs)}); choose another folder, or replace them with --overwrite"
         )
-    if overwrite:
-        # Removed before the new settings are noted: an interrupted run must not mix the two.
-        for name in theirs:
-            (folder / name).unlink()
-        theirs = set()
-    folder.mkdir(parents=True, exist_ok=True)
-    if earlier != settings:
-        write_json(record, {"settings": settings})
     return theirs
 
 
 def _present_files(folder: Path) -> set[str]:
-    """Names below `folder`; the temporary files of a run that was killed are removed."""
-    present = set()
-    for root, _, names in os.walk(folder, followlinks=True):
-        for name in names:
-            if name.endswith(TEMPORARY):
-                Path(root, name).unlink(missing_ok=True)
-            elif not name.startswith("."):
-                present.add(os.path.relpath(os.path.join(root, name), folder).replace(os.sep, "/"))
-    return present
+    """Names below `folder`, hidden ones left out."""
+    return {
+        os.path.relpath(path, folder).replace(os.sep, "/")
+        for path in _walk(folder)
+        if not os.path.basename(path).startswith(".")
+    }
+
+
+def _remove_temporary(folder: Path) -> None:
+    """Remove the temporary files of a run that was killed."""
+    for path in _walk(folder):
+        name = os.path.basename(path)
+        if name.startswith(".") and name.endswith(TEMPORARY):
+            Path(path).unlink(missing_ok=True)
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for root, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not _loops(root, name)]
+        yield from (os.path.join(root, name) for name in names)
 
 
 def _read_record(record: Path) -> dict[str, Any] | None:
@@ -224,6 +273,8 @@ def run_images(
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
+    if workers is not None and workers < 1:
+        raise InputError(f"workers is {workers}; expected at least 1")
     outcome = BatchResult()
     start = time.perf_counter()
     parallel = Parallel(
@@ -247,6 +298,7 @@ def _attempt(work: Callable[[str], T], image_id: str) -> tuple[str, T | None, st
     try:
         return image_id, work(image_id), None
     except C2AMError as error:
-        return image_id, None, str(error)
+        return image_id, None, " ".join(str(error).split("\n"))
     except Exception as error:
-        return image_id, None, f"{image_id}: {type(error).__name__}: {error}"
+        message = " ".join(str(error).split())
+        return image_id, None, f"{image_id}: {type(error).__name__}: {message}"

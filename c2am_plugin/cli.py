@@ -73,10 +73,15 @@ def _refine_parser() -> argparse.ArgumentParser:
     add(
         "--method", default="auto", metavar="auto|NAME", help="psa, sc_cam, seam, puzzlecam, advcam"
     )
-    add("--threshold", type=float, metavar="T", help="background score of your pipeline (its own)")
+    add(
+        "--threshold",
+        type=_threshold,
+        metavar="T",
+        help="background score of your pipeline (its own)",
+    )
     add(
         "--strength",
-        type=float,
+        type=_strength,
         default=1.0,
         metavar="S",
         help="trust in the cues: 1 paper, 0 none",
@@ -94,9 +99,32 @@ def _refine_parser() -> argparse.ArgumentParser:
     add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
     add("--images", metavar="DIR", help="photographs, for --crf")
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
-    add("--workers", type=int, metavar="N", help="images at a time (default: one a core)")
+    add("--workers", type=_count, metavar="N", help="images at a time (default: one a core)")
     add("--overwrite", action="store_true", help="replace files of other settings or origin")
     return parser
+
+
+def _threshold(text: str) -> float:
+    return _number(text, lambda value: 0 < value < 1, "a number between 0 and 1")
+
+
+def _strength(text: str) -> float:
+    return _number(text, lambda value: 0 <= value < float("inf"), "a number from 0")
+
+
+def _count(text: str) -> int:
+    return int(_number(text, lambda value: value >= 1 and value % 1 == 0, "a count from 1"))
+
+
+def _number(text: str, fits: Callable[[float], bool], expected: str) -> float:
+    """An option's value; argparse turns the error into a usage message and exit code 2."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not fits(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {expected}")
+    return value
 
 
 def train_main(argv: Sequence[str] | None = None) -> int:
@@ -192,28 +220,29 @@ def _cues_parser() -> argparse.ArgumentParser:
     add(
         "--threshold",
         metavar="X|boundary|otsu|agree",
-        help="where foreground begins: X of the map's maximum; the network's own boundary; Otsu's "
-        "for each image; X where the maps agree best with your CAMs",
+        help="where foreground begins: X of the map's maximum; the network's own boundary "
+        "(default); Otsu's for each image; X where the maps agree best with your CAMs",
     )
     add("--cams", metavar="CAM_DIR", help="stored CAM files, for --threshold agree")
     add("--method", metavar="auto|NAME", help="the format of --cams")
     add(
         "--polarity",
         choices=("auto", "border", "contour", "keep", "flip"),
-        help="where P is high: as the checkpoint says (auto), measured on these images (border, "
-        "contour), on the foreground (keep), on the background (flip)",
+        help="where P is high: as the checkpoint says (auto, default), measured on these images "
+        "(border, contour), on the foreground (keep), on the background (flip)",
     )
     add(
         "--scales",
         type=float,
         nargs="+",
         metavar="S",
-        help="up to 8 factors of the image's size, from 32 sides of a square in pixels",
+        help="up to 8 factors of the image's size, from 32 sides of a square in pixels (default: "
+        "0.5 1 1.5 2, or squares about the size that the checkpoint was trained with)",
     )
     add(
         "--soft",
         action=argparse.BooleanOptionalAction,
-        help="grey cues to be read as odds, or 0/255 after the dense CRF",
+        help="grey cues to be read as odds (default), or 0/255 after the dense CRF",
     )
     add("--bf16", action="store_true", help="compute in bfloat16: faster on some devices, rougher")
     add("--batch-size", type=int, metavar="N", help="images of one size at once (8 on a GPU)")

@@ -7,6 +7,8 @@ is b, high = background. `_background` is the only place where one becomes the o
 from __future__ import annotations
 
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image, PngImagePlugin
@@ -17,6 +19,8 @@ from .errors import InputError
 __all__ = ["CUE_SUFFIXES", "is_soft_cue", "read_cue", "resize_cue", "write_cue"]
 
 CUE_SUFFIXES = (".png", ".npy")
+# What np.load runs into in a damaged or foreign file.
+DAMAGE = (OSError, ValueError, EOFError, MemoryError, SyntaxError, TokenError, BadZipFile)
 SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
 
 
@@ -24,8 +28,9 @@ def read_cue(path: str | Path, *, flip: bool = False) -> np.ndarray:
     """The background cue of one file: float32 H×W in [0, 1], 1 = surely background.
 
     Reads 8-bit and 16-bit grey PNGs (0 = background, the maximum = foreground), 1-bit, palette
-    and RGB masks (black = background, any other colour = foreground; greys keep their value) and
-    float `.npy` arrays H×W in [0, 1], 1 = foreground. flip: the file has the other polarity.
+    and RGB masks (black = background, any other colour = foreground; where a palette or an RGB
+    picture has greys alone they keep their values) and float `.npy` arrays H×W in [0, 1],
+    1 = foreground. flip: the file has the other polarity.
     Raises InputError.
     """
     path = Path(path)
@@ -89,9 +94,10 @@ def is_soft_cue(path: str | Path) -> bool:
 def _read_npy(path: Path) -> tuple[np.ndarray, float]:
     try:
         saliency = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:120]
         raise InputError(
-            f"{path}: is not a plain .npy array ({error}); expected float H×W"
+            f"{path}: is not a plain .npy array ({reason}); expected float H×W"
         ) from error
     if not isinstance(saliency, np.ndarray) or saliency.dtype.kind != "f":
         found = getattr(saliency, "dtype", type(saliency).__name__)
@@ -111,7 +117,9 @@ def _read_npy(path: Path) -> tuple[np.ndarray, float]:
 def _read_image(path: Path) -> tuple[np.ndarray, float]:
     try:
         with Image.open(path) as image:
-            plain = {"1": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGBA": "RGB"}.get(image.mode)
+            if image.mode == "P":
+                return _mask_of_palette(image), 255.0
+            plain = {"1": "L", "LA": "L", "PA": "RGB", "RGBA": "RGB"}.get(image.mode)
             pixels = np.asarray(image.convert(plain) if plain else image)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as a cue image ({error})") from error
@@ -122,6 +130,21 @@ def _read_image(path: Path) -> tuple[np.ndarray, float]:
     if pixels.dtype in (np.uint16, np.int32) and pixels.min() >= 0 and pixels.max() < 2**16:
         return pixels, 65535.0
     raise InputError(f"{path}: pixels are {pixels.dtype}; expected an 8-bit or 16-bit grey image")
+
+
+def _mask_of_palette(image: Image.Image) -> np.ndarray:
+    """Palette indices → uint8 H×W: the grey value of a grey palette, else 255 where not black.
+
+    The whole palette decides, not the picture: one class of VOC's palette happens to be grey.
+    """
+    colours = np.zeros((256, 3), np.uint8)
+    flat = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)[:256]
+    colours[: len(flat)] = flat
+    if np.ptp(colours, axis=1).any():
+        values = np.where(colours.any(axis=1), np.uint8(255), np.uint8(0))
+    else:
+        values = colours[:, 0]
+    return values[np.asarray(image)]
 
 
 def _mask_of_colours(path: Path, pixels: np.ndarray) -> np.ndarray:

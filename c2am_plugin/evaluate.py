@@ -5,7 +5,8 @@ The arithmetic is in metrics.py; here are the files.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,24 @@ __all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels"]
 THRESHOLDS = np.round(np.arange(1, 61) / 100, 2)
 
 
+# Most of an image's counts are 0; 10,000 dense ones of 81 classes would not fit into memory.
+_Counts = tuple[np.ndarray, np.ndarray]
+
+
+def _sparse(counts: np.ndarray) -> _Counts:
+    index = np.flatnonzero(counts)
+    return index, counts.ravel()[index]
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What goes wrong is said with the name of the file that it is about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
 @dataclass(frozen=True)
 class _SweepJob:
     adapter: CamAdapter
@@ -32,11 +51,18 @@ class _SweepJob:
     thresholds: np.ndarray
     n_classes: int
 
-    def __call__(self, image_id: str) -> np.ndarray:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.n_classes, self.n_classes, len(self.thresholds) + 1
+
+    def __call__(self, image_id: str) -> _Counts:
         content = self.adapter.load(self.cams[image_id])
         cams = self.adapter.parse(content, image_id)
         truth = read_label(self.truths[image_id])
-        return score_histogram(cams.maps, cams.class_ids, truth, self.thresholds, self.n_classes)
+        with _naming(self.truths[image_id]):
+            return _sparse(
+                score_histogram(cams.maps, cams.class_ids, truth, self.thresholds, self.n_classes)
+            )
 
 
 @dataclass(frozen=True)
@@ -45,9 +71,14 @@ class _LabelJob:
     truths: dict[str, Path]
     n_classes: int
 
-    def __call__(self, image_id: str) -> np.ndarray:
-        label = read_label(self.labels[image_id])
-        return confusion(label, read_label(self.truths[image_id]), self.n_classes)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.n_classes, self.n_classes
+
+    def __call__(self, image_id: str) -> _Counts:
+        label, truth = read_label(self.labels[image_id]), read_label(self.truths[image_id])
+        with _naming(self.truths[image_id]):
+            return _sparse(confusion(label, truth, self.n_classes))
 
 
 def evaluate_cams(
@@ -101,6 +132,8 @@ def _both(
             raise InputError(f"no image has a file in both {folder} and {gt_dir}")
         return chosen
     wanted = read_ids(ids) if isinstance(ids, (str, Path)) else list(ids)
+    if not wanted:
+        raise InputError("no image is listed to evaluate")
     for files, where in ((found, folder), (truths, gt_dir)):
         if lacking := [image_id for image_id in wanted if image_id not in files]:
             raise InputError(
@@ -117,4 +150,7 @@ def _total(
     if outcome.failures:
         first = next(iter(outcome.failures.values()))
         raise InputError(f"{len(outcome.failures)} of {len(ids)} images failed; first: {first}")
-    return np.sum(list(outcome.results.values()), axis=0)
+    total = np.zeros(job.shape, np.int64)
+    for index, counts in outcome.results.values():
+        total.reshape(-1)[index] += counts
+    return total

@@ -52,7 +52,8 @@ def pair(
     for found, folder, what in ((cams, cam_dir, ".npy file"), (cues, cue_dir, "cue (.png, .npy)")):
         if not found:
             raise InputError(f"{folder}: holds no {what}")
-    wanted = read_ids(ids) if isinstance(ids, (str, Path)) else list(cams if ids is None else ids)
+    wanted = read_ids(ids) if isinstance(ids, (str, Path)) else cams if ids is None else ids
+    wanted = list(dict.fromkeys(wanted))
     if not any(image_id in cams and image_id in cues for image_id in wanted):
         listed = f", the list like {wanted[0]}" if ids is not None and wanted else ""
         raise InputError(
@@ -85,7 +86,10 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
     for cams, cue in pairs:
         if cams.maps.size == 0:
             continue
-        b = resize_cue(cue, cams.maps.shape[1:])
+        try:
+            b = resize_cue(cue, cams.maps.shape[1:])
+        except InputError:
+            continue  # the run lists it
         confident = cams.maps.max(axis=0) >= CONFIDENT
         count = int(confident.sum())
         within = float(b[confident].sum(dtype=np.float64))

@@ -7,6 +7,7 @@ pairing.py, running many images in batch.py. Here they meet, and what was done i
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -20,6 +21,7 @@ from .batch import (
     IMAGE_SUFFIXES,
     BatchResult,
     atomic_path,
+    check_folder,
     claim_folder,
     find_files,
     first_names,
@@ -78,9 +80,14 @@ class RefineReport:
             "failed": len(self.failures),
         }
         rest = "".join(f"; {count} {what}" for what, count in counts.items() if count)
-        return (
+        done = (
             f"refined {self.refined} images in {self.seconds:.1f} s "
-            f"({self.images_per_second:.1f} images/s){rest}\n"
+            f"({self.images_per_second:.1f} images/s){rest}"
+        )
+        if not self.refined + self.kept_unchanged:
+            return done
+        return (
+            f"{done}\n"
             f"foreground at t = {self.threshold:g}: {self.foreground_before:.1%} of all pixels "
             f"before, {self.foreground_after:.1%} after"
         )
@@ -151,7 +158,7 @@ def refine_cams(
     """
     _check_options(missing, calibrate, strength, threshold, labels, crf, images)
     cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
-    out_dir = Path(out_dir) if out_dir else cam_dir.resolve().with_name(cam_dir.name + "_c2am")
+    out_dir = Path(out_dir) if out_dir else _sibling(cam_dir)
     _check_folders(out_dir, labels, (cam_dir, cue_dir, *([images] if images else [])))
     log.info("refined CAMs go to %s", out_dir)
 
@@ -165,8 +172,8 @@ def refine_cams(
         photos=_find_photos(images, pairing.ids) if crf and images else {},
         out_dir=out_dir,
         labels=Path(labels) if labels else None,
-        threshold=adapter.threshold if threshold is None else threshold,
-        strength=strength,
+        threshold=float(adapter.threshold if threshold is None else threshold),
+        strength=float(strength),
         flip_cues=flip_cues,
         clip=clip,
     )
@@ -179,7 +186,7 @@ def refine_cams(
         "cue_dir": str(cue_dir.resolve()),
         "method": adapter.name,
         "threshold": job.threshold,
-        "strength": strength,
+        "strength": job.strength,
         "calibrated": asdict(job.fit) if job.fit else None,
         "missing": missing,
         "flip_cues": flip_cues,
@@ -259,6 +266,11 @@ class _Job:
     ) -> _ImageResult:
         """Write the label, if wanted, and count."""
         if self.labels is not None:
+            if 0 in shape:
+                raise InputError(
+                    f"{refined.image_id}: has no class and no cue, so the size of its label is "
+                    "unknown"
+                )
             empty = np.zeros(shape, np.uint8)
             label = pseudo_label(refined.maps, refined.class_ids, self.threshold)
             label = label if len(cams.class_ids) else empty
@@ -305,6 +317,12 @@ def _check_options(
     check_strength(strength)
     if threshold is not None:
         check_threshold(threshold)
+
+
+def _sibling(cam_dir: Path) -> Path:
+    """Where refined CAMs go by default: beside the folder as it was named, links not followed."""
+    folder = Path(os.path.abspath(cam_dir))
+    return folder.with_name(folder.name + "_c2am")
 
 
 def _check_folders(out_dir: Path, labels: Any, inputs: tuple[str | Path, ...]) -> None:
@@ -390,15 +408,16 @@ def _fit(job: _Job, workers: int | None, progress: bool) -> CueFit:
 
 def _claim(job: _Job, settings: dict[str, Any], overwrite: bool) -> set[str]:
     """The ids that are done: everything wanted of them is there, with the same settings."""
-    ids = job.pairing.ids
-    names = {f"{image_id}.npy" for image_id in ids}
-    present = claim_folder(job.out_dir, COMMAND, settings, names, overwrite=overwrite)
-    done = {name.removesuffix(".npy") for name in present}
+    claims = [(job.out_dir, settings, ".npy")]
     if job.labels is not None:
-        names = {f"{image_id}.png" for image_id in ids}
-        settings = {**settings, "crf": bool(job.photos)}
-        present = claim_folder(job.labels, COMMAND, settings, names, overwrite=overwrite)
-        done &= {name.removesuffix(".png") for name in present}
+        claims.append((job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
+    done = set(job.pairing.ids)
+    # Both folders are asked before anything is removed or written in either.
+    for claim in (check_folder, claim_folder):
+        for folder, wanted, suffix in claims:
+            names = {image_id + suffix for image_id in job.pairing.ids}
+            present = claim(folder, COMMAND, wanted, names, overwrite=overwrite)
+            done &= {name.removesuffix(suffix) for name in present}
     return done
 
 

@@ -35,25 +35,33 @@ def get_adapter(name: str) -> CamAdapter:
 def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
     """The adapter that fits all of these files, and a sentence that says what was concluded.
 
-    Files without a class fit several formats and decide nothing. Where a whole family fits
-    (PSA, SC-CAM and SEAM store the same), its first adapter is taken and the sentence says so.
-    Raises InputError where nothing fits or different families do.
+    Files without a class fit several formats and decide nothing, nor do files that cannot be
+    read, if others can. Where a whole family fits (PSA, SC-CAM and SEAM store the same), its first
+    adapter is taken and the sentence says so. Raises InputError where nothing fits or different
+    families do.
     """
     candidates = [get_adapter(name) for name in adapter_names()]
     if not candidates:
         raise InputError("no adapter is registered; install the package with pip")
-    count, last = 0, None
+    count, last, unreadable = 0, None, None
     for path in paths:
-        content = candidates[0].load(path)
+        try:
+            content = candidates[0].load(path)
+        except InputError as error:
+            unreadable = unreadable or error
+            continue
         fitting = [adapter for adapter in candidates if adapter.fits(content)]
         if not fitting and count:
+            before = first_names(dict.fromkeys(adapter.family for adapter in candidates))
             raise InputError(
-                f"{path}: is not in {candidates[0].name} format as the files before it; "
+                f"{path}: is not in {before} format as the files before it; "
                 "keep one format in a folder, or name it with --method"
             )
         if not fitting:
             raise InputError(f"{path}: its format is none of {', '.join(adapter_names())}")
         candidates, count, last = fitting, count + 1, path
+    if last is None and unreadable:
+        raise unreadable
     families = list(dict.fromkeys(adapter.family for adapter in candidates))
     if len(families) > 1 or last is None:
         raise InputError(
