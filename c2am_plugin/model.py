@@ -74,17 +74,24 @@ class C2AM(nn.Module):
 
     def logits(self, images: Tensor) -> Tensor:
         """N×3×H×W float32, ImageNet-normalised → N×1×h×w float32, before the sigmoid."""
-        return self.ac_head(self.features(images)).float()
+        return _full(self.ac_head(self.features(images)))
 
     def forward(self, images: Tensor) -> Output:
         """N×3×H×W float32, ImageNet-normalised → Output."""
         features = self.features(images)
-        logits = self.ac_head(features).float()
+        logits = _full(self.ac_head(features))
         with torch.autocast(images.device.type, enabled=False):
             p = logits.sigmoid().flatten(2)
-            pixels = features.float().flatten(2)
-            pooled = torch.cat([p, 1 - p], dim=1) @ pixels.transpose(1, 2) / pixels.shape[2]
-        return Output(pooled[:, 0], pooled[:, 1], logits)
+            pixels = _full(features).flatten(2)
+            # In this order the gradient of `features` is contiguous: given a transposed one,
+            # torch's BatchNorm on the CPU (2.15) goes wrong for a batch of one, and is silent.
+            pooled = pixels @ torch.cat([p, 1 - p], dim=1).transpose(1, 2) / pixels.shape[2]
+        return Output(pooled[..., 0], pooled[..., 1], logits)
+
+
+def _full(x: Tensor) -> Tensor:
+    """What autocast made float16 or bfloat16 as float32; sums over pixels need the digits."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 class Disentangler(nn.Module):
