@@ -38,6 +38,7 @@ def stored_cams(
             f"{cams}: has no CAM file of these images; it has ids like {next(iter(found), 'none')},"
             f" the images like {next(iter(paths))}"
         )
+    log.info("comparing with the CAMs of %d images", len(both))
     if method != "auto":
         return both, get_adapter(method)
     adapter, conclusion = detect(list(both.values())[:SAMPLE])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 from .batch import atomic_path
 from .calibration import calibrate, otsu
@@ -36,7 +37,7 @@ class Reading:
     def __call__(self, logits: ScaleLogits) -> tuple[np.ndarray, float]:
         """Values float32 H×W and their boundary."""
         if self.boundary == "boundary":
-            return 1 / (1 + np.exp(-mean_logit(logits, self.flag))), 0.5
+            return expit(mean_logit(logits, self.flag)), 0.5
         values = released_map(logits, self.flag)[1][0]
         return values, otsu(values) if self.boundary == "otsu" else float(self.boundary)
 

@@ -11,22 +11,21 @@ import logging
 import os
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .agree import Survey, agreed_boundary, stored_cams
-from .batch import BatchResult, claim_folder, record_path, write_json
+from .batch import claim_folder, record_path, write_json
 from .calibration import check_boundary
 from .crf import needs_compiling, warm_up
-from .cue_writer import CueResult, CueWriter, Reading
+from .cue_report import CueReport
+from .cue_writer import CueWriter, Reading
 from .data import find_images
 from .errors import InputError
 from .inference import fast_copy, pick_device
 from .maps import check_scales, default_scales
-from .polarity import RULES, decide
+from .polarity import RULES, UNDECIDED, decide
 from .registry import get_adapter
 from .stream import Network, Stream
 from .weights import Checkpoint, load_checkpoint
@@ -40,46 +39,6 @@ VOTERS = 256  # images that vote where the polarity is measured anew
 GPU_BATCH = 8
 DEFAULT_CROP = 448  # what the released checkpoints were trained with
 log = logging.getLogger("c2am_plugin")
-
-
-@dataclass
-class CueReport:
-    """What a run did. Shares are of all pixels of the images of this run.
-
-    boundary  the values' boundary that was used; the mean over images where each has its own
-    polarity  flag, rule, margin and n_images of the decision; margin and n_images are None where
-              it was given, or the checkpoint does not say
-    """
-
-    out: str
-    soft: bool
-    threshold: str | float
-    scales: tuple[float, ...]
-    boundary: float | None = None
-    polarity: dict[str, Any] = field(default_factory=dict)
-    written: int = 0
-    already_there: int = 0
-    foreground: float = 0.0
-    seconds: float = 0.0
-    images_per_second: float = 0.0
-    failures: dict[str, str] = field(default_factory=dict)
-
-    def summary(self) -> str:
-        """The run in a line or two."""
-        if not self.polarity:
-            return f"all {self.already_there} cues were there already; nothing to do"
-        there = f"; {self.already_there} were there already" if self.already_there else ""
-        failed = f"; {len(self.failures)} failed" if self.failures else ""
-        cut = "" if self.boundary is None else f" ({self.boundary:.3g})"
-        side = "background" if self.polarity["flag"] else "foreground"
-        margin = self.polarity["margin"]
-        sure = "" if margin is None else f", margin {margin:.2f}"
-        return (
-            f"wrote {self.written} {'soft' if self.soft else 'hard'} cues in {self.seconds:.1f} s "
-            f"({self.images_per_second:.1f} images/s){there}{failed}\n"
-            f"threshold {self.threshold}{cut}: {self.foreground:.1%} of all pixels are foreground; "
-            f"P is high on the {side} ({self.polarity['rule']}{sure})"
-        )
 
 
 def make_cues(
@@ -130,7 +89,10 @@ def make_cues(
     Raises InputError or OutputError before anything is written.
     """
     # Read everything that could refuse the run before anything is written.
+    out, maps = Path(out), Path(maps) if maps else None
     threshold = _check_threshold(threshold, cams)
+    _check_counts(batch_size=batch_size, workers=workers)
+    _check_folders(Path(images), out, maps)
     if polarity not in POLARITIES:
         raise InputError(f"polarity {polarity!r} is none of {', '.join(POLARITIES)}")
     where = pick_device(device)
@@ -139,21 +101,20 @@ def make_cues(
     scales = check_scales(default_scales(loaded.info.get("resize")) if scales is None else scales)
     stored = stored_cams(cams, method, paths) if cams and threshold == "agree" else None
 
-    settings: dict[str, Any] = {
+    logits_of = {
         "checkpoint": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16],
         "scales": scales,
         "bf16": bf16,
-        "polarity": polarity,
     }
-    if stored or polarity in RULES:
+    settings = {**logits_of, "polarity": polarity}
+    if stored or polarity in RULES or (polarity == "auto" and loaded.flag is None):
         settings["ids"] = _digest(paths)  # what is found depends on all images together
     cue_settings = {**settings, "threshold": threshold, "soft": soft}
     if stored:
         cue_settings |= {"cams": str(Path(str(cams)).resolve()), "method": stored[1].name}
-    out = Path(out)
     done = _claim(out, ".png", cue_settings, paths, overwrite)
     if maps:
-        done &= _claim(Path(maps), ".npy", settings, paths, overwrite)
+        done &= _claim(maps, ".npy", settings, paths, overwrite)
     report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
     todo = [image_id for image_id in paths if image_id not in done]
     if not todo:
@@ -162,7 +123,7 @@ def make_cues(
     report.polarity = _polarity(loaded, polarity, list(paths.values()))
     flag = report.polarity["flag"]
     store = out.with_name(f"{out.name}.{COMMAND}-logits") if stored else None
-    kept = store / _digest([str(settings)]) if store else None
+    kept = store / _digest([str(logits_of)]) if store else None
     stream = Stream(
         Network(fast_copy(loaded.model, where, bf16=bf16), scales, kept),
         paths,
@@ -176,8 +137,8 @@ def make_cues(
     if not soft:
         _prepare_crf()
     puzzle = get_adapter("puzzlecam") if maps else None
-    writer = CueWriter(Reading(flag, boundary), soft, out, Path(maps) if maps else None, puzzle)
-    _fill(report, stream(writer, todo, "cues"))
+    writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle)
+    report.add(stream(writer, todo, "cues"))
     write_json(record_path(out, COMMAND), {"settings": cue_settings, "report": asdict(report)})
     if store and not report.failures:
         shutil.rmtree(store, ignore_errors=True)
@@ -195,6 +156,22 @@ def _check_threshold(threshold: float | str, cams: Any) -> float | str:
     if (threshold == "agree") != bool(cams):
         raise InputError("--threshold agree and --cams CAM_DIR go together: one is missing")
     return threshold if isinstance(threshold, str) else check_boundary(threshold)
+
+
+def _check_counts(**counts: int | None) -> None:
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise InputError(f"{name.replace('_', ' ')} is {count}; expected 1 or more")
+
+
+def _check_folders(images: Path, out: Path, maps: Path | None) -> None:
+    """Outputs may not lie among the photographs: a later run would take cues for images."""
+    photos = (images / "JPEGImages" if (images / "JPEGImages").is_dir() else images).resolve()
+    for folder in (out, maps):
+        if folder is not None and photos in (folder.resolve(), *folder.resolve().parents):
+            raise InputError(f"{folder}: lies among the photographs of {photos}; choose another")
+    if maps is not None and maps.resolve() == out.resolve():
+        raise InputError(f"{out}: cues and maps need two folders")
 
 
 def _claim(
@@ -216,6 +193,9 @@ def _polarity(loaded: Checkpoint, wanted: str, paths: list[Path]) -> dict[str, A
         return {"flag": wanted == "flip", "rule": wanted, "margin": None, "n_images": None}
     if wanted == "auto" and loaded.flag is not None:
         noted = loaded.info.get("polarity") or {"rule": "checkpoint"}
+        margin = noted.get("margin")
+        if margin is not None and margin < UNDECIDED:
+            log.warning("the polarity was undecided in training; look at the cues")
         return {"margin": None, "n_images": None, **noted, "flag": loaded.flag}
     rule = "border" if wanted == "auto" else wanted
     voters = paths[:: -(-len(paths) // VOTERS)]
@@ -229,15 +209,3 @@ def _prepare_crf() -> None:
     if needs_compiling():
         log.info("compiling the dense CRF (once; later runs find it in numba's cache)")
         warm_up()
-
-
-def _fill(report: CueReport, outcome: BatchResult) -> None:
-    results: list[CueResult] = list(outcome.results.values())
-    report.written = len(results)
-    report.failures = outcome.failures
-    report.seconds = round(outcome.seconds, 3)
-    report.images_per_second = round(len(results) / max(outcome.seconds, 1e-9), 3)
-    if results:
-        pixels = sum(result.pixels for result in results)
-        report.foreground = sum(result.foreground for result in results) / pixels
-        report.boundary = float(np.mean([result.boundary for result in results]))

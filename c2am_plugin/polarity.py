@@ -22,7 +22,7 @@ from .errors import InputError
 from .inference import fast_copy
 from .photos import read_photo
 
-__all__ = ["RULES", "Polarity", "border_vote", "contour_vote", "decide"]
+__all__ = ["RULES", "UNDECIDED", "Polarity", "border_vote", "contour_vote", "decide"]
 
 log = logging.getLogger(__name__)
 

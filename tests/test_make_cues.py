@@ -245,6 +245,10 @@ def test_wrong_inputs_are_one_line_and_write_nothing(
         ({}, ["--threshold", "1.5"], "threshold 1.5"),
         ({}, ["--threshold", "best"], "'best'"),
         ({}, ["--scales", "20"], "scale 20"),
+        ({}, ["--workers", "0"], "workers is 0"),
+        ({}, ["--batch-size", "-1"], "batch size is -1"),
+        ({}, ["--maps", str(photos / "maps")], "among the photographs"),
+        ({}, ["--maps", str(tmp_path / "cues")], "two folders"),
         ({}, ["--device", "warp"], "warp"),
         ({}, ["--threshold", "agree", "--cams", str(tmp_path / "empty")], "no CAM file"),
     ):

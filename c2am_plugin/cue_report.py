@@ -1,0 +1,65 @@
+"""What a run of c2am-cues did, for the person and for the file beside the cues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .batch import BatchResult
+from .cue_writer import CueResult
+
+__all__ = ["CueReport"]
+
+
+@dataclass
+class CueReport:
+    """What a run did. Shares are of all pixels of the images of this run.
+
+    boundary  the values' boundary that was used; the mean over images where each has its own
+    polarity  flag, rule, margin and n_images of the decision; margin and n_images are None where
+              it was given, or the checkpoint does not say
+    """
+
+    out: str
+    soft: bool
+    threshold: str | float
+    scales: tuple[float, ...]
+    boundary: float | None = None
+    polarity: dict[str, Any] = field(default_factory=dict)
+    written: int = 0
+    already_there: int = 0
+    foreground: float = 0.0
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """The run in a line or two."""
+        if not self.polarity:
+            return f"all {self.already_there} cues were there already; nothing to do"
+        there = f"; {self.already_there} were there already" if self.already_there else ""
+        failed = f"; {len(self.failures)} failed" if self.failures else ""
+        cut = "" if self.boundary is None else f" ({self.boundary:.3g})"
+        side = "background" if self.polarity["flag"] else "foreground"
+        margin = self.polarity["margin"]
+        sure = "" if margin is None else f", margin {margin:.2f}"
+        return (
+            f"wrote {self.written} {'soft' if self.soft else 'hard'} cues in {self.seconds:.1f} s "
+            f"({self.images_per_second:.1f} images/s){there}{failed}\n"
+            f"threshold {self.threshold}{cut}: {self.foreground:.1%} of all pixels are foreground; "
+            f"P is high on the {side} ({self.polarity['rule']}{sure})"
+        )
+
+    def add(self, outcome: BatchResult) -> None:
+        """Take over what `CueWriter` returned for each image, and what failed."""
+        results: list[CueResult] = list(outcome.results.values())
+        self.written = len(results)
+        self.failures = outcome.failures
+        self.seconds = round(outcome.seconds, 3)
+        self.images_per_second = round(len(results) / max(outcome.seconds, 1e-9), 3)
+        if results:
+            pixels = sum(result.pixels for result in results)
+            self.foreground = sum(result.foreground for result in results) / pixels
+            self.boundary = float(np.mean([result.boundary for result in results]))
