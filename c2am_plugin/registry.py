@@ -19,7 +19,7 @@ GROUP = "c2am_plugin.adapters"
 
 
 def adapter_names() -> list[str]:
-    """The names that `--method` takes, in the order of their registration."""
+    """The names that `--method` takes, in the order of the packages' metadata."""
     return list(dict.fromkeys(point.name for point in entry_points(group=GROUP)))
 
 

@@ -1,0 +1,95 @@
+"""Label files: VOC's palette, indices kept, colours refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from c2am_plugin.errors import InputError
+from c2am_plugin.labels import VOC_CLASSES, palette, read_label, write_label
+from c2am_plugin.photos import read_photo
+
+
+def test_the_palette_is_vocs():
+    known = {0: (0, 0, 0), 1: (128, 0, 0), 2: (0, 128, 0), 7: (128, 128, 128), 8: (64, 0, 0)}
+    known |= {15: (192, 128, 128), 20: (0, 64, 128), 255: (224, 224, 192)}
+    colours = palette()
+    assert {index: tuple(colours[index].tolist()) for index in known} == known
+    assert len(np.unique(colours, axis=0)) == 256
+    assert len(VOC_CLASSES) == 21
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (214, 320)])
+def test_indices_survive(tmp_path, shape):
+    label = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    write_label(tmp_path / "new" / "a.png", label)
+    np.testing.assert_array_equal(read_label(tmp_path / "new" / "a.png"), label)
+    with Image.open(tmp_path / "new" / "a.png") as image:
+        assert image.mode == "P"
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB")), palette()[label])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_real_ground_truth_is_read_as_indices(coco_voc):
+    for path in sorted((coco_voc / "SegmentationClass").iterdir())[:5]:
+        assert set(np.unique(read_label(path))) <= {*range(21), 255}
+
+
+@pytest.mark.parametrize("colours", [2, 4, 16])
+def test_palettes_of_few_bits(tmp_path, colours):
+    label = np.arange(24, dtype=np.uint8).reshape(4, 6) % colours
+    image = Image.fromarray(label)
+    image.putpalette(palette()[:colours].tobytes())
+    image.save(tmp_path / "a.png", bits={2: 1, 4: 2, 16: 4}[colours])
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png"), label)
+
+
+def test_plain_grey_indices_are_read(tmp_path):
+    label = np.arange(24, dtype=np.uint8).reshape(4, 6)
+    Image.fromarray(label).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_label(tmp_path / "a.png"), label)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "1", "I;16", "LA"])
+def test_colours_are_not_taken_for_classes(tmp_path, mode):
+    label = Image.fromarray(np.zeros((4, 6), np.uint8))
+    if mode == "I;16":
+        label = Image.fromarray(np.zeros((4, 6), np.uint16))
+    label.convert(mode).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: is a .*RGB"):
+        read_label(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n"])
+def test_files_that_are_no_label(tmp_path, data):
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(InputError, match=r"a\.png: cannot be read"):
+        read_label(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"b\.png: cannot be read"):
+        read_label(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "1", "CMYK"])
+def test_photographs_of_any_mode_are_rgb(tmp_path, mode):
+    suffix = "jpg" if mode == "CMYK" else "png"
+    Image.new("RGB", (6, 4), (255, 255, 255)).convert(mode).save(tmp_path / f"a.{suffix}")
+    photo = read_photo(tmp_path / f"a.{suffix}")
+    assert (photo.shape, photo.dtype) == ((4, 6, 3), np.uint8)
+    assert photo.min() >= 254
+
+
+def test_16_bit_photographs_are_scaled(tmp_path):
+    pixels = np.array([[0, 32768, 65535]], np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    assert read_photo(tmp_path / "a.png")[0, :, 0].tolist() == [0, 128, 255]
+    (tmp_path / "b.png").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"b\.png: cannot be read"):
+        read_photo(tmp_path / "b.png")
+
+
+def test_rotation_in_exif_is_not_applied(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (6, 4)).save(tmp_path / "a.jpg", exif=exif)
+    assert read_photo(tmp_path / "a.jpg").shape == (4, 6, 3)
