@@ -87,9 +87,8 @@ def gradients(model: nn.Module) -> dict[str, Tensor]:
 def assert_same_gradients(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
     """In float64: in float32 the rounding of a forward pass moves ReLUs, hence gradients."""
     assert set(one) == set(other)
-    scale = max(float(gradient.abs().max()) for gradient in one.values())
     for name in one:
-        torch.testing.assert_close(one[name], other[name], rtol=1e-6, atol=1e-9 * scale, msg=name)
+        assert float((one[name] - other[name]).norm()) < 1e-9 * float(one[name].norm()), name
 
 
 def settled(name: str) -> C2AM:
@@ -104,9 +103,9 @@ def settled(name: str) -> C2AM:
     return model.eval()
 
 
-def batch(n: int = 5) -> Tensor:
+def batch(n: int = 3) -> Tensor:
     random = torch.Generator().manual_seed(1)
-    return torch.randn(n, 3, 64, 64, generator=random, dtype=torch.float64)
+    return torch.randn(n, 3, 32, 32, generator=random, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("micro_batch", [1, 2])
