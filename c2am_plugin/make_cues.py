@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .agree import Survey, agreed_boundary, stored_cams
-from .batch import claim_folder, record_path, write_json
+from .batch import check_folder, claim_folder, record_path, write_json
 from .calibration import check_boundary
 from .crf import needs_compiling, warm_up
 from .cue_report import CueReport
@@ -112,9 +112,8 @@ def make_cues(
     cue_settings = {**settings, "threshold": threshold, "soft": soft}
     if stored:
         cue_settings |= {"cams": str(Path(str(cams)).resolve()), "method": stored[1].name}
-    done = _claim(out, ".png", cue_settings, paths, overwrite)
-    if maps:
-        done &= _claim(maps, ".npy", settings, paths, overwrite)
+    claims = [(out, cue_settings, ".png"), *([(maps, settings, ".npy")] if maps else [])]
+    done = _claim(claims, paths, overwrite)
     report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
     todo = [image_id for image_id in paths if image_id not in done]
     if not todo:
@@ -175,12 +174,17 @@ def _check_folders(images: Path, out: Path, maps: Path | None) -> None:
 
 
 def _claim(
-    folder: Path, suffix: str, settings: dict[str, Any], ids: Iterable[str], overwrite: bool
+    claims: list[tuple[Path, dict[str, Any], str]], ids: Iterable[str], overwrite: bool
 ) -> set[str]:
-    """The ids that are done already in a folder of ours."""
-    names = {f"{image_id}{suffix}" for image_id in ids}
-    present = claim_folder(folder, COMMAND, settings, names, overwrite=overwrite)
-    return {name.removesuffix(suffix) for name in present}
+    """The ids that are done: in each folder, with its settings, their file is there."""
+    done = set(ids)
+    # Both folders are asked before anything is removed or written in either.
+    for claim in (check_folder, claim_folder):
+        for folder, settings, suffix in claims:
+            names = {image_id + suffix for image_id in ids}
+            present = claim(folder, COMMAND, settings, names, overwrite=overwrite)
+            done &= {name.removesuffix(suffix) for name in present}
+    return done
 
 
 def _digest(texts: Iterable[str]) -> str:

@@ -228,6 +228,11 @@ def test_other_settings_do_not_mix(photos: Path, checkpoint: Path, tmp_path: Pat
     with pytest.raises(OutputError, match=r"threshold 0\.3 then, 0\.4 now"):
         run(photos, checkpoint, tmp_path / "cues", threshold=0.4)
     assert bytes_of(tmp_path / "cues") == before
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "maps" / "img_0.npy").write_bytes(b"somebody's")
+    with pytest.raises(OutputError, match="maps"):
+        run(photos, checkpoint, tmp_path / "cues", threshold=0.3, maps=tmp_path / "maps")
+    assert bytes_of(tmp_path / "cues") == before
     assert run(photos, checkpoint, tmp_path / "cues", threshold=0.4, overwrite=True).written == 5
 
 
