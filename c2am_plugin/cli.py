@@ -162,7 +162,12 @@ def _train_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help="torchvision weights, random, or a file (MoCo, DetCo, DINO, SwAV, torchvision)",
     )
-    add("--recipe", default="paper", metavar="NAME", help="paper, released or localisation")
+    add(
+        "--recipe",
+        default="auto",
+        metavar="NAME",
+        help="paper, released, localisation, small (auto: small below 2,000 images, else paper)",
+    )
     add("--batch-size", type=int, metavar="N", help="images that are compared with each other")
     add("--micro-batch", type=int, metavar="N", help="of these, at once in memory (default: all)")
     add("--epochs", type=int, metavar="N")

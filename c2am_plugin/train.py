@@ -10,7 +10,7 @@ import hashlib
 import logging
 import math
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from .errors import InputError
 from .journal import Journal
 from .loop import COLUMNS, FILES, Run, TrainingResult
 from .model import C2AM
-from .recipes import make_recipe
+from .recipes import choose_recipe, make_recipe
 from .trainer import Trainer, autocast_type
 from .weights import initial_weights, read_torch_file
 
@@ -38,7 +38,7 @@ def train(
     ids: str | Path | None = None,
     backbone: str = "resnet50",
     weights: str = "IMAGENET1K_V1",
-    recipe: str = "paper",
+    recipe: str = "auto",
     batch_size: int | None = None,
     micro_batch: int | None = None,
     epochs: int | None = None,
@@ -63,7 +63,8 @@ def train(
     images, ids    a folder of images or a VOC root, and which of them (`data.find_images`)
     weights        of the backbone: "random", a torchvision name or a file
                    (`weights.initial_weights`)
-    recipe         "paper", "released" or "localisation"; None elsewhere means: as the recipe says
+    recipe         "paper", "released", "localisation", or "small" for some hundred images; "auto":
+                   small with fewer than 2,000, else the paper's. None elsewhere: as it says
     micro_batch    images that go through the network at once, where the batch does not fit into
                    memory (see `step` for what that changes)
     amp            bfloat16 autocast; None: on a GPU that has it
@@ -76,6 +77,7 @@ def train(
     where training fails: out of memory, a loss that is not finite, or a P that is constant.
     """
     found = find_images(images, ids)
+    recipe = choose_recipe(recipe, len(found))
     plan = make_recipe(
         recipe,
         batch_size=_batch_size(make_recipe(recipe).batch_size, batch_size, len(found)),
@@ -86,6 +88,9 @@ def train(
         crop=crop,
         output_stride=output_stride,
     )
+    epochs_run = plan.epochs_for(len(found))
+    steps = epochs_run * (len(found) // plan.batch_size)
+    plan = replace(plan, epochs=epochs_run, head_steps=min(plan.head_steps, steps // 4))
     _check_least(0, seed=seed, workers=workers, picture_every=picture_every)
     _check_least(1, micro_batch=micro_batch)
     where = _device(device)
@@ -114,7 +119,6 @@ def train(
             return _finished(out / "last.pt")
         if resume and "resume.pt" not in there:
             raise InputError(f"{out}: holds no interrupted run; start one without --resume")
-        steps = plan.epochs * (len(found) // plan.batch_size)
         trainer = Trainer(model, plan, steps, where, micro_batch, precision)
         if "resume.pt" in there:
             trainer.load(out / "resume.pt")
@@ -125,8 +129,8 @@ def train(
         run = Run(out, settings, trainer, views)
         order = BatchOrder(len(views), plan.batch_size, plan.epochs, seed, trainer.step)
         log.info(
-            "%d images, %d epochs of %d steps, batches of %d, on %s%s",
-            *(len(views), plan.epochs, run.steps_per_epoch, plan.batch_size, where),
+            "recipe %s: %d images, %d epochs of %d steps, batches of %d, on %s%s",
+            *(recipe, len(views), plan.epochs, run.steps_per_epoch, plan.batch_size, where),
             " in bfloat16" if precision else "",
         )
         with (

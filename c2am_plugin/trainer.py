@@ -53,6 +53,11 @@ class Trainer:
         self.micro_batch, self.precision = micro_batch, precision
         self.step = 0
         trained = _trained_parameters(model, plan.convolutions_only)
+        self.backbone = [
+            parameter
+            for name, parameter in model.named_parameters()
+            if name.startswith("backbone.") and parameter.requires_grad
+        ]
         self.optimizer = torch.optim.SGD(
             trained, lr=plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay
         )
@@ -62,6 +67,8 @@ class Trainer:
         rate = learning_rate(self.plan, self.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        for parameter in self.backbone:
+            parameter.requires_grad_(self.step >= self.plan.head_steps)
         images = images.to(self.where, memory_format=torch.channels_last, non_blocking=True)
         pixels = normalise(images)
         self.optimizer.zero_grad(set_to_none=True)

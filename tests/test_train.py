@@ -9,6 +9,7 @@ import shutil
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from c2am_plugin.errors import C2AMError, InputError, MissingDependency, OutputE
 from c2am_plugin.loss import c2am_loss
 from c2am_plugin.model import C2AM, Output
 from c2am_plugin.polarity import decide
-from c2am_plugin.recipes import RECIPES, learning_rate, make_recipe
+from c2am_plugin.recipes import RECIPES, choose_recipe, learning_rate, make_recipe
 from c2am_plugin.step import fitting_micro_batch, loss_gradient
 from c2am_plugin.train import TrainingResult, train
 from c2am_plugin.trainer import Trainer
@@ -54,6 +55,7 @@ def small_train(photos: Path, out: Path, **changes: Any) -> TrainingResult:
     settings: dict[str, Any] = {
         "backbone": "shufflenet_v2_x0_5",
         "weights": "random",
+        "recipe": "paper",
         "batch_size": 4,
         "epochs": 3,
         "crop": 64,
@@ -463,3 +465,33 @@ def test_the_command(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     with pytest.raises(SystemExit) as usage:
         train_main([str(photos)])
     assert usage.value.code == 2
+
+
+def test_few_images_take_the_small_recipe_and_enough_steps(photos: Path, tmp_path: Path) -> None:
+    small = RECIPES["small"]
+    assert (choose_recipe("auto", 97), choose_recipe("auto", 10_582)) == ("small", "paper")
+    assert choose_recipe("released", 97) == "released"
+    assert small.epochs_for(97) * (97 // small.batch_size) >= small.least_steps
+    assert small.epochs_for(100_000) == small.epochs
+    assert make_recipe("small", epochs=3).epochs_for(97) == 3
+    result = small_train(photos, tmp_path / "run", recipe="auto", epochs=1)
+    assert load_checkpoint(result.checkpoint).info["recipe"] == "small"
+
+
+def test_the_head_starts_alone(photos: Path) -> None:
+    plan = make_recipe("small", batch_size=4, crop=64, epochs=4)
+    plan = replace(plan, head_steps=2)
+    torch.manual_seed(0)
+    model = C2AM("shufflenet_v2_x0_5", plan.output_stride)
+    trainer = Trainer(model, plan, 4, torch.device("cpu"), None, None)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    batch = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    moved = []
+    for _ in range(3):
+        trainer.advance(batch)
+        now = dict(model.named_parameters())
+        moved.append(
+            {name.split(".")[0] for name in now if not torch.equal(before[name], now[name])}
+        )
+    assert moved == [{"ac_head"}, {"ac_head"}, {"ac_head", "backbone"}]
+    assert [learning_rate(plan, step, 4) for step in range(3)] == [0.01, 0.01, 0.001]
