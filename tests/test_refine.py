@@ -520,3 +520,40 @@ def test_real_cams_and_cues(coco_voc, tmp_path):
                 t = get_adapter(method).threshold
                 again = consumed(method, out / f"{image_id}.npy", t)
                 np.testing.assert_array_equal(again, expected)
+
+
+# --- the machine misbehaves ---------------------------------------------------------------------
+
+
+def test_a_full_disk_fails_image_by_image_and_leaves_nothing_half(make_set, tmp_path):
+    """A limit on the size of files stands for the full disk; b alone has more than one class."""
+    cam_dir, cue_dir = make_set(ids=("a", "b"))
+    code = f"""
+import resource
+from c2am_plugin.refine import refine_cams
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+report = refine_cams({str(cam_dir)!r}, {str(cue_dir)!r}, {str(tmp_path / "out")!r}, progress=False)
+assert list(report.failures) == ["b"], report
+assert "File too large" in report.failures["b"]
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert set(contents(tmp_path / "out")) == {"a.npy"}
+    report = run(cam_dir, cue_dir, tmp_path / "out")
+    assert (report.refined, report.already_there) == (1, 1)
+
+
+def test_a_file_that_vanishes_is_listed(make_set, tmp_path):
+    cam_dir, cue_dir = make_set()
+    (cam_dir / "c.npy").unlink()
+    (cam_dir / "c.npy").symlink_to(tmp_path / "gone")
+    report = run(cam_dir, cue_dir, tmp_path / "out")
+    assert list(report.failures) == ["c"]
+    assert "c.npy: cannot be read (No such file" in report.failures["c"]
+
+
+def test_one_image_and_none(make_set, tmp_path):
+    cam_dir, cue_dir = make_set(ids=("a",))
+    assert run(cam_dir, cue_dir, tmp_path / "out").refined == 1
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"empty: holds no \.npy"):
+        run(tmp_path / "empty", cue_dir, tmp_path / "out2")

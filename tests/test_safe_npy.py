@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import pickletools
+import random
 import struct
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from adapter_contract import assert_same
+from adapter_contract import assert_same, image, stored
 
 from c2am_adapters.safe_npy import TorchArray, load_npy, save_npy
 from c2am_plugin.errors import InputError, UnsafeFileError
+from c2am_plugin.refine import refine_image
+from c2am_plugin.registry import get_adapter
 
 
 def npy(pickled, path):
@@ -334,7 +337,7 @@ def test_a_file_cut_short_anywhere(tmp_path, writer):
     writer(tmp_path / "whole.npy", content)
     data = (tmp_path / "whole.npy").read_bytes()
     path = tmp_path / "cut.npy"
-    for length in range(len(data)):
+    for length in [*range(0, len(data), 3), len(data) - 1]:
         path.write_bytes(data[:length])
         assert_one_line_error(path)
 
@@ -594,3 +597,35 @@ def test_files_that_ask_for_much_get_little(tmp_path):
     print(outcome)
     assert set(outcome.values()) <= {"read", "refused"}, (outcome, done.stderr[-2000:])
     assert done.returncode == 0
+
+
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
+@pytest.mark.parametrize("method", ["psa", "sc_cam", "puzzlecam", "advcam"])
+def test_mutated_files_read_as_cams_or_are_refused(tmp_path, method):
+    class_ids, maps, strided, cue = image(2, size=(5, 6))
+    rng, adapter = random.Random(method), get_adapter(method)
+    whole = pickle.dumps(holding(stored(method, class_ids, maps, strided)), protocol=2)
+    outcomes, messages = {"read": 0, "refused": 0}, []
+    for _ in range(200):
+        data = bytearray(whole)
+        for _ in range(rng.choice((1, 1, 3))):
+            at = rng.randrange(len(data))
+            change = rng.randrange(4)
+            if change == 0:
+                data[at] ^= 1 << rng.randrange(8)
+            elif change == 1:
+                del data[at : at + rng.randrange(1, 9)]
+            elif change == 2:
+                data[at:at] = whole[rng.randrange(len(whole)) :][: rng.randrange(1, 40)]
+            else:
+                data[at] = rng.choice(b"(tR0b}]eusahgjqr.\x85\x86\x87\x93\x94\x88\x89N\x80Q")
+        path = npy(bytes(data), tmp_path / "a.npy")
+        try:
+            cams = adapter.parse(adapter.load(path), "a")
+            adapter.dump(refine_image(cams, cue, 0.2), tmp_path / "b.npy")
+            outcomes["read"] += 1
+        except InputError as error:
+            outcomes["refused"] += 1
+            messages.append(str(error))
+    assert min(outcomes.values()) > 0, outcomes
+    assert all(len(message.splitlines()) == 1 for message in messages)
