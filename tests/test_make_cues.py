@@ -166,7 +166,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 
 def test_batches_and_workers_change_nothing(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
     run(photos, checkpoint, tmp_path / "alone", workers=1, batch_size=1)
-    run(photos, checkpoint, tmp_path / "together", workers=2, batch_size=4)
+    run(photos, checkpoint, tmp_path / "together", workers=2, batch_size=2)
     alone, together = pixels_of(tmp_path / "alone"), pixels_of(tmp_path / "together")
     assert alone.keys() == together.keys()
     for name, found in together.items():

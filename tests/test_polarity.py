@@ -44,6 +44,9 @@ def test_the_border_is_one_cell_wide_and_counts_corners_once() -> None:
     p[1:3, 1:3] = 1
     p[0], p[:, 0] = 0, 0
     assert border_vote(p) is False
+    p[::3, ::3] = 1
+    p[0, 1:3] = 1  # the corners and two more: 6 of 12, which is no majority
+    assert border_vote(p) is False
 
 
 def test_a_hole_belongs_to_the_contour_around_it() -> None:
