@@ -50,9 +50,9 @@ def stack(image_id: str, layers: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def brief(value: Any) -> str:
-    """A value out of a file, for a message: short, whatever it is."""
+    """A value out of a file, for a message: short and on one line, whatever it is."""
     try:
-        return reprlib.repr(value)
+        return " ".join(reprlib.repr(value).split())[:120]
     except ValueError:  # an integer of too many digits
         return type(value).__name__
 

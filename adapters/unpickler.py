@@ -43,12 +43,12 @@ class Budget:
 
 
 def _cost(value: Any) -> int:
-    """The memory that a built value or an argument may take, roughly."""
+    """The memory or work that a built value or an argument may take, roughly."""
     if isinstance(value, TorchArray):
         return value.array.nbytes
     if isinstance(value, np.ndarray):
         return value.nbytes
-    if isinstance(value, (str, bytes, bytearray)):
+    if isinstance(value, (str, bytes, bytearray, list, tuple)):
         return len(value)
     return 100 * len(value) if isinstance(value, dict) else 0
 

@@ -482,7 +482,7 @@ def test_sizes_and_stacks_that_do_not_add_up(tmp_path, pickled):
 
 def repeated(first, each, times):
     """A list of `times` results of `each`, opcodes that work on memo 0, which is `first`."""
-    return b"\x80\x02" + first + b"q\x000](" + each * times + b"e."
+    return b"\x80\x02" + first + b"q\x00](" + each * times + b"e\x86."
 
 
 def text(content):
@@ -528,7 +528,7 @@ BOMBS = {
         b"](" + b"K\x01K\x02\x86" * 50_000 + b"e", b"ccollections\nOrderedDict\nh\x00\x85R", 20_000
     ),
     "a billion laughs": laughs(60),
-    "laughs as keys": dict_of([text(b"keys") + laughs(60)[2:-1]]),
+    "laughs as keys": dict_of([text(b"keys") + b"(" + laughs(60)[2:-1] + b"l"]),
     "one array as many classes": b"\x80\x02}"
     + b"K\x00"
     + ARRAY
@@ -556,6 +556,14 @@ BOMBS = {
     "a million empty dicts": b"\x80\x04(" + b"}\x94" * 1_000_000 + b"l.",
 }
 
+# What the reader itself refuses; the others are read, and refused by the adapters.
+REFUSED = {
+    "ordered dicts of one list": "(asks for more than 8 times its size)",
+    "keys of one hash": "bits)",
+    "storages in storages": "asks for torch.storage._load_from_bytes",
+    "a long integer as shape": "(",
+}
+
 READ_ALL = """
 import resource, sys, time
 from pathlib import Path
@@ -579,7 +587,7 @@ for path in sorted(Path(sys.argv[1]).iterdir(), key=lambda path: int(path.stem))
                 assert len(str(error)) < 1000 and str(error).isprintable(), "message"
         del content
     except InputError as error:
-        read = "refused" if "MemoryError" not in str(error) else "out of memory"
+        read = str(error).split("damaged ")[-1]
         assert len(str(error)) < 1000 and str(error).isprintable(), "message"
     print(path.stem, read, flush=True)
 """
@@ -594,9 +602,11 @@ def test_files_that_ask_for_much_get_little(tmp_path):
     )
     seen = dict(line.split(" ", 1) for line in done.stdout.splitlines())
     outcome = {name: seen.get(str(index)) for index, name in enumerate(BOMBS)}
-    print(outcome)
-    assert set(outcome.values()) <= {"read", "refused"}, (outcome, done.stderr[-2000:])
-    assert done.returncode == 0
+    assert done.returncode == 0, (outcome, done.stderr[-2000:])
+    for name, result in outcome.items():
+        expected = "(asks for more than 8 times its size)" if "0,000 times" in name else None
+        expected = expected or REFUSED.get(name, "read")
+        assert expected in result, name
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
