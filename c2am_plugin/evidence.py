@@ -3,7 +3,8 @@
 A soft cue is read as odds, so it must mean what it says; few do. No ground truth is needed to find
 out: over the whole set, the pixels where CAMs are sure of the foreground or of the background tell
 how likely a cue value is in each. Where the cues contradict the CAMs everywhere, or say nothing,
-they come out as worth nothing, and the CAMs stay as they are.
+they come out as worth nothing, and the CAMs stay as they are; so does a single image whose cue and
+CAMs contradict each other.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ import numpy as np
 from .cams import ImageCams
 from .cues import resize_cue
 
-__all__ = ["CueFit", "count_agreement", "fit_cues"]
+__all__ = ["CueFit", "count_agreement", "fit_cues", "image_trust"]
 
 LEVELS = 256
 
 
 @dataclass(frozen=True)
 class CueFit:
-    """How cues become evidence: log-odds e = clip(slope · L + bias, ±limit) for the foreground.
+    """How cues become evidence: log-odds e = clip(trust · (slope·L + bias), ±limit) for foreground.
 
-    L is the log-odds of the foreground that the cue states. accuracy, in [0.5, 1], is the share of
-    the CAMs' confident pixels on whose side the cue is, foreground and background weighing the
-    same; limit is its log-odds, so that no pixel of a cue is trusted beyond what the cues are
-    worth on the whole.
+    L is the log-odds of the foreground that the cue states, trust that of `image_trust`. accuracy,
+    in [0.5, 1], is the share of the CAMs' sure pixels on whose side the cues are, foreground and
+    background weighing the same; limit is its log-odds, so that no pixel of a cue is trusted
+    beyond what the cues are worth on the whole.
     """
 
     slope: float
@@ -36,17 +37,38 @@ class CueFit:
     limit: float
     accuracy: float
 
-    def apply(self, cue: np.ndarray, threshold: float) -> np.ndarray:
-        """A cue b (float in [0, 1], 1 = background) in which b = t says nothing: float32 in (0, 1).
+    def apply(self, cams: ImageCams, cue: np.ndarray, threshold: float) -> np.ndarray:
+        """An image's cue b (float in [0, 1], 1 = background), remade so that b = t says nothing.
 
-        odds(b) becomes odds(t) / exp(e), so that fusing it multiplies a CAM's odds by exp(e).
+        Returns float32 of the cue's shape in (0, 1) with odds(b) = odds(t) / exp(e), so that
+        fusing it multiplies the odds of the image's CAMs by exp(e).
         """
+        log_odds = _log_odds(np.arange(LEVELS))
+        trust = image_trust(cams, cue, threshold) if self.limit else 0.0
+        evidence = np.clip(trust * (self.slope * log_odds + self.bias), -self.limit, self.limit)
         prior = np.log(threshold) - np.log1p(-threshold)
-        table = 1 / (1 + np.exp(self.evidence(_log_odds(np.arange(LEVELS))) - prior))
+        table = 1 / (1 + np.exp(evidence - prior))
         return table.astype(np.float32)[_level(cue)]
 
-    def evidence(self, log_odds: np.ndarray) -> np.ndarray:
-        return np.clip(self.slope * log_odds + self.bias, -self.limit, self.limit)
+
+def image_trust(cams: ImageCams, cue: np.ndarray, threshold: float) -> float:
+    """How well a cue ranks the foreground of its own image's CAMs: max(0, 2·AUC − 1), in [0, 1].
+
+    AUC is the chance that the cue calls a pixel above the threshold more foreground than one below.
+    A cue that says nothing about this image, or the opposite, is not trusted on it: 0.
+    """
+    if cams.maps.size == 0:
+        return 0.0
+    foreground = cams.maps.max(axis=0) > threshold
+    level = _level(resize_cue(cue, foreground.shape))
+    above = np.bincount(level[foreground], minlength=LEVELS).astype(np.float64)
+    below = np.bincount(level[~foreground], minlength=LEVELS).astype(np.float64)
+    pairs = above.sum() * below.sum()
+    if pairs == 0:
+        return 0.0
+    higher = below[::-1].cumsum()[::-1] - below
+    auc = float((above * (higher + below / 2)).sum() / pairs)
+    return max(0.0, 2 * auc - 1)
 
 
 def count_agreement(cams: ImageCams, cue: np.ndarray, threshold: float) -> np.ndarray:

@@ -90,7 +90,7 @@ def _picture_row(
     truth = reader.truth(image_id)
     photo = reader.photo(image_id, truth.shape) if reader.photos else None
     cams = reader.cams(source, image_id, truth.shape)
-    cue = reader.cue(source, image_id, reader.raw_cue(image_id), truth.shape)
+    cue = reader.cue(source, cams, reader.raw_cue(image_id))
     variants = reader.variants(cams, cue, pipeline.t)
     refined = variants[pipeline.headline]
     index = result.image_ids.index(image_id)

@@ -238,8 +238,7 @@ class _Job:
             raise InputError(f"{path}: {str(error).removeprefix(image_id + ': ')}") from error
 
     def read_cue(self, image_id: str) -> np.ndarray:
-        cue = read_cue(self.pairing.cues[image_id], flip=self.flip_cues)
-        return cue if self.fit is None else self.fit.apply(cue, self.threshold)
+        return read_cue(self.pairing.cues[image_id], flip=self.flip_cues)
 
     def __call__(self, image_id: str) -> _ImageResult:
         cams = self.read(image_id)
@@ -250,7 +249,8 @@ class _Job:
             return self.finish(cams, cams, cams.maps.shape[1:], "none")
         cue = self.read_cue(image_id)
         try:
-            refined = refine_image(cams, cue, self.threshold, self.strength)
+            evidence = cue if self.fit is None else self.fit.apply(cams, cue, self.threshold)
+            refined = refine_image(cams, evidence, self.threshold, self.strength)
         except InputError as error:
             raise InputError(f"{self.pairing.cues[image_id]}: {error}") from error
         with atomic_path(out) as temporary:

@@ -93,15 +93,14 @@ class ImageReader:
         """b as stored, float32 h×w in [0, 1], 1 = surely background."""
         return read_cue(self.cues[image_id], flip=self.flip_cues)
 
-    def cue(
-        self, source: Source, image_id: str, raw: np.ndarray, shape: tuple[int, ...]
-    ) -> np.ndarray:
+    def cue(self, source: Source, cams: ImageCams, raw: np.ndarray) -> np.ndarray:
         """The cue as these CAMs meet it: fitted where that is wanted, float32 H×W in [0, 1]."""
-        cue = raw if source.fit is None else source.fit.apply(raw, source.adapter.threshold)
         try:
-            return resize_cue(cue, (shape[0], shape[1]))
+            if source.fit is not None:
+                raw = source.fit.apply(cams, raw, source.adapter.threshold)
+            return resize_cue(raw, (cams.maps.shape[1], cams.maps.shape[2]))
         except InputError as error:
-            raise InputError(f"{self.cues[image_id]}: {error}") from error
+            raise InputError(f"{self.cues[cams.image_id]}: {error}") from error
 
     def cams(self, source: Source, image_id: str, shape: tuple[int, ...]) -> ImageCams:
         """CAMs of the ground truth's shape; an image without a class has maps 0×H×W."""
@@ -177,7 +176,7 @@ class SweepJob:
         found = {}
         for source in self.sources:
             cams = self.reader.cams(source, image_id, truth.shape)
-            cue = self.reader.cue(source, image_id, raw, truth.shape)
+            cue = self.reader.cue(source, cams, raw)
             variants = self.reader.variants(cams, cue, source.adapter.threshold)
             found[source.label] = {
                 name: self._histogram(maps, cams.class_ids, truth, source.thresholds)
@@ -217,7 +216,7 @@ class ScoreJob:
         trust = {}
         for source in self.sources:
             cams = self.reader.cams(source, image_id, truth.shape)
-            cue = self.reader.cue(source, image_id, raw, truth.shape)
+            cue = self.reader.cue(source, cams, raw)
             variants = self.reader.variants(cams, cue, source.adapter.threshold)
             trust[source.label] = class_trust(cams.maps, cue) if len(cams.maps) else np.ones(0)
             counts[source.label] = {}
