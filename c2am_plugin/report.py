@@ -102,14 +102,20 @@ def _summary(result: BenchmarkResult) -> str:
         before, after = pipeline.rows["cam_best"], pipeline.rows[pipeline.headline]
         if after.gain is None:
             continue
-        crf = pipeline.rows.get("cam_crf")
-        instead = f"<br>dense CRF instead: {signed(crf.gain.miou)}" if crf and crf.gain else ""
+        others = "".join(
+            f"<br>{name}: {signed(row.gain.miou)}"
+            for name, row in (
+                ("at its best threshold", pipeline.rows["cues_best"]),
+                ("dense CRF instead", pipeline.rows.get("cam_crf")),
+            )
+            if row and row.gain
+        )
         cards.append(
             f'<div class="card"><h3>{escape(pipeline.label)}</h3>'
             f'<p class="gain {"down" if after.gain.miou < 0 else "up"}">'
             f"{signed(after.gain.miou)}</p>"
             f"<p>{percent(before.scores.miou)} → {percent(after.scores.miou)} mIoU<br>"
-            f'<span class="muted">95 % {interval(after.gain.low, after.gain.high)}{instead}</span>'
+            f'<span class="muted">95 % {interval(after.gain.low, after.gain.high)}{others}</span>'
             "</p></div>"
         )
     title = result.pipelines[0].rows[result.pipelines[0].headline].plan.title
