@@ -1,0 +1,166 @@
+"""Everything from nothing, offline: images, a classifier and its CAMs, C2AM, better CAMs, a page.
+
+    python examples/demo.py -o demo-out
+    python examples/demo.py -o demo-out --images JPEGImages --cams CAMS [--gt SegmentationClass]
+
+Without --images a small data set is generated and a classifier is trained on its image-level
+labels; its CAMs are stored in the formats of all five pipelines. With --images and --cams your own
+are used, in whatever format they are; with --gt they are scored as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from classifier import make_cams, save_trunk, train_classifier
+from generated import CLASSES, SIDE, make_folder
+
+from c2am_plugin.batch import find_files
+from c2am_plugin.benchmark import benchmark
+from c2am_plugin.errors import C2AMError
+from c2am_plugin.labels import read_label
+from c2am_plugin.make_cues import make_cues
+from c2am_plugin.photos import read_photo
+from c2am_plugin.refine import refine_cams
+from c2am_plugin.registry import adapter_names, get_adapter
+from c2am_plugin.train import train
+
+COUNT = 240
+# Only a folder that holds this file is emptied.
+MARKER = ".c2am-demo"
+BACKBONE = "shufflenet_v2_x0_5"
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = _parser().parse_args(argv)
+    if bool(args.images) != bool(args.cams):
+        _parser().error("--images and --cams belong together: give both, or neither")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    started = time.perf_counter()
+    try:
+        run_on(args) if args.images else run_generated(args.out, args.count)
+    except C2AMError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    print(f"{time.perf_counter() - started:.0f} s")
+    return 0
+
+
+def run_generated(out: Path, count: int = COUNT, epochs: int = 20, c2am_epochs: int = 10) -> None:
+    """The whole path on generated images; everything is made anew below `out`."""
+    if out.exists() and any(out.iterdir()):
+        if not (out / MARKER).exists():
+            raise C2AMError(f"{out}: holds what is no demo's; choose another folder with -o")
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / MARKER).touch()
+    say(f"1/5 {count} generated images with ground truth: {out}/JPEGImages")
+    make_folder(out, count)
+
+    say("2/5 a classifier of their image-level labels, and its CAMs in five formats")
+    names = adapter_names()
+    write_cams(out, names, epochs)
+
+    say("3/5 C2AM, without any label; the classifier's backbone is its start")
+    trained = train(
+        out / "JPEGImages",
+        out / "c2am",
+        backbone=BACKBONE,
+        weights=str(out / "classifier.pth"),
+        batch_size=32,
+        epochs=c2am_epochs,
+        resize=SIDE,
+        crop=SIDE * 7 // 8,
+        workers=0,
+        picture_every=0,
+    )
+    say("4/5 cues, and with them better CAM files")
+    report = make_cues(out / "JPEGImages", trained.checkpoint, out / "cues")
+    print(report.summary())
+    for name in names:
+        refined = refine_cams(out / "cams" / name, out / "cues", method=name, progress=False)
+        print(f"{name}: {refined.summary()}")
+
+    say("5/5 what it was worth")
+    score(out, {name: out / "cams" / name for name in names}, out / "names.txt")
+
+
+def write_cams(out: Path, names: list[str], epochs: int) -> None:
+    """Train a classifier on what is in each image; write cams/<pipeline>/ and classifier.pth."""
+    photos = {i: read_photo(path) for i, path in find_files(out / "JPEGImages", (".png",)).items()}
+    # All that is taken from the ground truth is which classes an image holds.
+    truths = {i: np.unique(read_label(out / "SegmentationClass" / f"{i}.png")) for i in photos}
+    labels = np.array([[c in truths[i] for c in range(1, len(CLASSES))] for i in photos])
+    model = train_classifier(np.stack(list(photos.values())), labels, BACKBONE, epochs)
+    save_trunk(model, out / "classifier.pth")
+    for (image_id, photo), label in zip(photos.items(), labels, strict=True):
+        cams = make_cams(model, photo, np.flatnonzero(label), image_id)
+        for name in names:
+            path = out / "cams" / name / f"{image_id}.npy"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            get_adapter(name).dump(cams, path)
+
+
+def score(out: Path, cams: dict[str, Path], classes: Path | None, **options: object) -> None:
+    paths = {"cues": out / "cues", "gt": out / "SegmentationClass", "images": out / "JPEGImages"}
+    result = benchmark(
+        cams,
+        out=out / "report",
+        classes=classes,
+        guard=True,
+        overwrite=True,
+        **{**paths, **options},  # type: ignore[arg-type]
+    )
+    print(f"\n{result.table()}\npage: {(out / 'report' / 'report.html').resolve()}")
+
+
+def run_on(args: argparse.Namespace) -> None:
+    """The path on somebody's own images and CAM files."""
+    say(f"1/3 C2AM on {args.images}, without any label")
+    trained = train(
+        args.images,
+        args.out / "c2am",
+        backbone=args.backbone,
+        weights=args.weights,
+        epochs=args.epochs,
+    )
+    say("2/3 cues")
+    print(make_cues(args.images, trained.checkpoint, args.out / "cues").summary())
+    say("3/3 better CAM files")
+    refined = args.out / "refined"
+    report = refine_cams(args.cams, args.out / "cues", refined, method=args.method, missing="keep")
+    print(f"{report.summary()}\nrefined CAMs: {refined}")
+    if args.gt:
+        score(args.out, {report.method: args.cams}, args.classes, gt=args.gt, images=args.images)
+    else:
+        print("with --gt DIR they would be scored, and a page of pictures made")
+
+
+def say(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("demo.py", description=(__doc__ or "").split("\n")[0])
+    add = parser.add_argument
+    add("-o", "--out", type=Path, default=Path("demo-out"), metavar="DIR", help="all goes here")
+    add("--count", type=int, default=COUNT, metavar="N", help="images to generate")
+    add("--images", type=Path, metavar="DIR", help="your own photographs")
+    add("--cams", type=Path, metavar="DIR", help="your pipeline's CAM files for them")
+    add("--method", default="auto", metavar="NAME", help="the pipeline, where its files do not say")
+    add("--gt", type=Path, metavar="DIR", help="ground truth PNGs, to score your CAMs")
+    add("--classes", type=Path, metavar="FILE", help="class names, background first (VOC's)")
+    add("--backbone", default="resnet50", metavar="NAME", help="for C2AM on your images")
+    add("--weights", default="IMAGENET1K_V1", metavar="NAME|FILE", help="its initial weights")
+    add("--epochs", type=int, metavar="N", help="of C2AM on your images (its recipe's)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
