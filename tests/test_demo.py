@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -60,6 +61,14 @@ def test_a_threshold_on_colour_does_not_find_the_bodies():
     assert np.mean(best, axis=0).max() < 0.4
 
 
+@pytest.fixture
+def threads():
+    count = torch.get_num_threads()
+    yield
+    torch.set_num_threads(count)
+
+
+@pytest.mark.usefixtures("threads")
 def test_the_whole_path_on_few_images(tmp_path, capsys):
     out = tmp_path / "demo"
     demo.run_generated(out, count=32, epochs=1, c2am_epochs=1)
