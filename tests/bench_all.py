@@ -21,7 +21,7 @@ def main() -> None:
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}")
     for name in SCRIPTS:
         for row in importlib.import_module(name).rows():
-            print(f"| {' | '.join(row)} |", flush=True)
+            print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from c2am_plugin.batch import run_images
 from c2am_plugin.cams import ImageCams
-from c2am_plugin.evaluate import THRESHOLDS, _SweepJob
+from c2am_plugin.evaluate import THRESHOLDS, _SweepJob, _total
 from c2am_plugin.labels import IGNORE, read_label, write_label
 from c2am_plugin.metrics import confusion, cumulate
 from c2am_plugin.registry import get_adapter
@@ -89,8 +88,7 @@ def one_pass(folder: Path, truths: dict[str, Path]) -> np.ndarray:
     """The same counts from the histograms of one pass."""
     cams = {image_id: folder / f"{image_id}.npy" for image_id in truths}
     job = _SweepJob(get_adapter("psa"), cams, truths, THRESHOLDS, N_CLASSES)
-    outcome = run_images(job, list(truths), workers=1, progress=False)
-    matrices = cumulate(np.sum(list(outcome.results.values()), axis=0))
+    matrices = cumulate(_total(job, list(truths), workers=1, progress=False))
     hits = np.diagonal(matrices, axis1=1, axis2=2)
     return np.stack([hits, matrices.sum(axis=1), matrices.sum(axis=2)], axis=1)
 
