@@ -92,6 +92,7 @@ def _refine_parser() -> argparse.ArgumentParser:
         default="auto",
         help="fit the cues' odds to your CAMs first (auto: for the soft cues of c2am-cues)",
     )
+    add("--guard", action="store_true", help="trust cues less that erase most of a class")
     add("--missing", choices=("error", "keep", "skip"), default="error", help="image without a cue")
     add("--flip-cues", action="store_true", help="the cues are high where the background is")
     add("--clip", action="store_true", help="accept CAMs outside [0, 1] and NaN by clipping")

@@ -34,6 +34,7 @@ from .cues import is_soft_cue, read_cue, resize_cue
 from .errors import InputError
 from .evidence import CueFit, count_agreement, fit_cues
 from .fuse import check_strength, check_threshold, pseudo_label, refine
+from .guard import guard_cue
 from .labels import write_label
 from .pairing import Pairing, check_polarity, pair
 from .photos import read_photo
@@ -119,6 +120,7 @@ def refine_cams(
     threshold: float | None = None,
     strength: float = 1.0,
     calibrate: str = "auto",
+    guard: bool = False,
     missing: str = "error",
     flip_cues: bool = False,
     clip: bool = False,
@@ -142,6 +144,8 @@ def refine_cams(
                cue is trusted further than cues and CAMs agree (`evidence.fit_cues`, without
                ground truth); "off": take them as they stand, as the paper does; "auto": on for
                the soft cues of c2am-cues, which are made for it, off for all others
+    guard      trust a cue less where it would erase most of what a class's CAM is sure of
+               (`guard.guard_cue`); for cues that are taken as they stand
     missing    for an image without a cue: "error" refuse to start, "keep" its CAM, "skip" it
     flip_cues  the cues have the other polarity, high = background
     clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
@@ -176,6 +180,7 @@ def refine_cams(
         strength=float(strength),
         flip_cues=flip_cues,
         clip=clip,
+        guard=guard,
     )
     _check_sample(job, sample)
     if calibrate == "on" or (calibrate == "auto" and _all_soft(pairing, sample)):
@@ -188,6 +193,7 @@ def refine_cams(
         "threshold": job.threshold,
         "strength": job.strength,
         "calibrated": asdict(job.fit) if job.fit else None,
+        "guard": guard,
         "missing": missing,
         "flip_cues": flip_cues,
         "clip": clip,
@@ -227,6 +233,7 @@ class _Job:
     strength: float
     flip_cues: bool
     clip: bool
+    guard: bool = False
     fit: CueFit | None = None
 
     def read(self, image_id: str) -> ImageCams:
@@ -250,6 +257,8 @@ class _Job:
         cue = self.read_cue(image_id)
         try:
             evidence = cue if self.fit is None else self.fit.apply(cams, cue, self.threshold)
+            if self.guard:
+                evidence = guard_cue(cams.maps, evidence, self.threshold)
             refined = refine_image(cams, evidence, self.threshold, self.strength)
         except InputError as error:
             raise InputError(f"{self.pairing.cues[image_id]}: {error}") from error

@@ -8,12 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from c2am_plugin.cues import read_cue, resize_cue
+from c2am_plugin.cues import read_cue, resize_cue, write_cue
 from c2am_plugin.errors import InputError
 from c2am_plugin.fuse import pseudo_label, refine
 from c2am_plugin.guard import CONFIDENT, class_trust, guard_cue
 from c2am_plugin.labels import VOC_CLASSES, read_label
 from c2am_plugin.metrics import confusion, scores
+from c2am_plugin.refine import refine_cams
 
 T = 0.2
 
@@ -114,3 +115,26 @@ def test_on_real_cues_it_gains_and_the_worst_class_loses_less(coco_voc):
     worst = {name: np.nanmin(found[name].iou - found["cam"].iou) for name in ("cues", "guard")}
     assert worst["cues"] < -0.25
     assert worst["guard"] > -0.10
+
+
+def test_refine_takes_the_guard(tmp_path):
+    maps = two_halves()
+    (tmp_path / "cams").mkdir()
+    np.save(tmp_path / "cams" / "a.npy", {0: maps[0], 1: maps[1]}, allow_pickle=True)
+    cue = np.zeros((10, 20), bool)
+    cue[:, 12:] = True
+    write_cue(tmp_path / "cues" / "a.png", cue)
+    for guard in (False, True):
+        refine_cams(
+            *(tmp_path / "cams", tmp_path / "cues", tmp_path / f"out{guard}"),
+            method="psa",
+            guard=guard,
+            progress=False,
+        )
+    plain, guarded = (
+        np.load(tmp_path / f"out{guard}" / "a.npy", allow_pickle=True).item()
+        for guard in (False, True)
+    )
+    assert plain[0][:, :10].max() == 0
+    np.testing.assert_array_equal(guarded[0][:, :10], maps[0][:, :10])
+    np.testing.assert_array_equal(guarded[1][:, 12:], plain[1][:, 12:])
