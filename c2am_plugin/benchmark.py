@@ -15,16 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from .batch import IMAGE_SUFFIXES, claim_folder, find_files, first_names, read_ids, run_images
+from .batch import IMAGE_SUFFIXES, claim_folder, first_names, run_images
+from .bench_inputs import choose_images, class_names, files_of, source_of
 from .cues import CUE_SUFFIXES, is_soft_cue
 from .errors import InputError
-from .evaluate import THRESHOLDS
 from .evidence import fit_cues
 from .fuse import check_strength
 from .gains import paired_gain
-from .labels import VOC_CLASSES
 from .metrics import cumulate, scores
-from .registry import get_adapter
 from .results import BenchmarkResult, PipelineResult, Row
 from .scoring import AgreementJob, ImageReader, RowPlan, ScoreJob, Source, SweepJob
 
@@ -89,18 +87,18 @@ def benchmark(
     if calibrate not in ("auto", "on", "off"):
         raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
     check_strength(strength)
-    names = _class_names(classes)
-    sources = [_source(label, folder) for label, folder in cams.items()]
+    names = class_names(classes)
+    sources = [source_of(label, folder) for label, folder in cams.items()]
     reader = ImageReader(
-        cues=_files(cues, CUE_SUFFIXES, "cue"),
-        truths=_files(gt, (".png",), "ground truth"),
-        photos=_files(images, IMAGE_SUFFIXES, "photograph") if images else {},
+        cues=files_of(cues, CUE_SUFFIXES, "cue"),
+        truths=files_of(gt, (".png",), "ground truth"),
+        photos=files_of(images, IMAGE_SUFFIXES, "photograph") if images else {},
         strength=strength,
         guard=guard,
         flip_cues=flip_cues,
         clip=clip,
     )
-    chosen, missing = _choose_images(sources, reader, ids, images is not None)
+    chosen, missing = choose_images(sources, reader, ids, images is not None)
     if unknown := set(show) - set(chosen):
         raise InputError(f"cannot show {first_names(unknown)}: not among the {len(chosen)} images")
     settings: dict[str, Any] = {
@@ -130,69 +128,8 @@ def benchmark(
     return result
 
 
-def _source(label: str, folder: str | Path) -> Source:
-    adapter = get_adapter(label.split(":")[0])
-    thresholds = np.union1d(THRESHOLDS, [adapter.threshold])
-    return Source(label, adapter, _files(folder, (".npy",), "CAM file"), thresholds)
-
-
-def _files(folder: str | Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
-    found = find_files(folder, suffixes)
-    if not found:
-        raise InputError(f"{folder}: holds no {what} ({', '.join(suffixes)})")
-    return found
-
-
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, (str, Path)) else value and list(value)
-
-
-def _class_names(classes: str | Path | Sequence[str] | None) -> tuple[str, ...]:
-    if classes is None:
-        return VOC_CLASSES
-    if isinstance(classes, (str, Path)):
-        try:
-            lines = Path(classes).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{classes}: cannot be read as class names ({error})") from error
-        classes = [line.strip() for line in lines if line.strip()]
-    if not 2 <= len(classes) <= 255:
-        raise InputError(f"{len(classes)} class names; expected 2 to 255, background first")
-    return tuple(classes)
-
-
-def _choose_images(
-    sources: Sequence[Source],
-    reader: ImageReader,
-    ids: str | Path | Sequence[str] | None,
-    with_photos: bool,
-) -> tuple[list[str], dict[str, list[str]]]:
-    """The ids that have everything, and {what: ids that lack it}.
-
-    Without a list the images are those of the CAM files: ground truth and cues are often there
-    for many more.
-    """
-    if ids is None:
-        wanted = sorted(set().union(*(source.files for source in sources)))
-    else:
-        wanted = read_ids(ids) if isinstance(ids, (str, Path)) else list(ids)
-    needed = {f"{source.label} CAM": source.files for source in sources}
-    needed |= {"cue": reader.cues, "ground truth": reader.truths}
-    if with_photos:
-        needed["photograph"] = reader.photos
-    missing = {what: [i for i in wanted if i not in files] for what, files in needed.items()}
-    missing = {what: lacking for what, lacking in missing.items() if lacking}
-    out = set().union(*missing.values())
-    chosen = [image_id for image_id in wanted if image_id not in out]
-    if not chosen:
-        examples = "; ".join(f"{what} like {next(iter(files))}" for what, files in needed.items())
-        listed = f"; the list like {wanted[0]}" if ids is not None and wanted else ""
-        raise InputError(f"no image has all that is needed ({examples}{listed})")
-    for what, lacking in missing.items():
-        log.warning(
-            "%d of %d images have no %s (%s)", len(lacking), len(wanted), what, first_names(lacking)
-        )
-    return chosen, missing
 
 
 def _fit(

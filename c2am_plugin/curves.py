@@ -10,8 +10,8 @@ from .results import PipelineResult
 
 __all__ = ["curve_svg"]
 
-WIDTH, HEIGHT = 380, 250
-LEFT, RIGHT, TOP, BOTTOM = 38, 12, 12, 34
+WIDTH, HEIGHT = 260, 190
+LEFT, RIGHT, TOP, BOTTOM = 30, 10, 10, 34
 NAMES = {"cam": "CAM", "cues": "CAM + cues", "guard": "CAM + cues, guarded"}
 
 
@@ -37,7 +37,7 @@ def curve_svg(pipeline: PipelineResult) -> str:
             f'y2="{y(value):.1f}"/>'
             f'<text class="end" x="{LEFT - 6}" y="{y(value) + 4:.1f}">{value:g}</text>'
         )
-    for value in np.arange(0, last + 0.001, 0.1):
+    for value in np.arange(0, last + 0.001, 0.2):
         parts.append(
             f'<text class="mid" x="{x(value):.1f}" y="{HEIGHT - BOTTOM + 16}">{value:.1f}</text>'
         )
@@ -54,7 +54,7 @@ def curve_svg(pipeline: PipelineResult) -> str:
         best = int(np.argmax(curve))
         parts.append(
             f'<polyline class="line line-{name}" points="{points}"/>'
-            f'<circle class="dot dot-{name}" r="4" cx="{x(thresholds[best]):.1f}" '
+            f'<circle class="dot dot-{name}" r="3.5" cx="{x(thresholds[best]):.1f}" '
             f'cy="{y(100 * curve[best]):.1f}"><title>{NAMES[name]}: {100 * curve[best]:.1f} at '
             f"{thresholds[best]:.2f}</title></circle>"
         )

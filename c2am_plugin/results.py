@@ -48,7 +48,7 @@ class Row:
 class ClassGain:
     """What one class gains: IoU and gain in [0, 1] and [−1, 1], with the gain's 95 % interval.
 
-    images: how many hold the class. loses: the gain is below 0.
+    images: how many hold the class. loses: the gain, as it is printed, is below 0.
     """
 
     name: str
@@ -61,7 +61,7 @@ class ClassGain:
 
     @property
     def loses(self) -> bool:
-        return self.gain < 0
+        return round(self.gain, 3) < 0
 
 
 @dataclass(frozen=True)
