@@ -103,10 +103,10 @@ def _summary(result: BenchmarkResult) -> str:
         if after.gain is None:
             continue
         others = "".join(
-            f"<br>{name}: {signed(row.gain.miou)}"
+            f"<br>{name} {signed(row.gain.miou)}"
             for name, row in (
-                ("at its best threshold", pipeline.rows["cues_best"]),
-                ("dense CRF instead", pipeline.rows.get("cam_crf")),
+                ("best threshold", pipeline.rows["cues_best"]),
+                ("dense CRF alone", pipeline.rows.get("cam_crf")),
             )
             if row and row.gain
         )
