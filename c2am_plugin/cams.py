@@ -13,7 +13,7 @@ import numpy as np
 
 from .errors import InputError
 
-__all__ = ["CamAdapter", "ImageCams", "clip_maps"]
+__all__ = ["CamAdapter", "ImageCams", "clip_maps", "read_cams"]
 
 # Above this a value outside [0, 1] is not the rounding of a division by the maximum.
 ROUNDING = 1e-5
@@ -88,6 +88,15 @@ class CamAdapter(Protocol):
 
         Without a source: a file as the pipeline itself writes it.
         """
+
+
+def read_cams(adapter: CamAdapter, path: Path, image_id: str, *, clip: bool = False) -> ImageCams:
+    """One file through its adapter; what is wrong with it is said with the file's name."""
+    content = adapter.load(path)
+    try:
+        return adapter.parse(content, image_id, clip=clip)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix(image_id + ': ')}") from error
 
 
 def clip_maps(maps: np.ndarray) -> np.ndarray:

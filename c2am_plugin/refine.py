@@ -29,7 +29,7 @@ from .batch import (
     run_images,
     write_json,
 )
-from .cams import CamAdapter, ImageCams
+from .cams import CamAdapter, ImageCams, read_cams
 from .cues import is_soft_cue, read_cue, resize_cue
 from .errors import InputError
 from .evidence import CueFit, count_agreement, fit_cues
@@ -238,11 +238,7 @@ class _Job:
 
     def read(self, image_id: str) -> ImageCams:
         path = self.pairing.cams[image_id]
-        content = self.adapter.load(path)
-        try:
-            return self.adapter.parse(content, image_id, clip=self.clip)
-        except InputError as error:
-            raise InputError(f"{path}: {str(error).removeprefix(image_id + ': ')}") from error
+        return read_cams(self.adapter, path, image_id, clip=self.clip)
 
     def read_cue(self, image_id: str) -> np.ndarray:
         return read_cue(self.pairing.cues[image_id], flip=self.flip_cues)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .cams import CamAdapter, ImageCams
+from .cams import CamAdapter, ImageCams, read_cams
 from .cues import read_cue, resize_cue
 from .errors import InputError
 from .evidence import CueFit, count_agreement
@@ -105,11 +105,7 @@ class ImageReader:
     def cams(self, source: Source, image_id: str, shape: tuple[int, ...]) -> ImageCams:
         """CAMs of the ground truth's shape; an image without a class has maps 0×H×W."""
         path = source.files[image_id]
-        content = source.adapter.load(path)
-        try:
-            cams = source.adapter.parse(content, image_id, clip=self.clip)
-        except InputError as error:
-            raise InputError(f"{path}: {str(error).removeprefix(image_id + ': ')}") from error
+        cams = read_cams(source.adapter, path, image_id, clip=self.clip)
         if len(cams.class_ids) == 0:
             return ImageCams(image_id, cams.class_ids, np.zeros((0, *shape), np.float32))
         if cams.maps.shape[1:] != shape:

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from .batch import claim_folder
 from .data import BatchOrder, TrainingImages, find_images, training_loader
 from .errors import InputError
+from .inference import pick_device
 from .journal import Journal
 from .loop import COLUMNS, FILES, Run, TrainingResult
 from .model import C2AM
@@ -93,7 +94,7 @@ def train(
     plan = replace(plan, epochs=epochs_run, head_steps=min(plan.head_steps, steps // 4))
     _check_least(0, seed=seed, workers=workers, picture_every=picture_every)
     _check_least(1, micro_batch=micro_batch)
-    where = _device(device)
+    where = pick_device(device)
     precision = autocast_type(amp, where)
     settings = {
         "recipe": recipe,
@@ -159,16 +160,6 @@ def _batch_size(usual: int, given: int | None, n_images: int) -> int:
     if given is None and usual > n_images:
         log.info("%d images do not fill a batch of %d: one batch has them all", n_images, usual)
     return given if given is not None else min(usual, n_images)
-
-
-def _device(name: str | None) -> torch.device:
-    try:
-        where = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
-        torch.zeros(1, device=where)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used ({reason}); try cpu") from error
-    return where
 
 
 def _finished(path: Path) -> TrainingResult:
