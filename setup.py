@@ -12,10 +12,14 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["c2am_plugin", "c2am_adapters"],
+    packages=["c2am_plugin", "c2am_plugin.bench", "c2am_plugin.network", "c2am_adapters"],
     # "adapters" is the name of another package on PyPI, so ours installs under its own.
     package_dir={"c2am_plugin": "c2am_plugin", "c2am_adapters": "adapters"},
-    package_data={"c2am_plugin": ["py.typed", "report.css"], "c2am_adapters": ["py.typed"]},
+    package_data={
+        "c2am_plugin": ["py.typed"],
+        "c2am_plugin.bench": ["report.css"],
+        "c2am_adapters": ["py.typed"],
+    },
     install_requires=[
         "numpy>=1.23",
         "torch>=2.1",  # the C2AM network; refining stored CAMs never imports it

@@ -13,8 +13,8 @@ __version__ = "0.1.0"
 _HOME = {
     "C2AMError": "errors",
     "ImageCams": "cams",
-    "evaluate_cams": "evaluate",
-    "evaluate_labels": "evaluate",
+    "evaluate_cams": "bench.evaluate",
+    "evaluate_labels": "bench.evaluate",
     "refine_cams": "refine",
     "refine_image": "refine",
 }

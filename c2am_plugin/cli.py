@@ -132,7 +132,7 @@ def train_main(argv: Sequence[str] | None = None) -> int:
     args = vars(_train_parser().parse_args(argv))
 
     def work() -> int:
-        from .train import train
+        from .network.train import train
 
         result = train(**args)
         side = "background" if result.flag else "foreground"
@@ -201,7 +201,7 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         from .batch import record_path
-        from .make_cues import make_cues
+        from .network.make_cues import make_cues
 
         report = make_cues(**args)
         record = str(record_path(report.out, "c2am-cues"))
@@ -271,7 +271,7 @@ def bench_main(argv: Sequence[str] | None = None) -> int:
         parser.error("--crf works on photographs: it needs --images DIR")
 
     def work() -> int:
-        from .benchmark import benchmark
+        from .bench.benchmark import benchmark
 
         result = benchmark(**args)
         print(f"{result.table()}\npage: {result.out_dir}/report.html")

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
+from c2am_plugin.bench.evaluate import evaluate_cams, evaluate_labels
 from c2am_plugin.cams import ImageCams
-from c2am_plugin.evaluate import evaluate_cams, evaluate_labels
 from c2am_plugin.registry import adapter_names, get_adapter
 
 THRESHOLDS = np.round(np.arange(0.05, 0.601, 0.05), 2)

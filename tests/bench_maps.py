@@ -20,12 +20,12 @@ import torch
 from PIL import Image
 from released_maps import SCALES, released_loop
 
-from c2am_plugin.data import find_images
-from c2am_plugin.inference import fast_copy, pick_device
-from c2am_plugin.maps import released_map
-from c2am_plugin.model import C2AM
+from c2am_plugin.network.data import find_images
+from c2am_plugin.network.inference import fast_copy, pick_device
+from c2am_plugin.network.maps import released_map
+from c2am_plugin.network.model import C2AM
+from c2am_plugin.network.stream import Network, Stream
 from c2am_plugin.photos import read_photo
-from c2am_plugin.stream import Network, Stream
 
 ROUNDS = 2
 NETWORKS = (("squeezenet1_0", 8), ("resnet50", 16))

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from c2am_plugin.data import normalise
-from c2am_plugin.loss import c2am_loss
-from c2am_plugin.model import C2AM
-from c2am_plugin.step import loss_gradient
+from c2am_plugin.network.data import normalise
+from c2am_plugin.network.loss import c2am_loss
+from c2am_plugin.network.model import C2AM
+from c2am_plugin.network.step import loss_gradient
 
 REPEATS = 3
 

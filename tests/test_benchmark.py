@@ -9,11 +9,11 @@ import pytest
 from adapter_contract import FAMILIES
 from conftest import write_png
 
-from c2am_plugin.benchmark import benchmark
+from c2am_plugin.bench.benchmark import benchmark
+from c2am_plugin.bench.evaluate import THRESHOLDS, evaluate_cams, evaluate_labels
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.cli import bench_main
 from c2am_plugin.errors import InputError, OutputError
-from c2am_plugin.evaluate import THRESHOLDS, evaluate_cams, evaluate_labels
 from c2am_plugin.fuse import pseudo_label
 from c2am_plugin.labels import read_label
 from c2am_plugin.refine import refine_cams
@@ -90,8 +90,8 @@ def test_the_best_threshold_is_the_best_of_the_curve(data):
 
 def test_the_crf_rows_are_the_crf_of_the_labels(data, images):
     pytest.importorskip("numba", reason="numba is not installed")
+    from c2am_plugin.bench.metrics import confusion, scores
     from c2am_plugin.crf import label_crf
-    from c2am_plugin.metrics import confusion, scores
     from c2am_plugin.photos import read_photo
 
     cams, cues, gt = data()

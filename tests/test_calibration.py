@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from c2am_plugin.calibration import (
+from c2am_plugin.errors import InputError
+from c2am_plugin.network.calibration import (
     agreement_counts,
     best_boundary,
     calibrate,
     check_boundary,
     otsu,
 )
-from c2am_plugin.errors import InputError
 
 inside = st.floats(0.001, 0.999)
 

@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from c2am_plugin.data import (
+from c2am_plugin.errors import InputError
+from c2am_plugin.network.data import (
     MEAN,
     STD,
     BatchOrder,
@@ -20,7 +21,6 @@ from c2am_plugin.data import (
     normalise,
     training_loader,
 )
-from c2am_plugin.errors import InputError
 
 
 def write_photo(path: Path, seed: int = 0, size: tuple[int, int] = (50, 40)) -> Path:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from c2am_plugin.gains import DRAWS, count_scores, image_gains, label_counts, paired_gain
-from c2am_plugin.metrics import confusion, scores
+from c2am_plugin.bench.gains import DRAWS, count_scores, image_gains, label_counts, paired_gain
+from c2am_plugin.bench.metrics import confusion, scores
 
 N_CLASSES = 5
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from c2am_plugin.loss import (
+from c2am_plugin.network.loss import (
     C2AMLoss,
     NegativeLoss,
     PositiveLoss,

@@ -12,17 +12,17 @@ import torch
 from PIL import Image
 from test_model import GOLDEN, needs_golden
 
-from c2am_plugin import calibration
 from c2am_plugin.cli import cues_main
 from c2am_plugin.crf import cue_crf
 from c2am_plugin.cues import read_cue
 from c2am_plugin.errors import InputError, OutputError
-from c2am_plugin.inference import fast_copy
-from c2am_plugin.make_cues import make_cues
-from c2am_plugin.maps import activation_map, mean_logit, scale_logits
-from c2am_plugin.model import C2AM
+from c2am_plugin.network import calibration
+from c2am_plugin.network.inference import fast_copy
+from c2am_plugin.network.make_cues import make_cues
+from c2am_plugin.network.maps import activation_map, mean_logit, scale_logits
+from c2am_plugin.network.model import C2AM
+from c2am_plugin.network.weights import load_checkpoint, save_checkpoint
 from c2am_plugin.registry import get_adapter
-from c2am_plugin.weights import load_checkpoint, save_checkpoint
 
 SCALES = (0.5, 1.0)
 

@@ -9,8 +9,8 @@ from released_maps import released_loop
 from test_model import GOLDEN, fill, needs_golden
 
 from c2am_plugin.errors import InputError
-from c2am_plugin.inference import fast_copy, pick_device, torch_threads
-from c2am_plugin.maps import (
+from c2am_plugin.network.inference import fast_copy, pick_device, torch_threads
+from c2am_plugin.network.maps import (
     SCALES,
     ScaleLogits,
     activation_map,
@@ -20,7 +20,7 @@ from c2am_plugin.maps import (
     released_map,
     scale_logits,
 )
-from c2am_plugin.model import C2AM
+from c2am_plugin.network.model import C2AM
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from c2am_plugin.bench.metrics import confusion, cumulate, score_histogram, scores
 from c2am_plugin.errors import InputError
 from c2am_plugin.fuse import pseudo_label
-from c2am_plugin.metrics import confusion, cumulate, score_histogram, scores
 
 THRESHOLDS = np.round(np.arange(1, 61) / 100, 2)
 

@@ -14,7 +14,7 @@ from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from c2am_plugin.errors import InputError
-from c2am_plugin.model import C2AM
+from c2am_plugin.network.model import C2AM
 
 GOLDEN = Path(__file__).parents[2] / "shared/data/golden/numerics"
 needs_golden = pytest.mark.skipif(

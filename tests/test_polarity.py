@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from c2am_plugin.errors import InputError
-from c2am_plugin.polarity import RULES, Polarity, border_vote, contour_vote, decide
+from c2am_plugin.network.polarity import RULES, Polarity, border_vote, contour_vote, decide
 
 
 def disc(centre: tuple[float, float] = (14, 14), radius: float = 7) -> np.ndarray:

@@ -21,14 +21,14 @@ from torch import Tensor, nn
 
 from c2am_plugin.cli import train_main
 from c2am_plugin.errors import C2AMError, InputError, MissingDependency, OutputError, TrainingError
-from c2am_plugin.loss import c2am_loss
-from c2am_plugin.model import C2AM, Output
-from c2am_plugin.polarity import decide
-from c2am_plugin.recipes import RECIPES, choose_recipe, learning_rate, make_recipe
-from c2am_plugin.step import fitting_micro_batch, loss_gradient
-from c2am_plugin.train import TrainingResult, train
-from c2am_plugin.trainer import Trainer
-from c2am_plugin.weights import load_checkpoint
+from c2am_plugin.network.loss import c2am_loss
+from c2am_plugin.network.model import C2AM, Output
+from c2am_plugin.network.polarity import decide
+from c2am_plugin.network.recipes import RECIPES, choose_recipe, learning_rate, make_recipe
+from c2am_plugin.network.step import fitting_micro_batch, loss_gradient
+from c2am_plugin.network.train import TrainingResult, train
+from c2am_plugin.network.trainer import Trainer
+from c2am_plugin.network.weights import load_checkpoint
 
 CPU = torch.device("cpu")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from c2am_plugin.trimap import boundary_band
+from c2am_plugin.bench.trimap import boundary_band
 
 
 def brute_force(truth, width):

@@ -14,8 +14,8 @@ from torch import Tensor
 from torchvision import models
 
 from c2am_plugin.errors import InputError, UnsafeFileError
-from c2am_plugin.model import C2AM
-from c2am_plugin.weights import initial_weights, load_checkpoint, save_checkpoint
+from c2am_plugin.network.model import C2AM
+from c2am_plugin.network.weights import initial_weights, load_checkpoint, save_checkpoint
 
 SQUEEZENET = Path(__file__).parents[2] / "shared/data/squeezenet1_0_imagenet.pth"
 

@@ -21,9 +21,9 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from .batch import first_names
+from ..batch import first_names
+from ..errors import InputError, TrainingError
 from .data import TrainingImages
-from .errors import InputError, TrainingError
 from .journal import Journal, picture_grid
 from .polarity import Polarity, border_vote, decide
 from .step import StepResult

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .batch import find_files
+from ..batch import find_files
+from ..cams import CamAdapter
+from ..errors import InputError
+from ..registry import detect, get_adapter
 from .calibration import agreement_counts, best_boundary
-from .cams import CamAdapter
-from .errors import InputError
 from .maps import ScaleLogits, released_map
-from .registry import detect, get_adapter
 from .stream import Stream
 
 __all__ = ["Survey", "agreed_boundary", "stored_cams"]

@@ -15,18 +15,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..batch import check_folder, claim_folder, record_path, write_json
+from ..crf import needs_compiling, warm_up
+from ..errors import InputError
+from ..registry import get_adapter
 from .agree import Survey, agreed_boundary, stored_cams
-from .batch import check_folder, claim_folder, record_path, write_json
 from .calibration import check_boundary
-from .crf import needs_compiling, warm_up
 from .cue_report import CueReport
 from .cue_writer import CueWriter, Reading
 from .data import find_images
-from .errors import InputError
 from .inference import fast_copy, pick_device
 from .maps import check_scales, default_scales
 from .polarity import RULES, UNDECIDED, decide
-from .registry import get_adapter
 from .stream import Network, Stream
 from .weights import Checkpoint, load_checkpoint
 

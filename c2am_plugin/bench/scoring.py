@@ -12,16 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from .cams import CamAdapter, ImageCams, read_cams
-from .cues import read_cue, resize_cue
-from .errors import InputError
-from .evidence import CueFit, count_agreement
-from .fuse import pseudo_label, refine
+from ..cams import CamAdapter, ImageCams, read_cams
+from ..cues import read_cue, resize_cue
+from ..errors import InputError
+from ..evidence import CueFit, count_agreement
+from ..fuse import pseudo_label, refine
+from ..guard import class_trust, guard_cue
+from ..labels import read_label
+from ..photos import read_photo
 from .gains import label_counts
-from .guard import class_trust, guard_cue
-from .labels import read_label
 from .metrics import score_histogram
-from .photos import read_photo
 from .trimap import boundary_band
 
 __all__ = [
@@ -132,7 +132,7 @@ def make_label(
     label = pseudo_label(maps, class_ids, plan.threshold)
     if not plan.crf or photo is None:
         return label
-    from .crf import label_crf
+    from ..crf import label_crf
 
     return label_crf(photo, label)
 

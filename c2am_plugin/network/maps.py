@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import InputError
 from .data import normalise
-from .errors import InputError
 
 __all__ = [
     "SCALES",

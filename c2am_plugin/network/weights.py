@@ -20,9 +20,9 @@ import torch
 from torch import Tensor
 from torchvision import models
 
-from . import __version__
-from .batch import atomic_path, first_names
-from .errors import InputError, UnsafeFileError
+from .. import __version__
+from ..batch import atomic_path, first_names
+from ..errors import InputError, UnsafeFileError
 from .model import C2AM
 
 __all__ = [

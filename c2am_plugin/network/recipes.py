@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from .errors import InputError
+from ..errors import InputError
 
 __all__ = ["RECIPES", "Recipe", "choose_recipe", "learning_rate", "make_recipe"]
 

@@ -20,11 +20,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from .batch import BatchResult, atomic_path, run_images
-from .errors import C2AMError
+from ..batch import BatchResult, atomic_path, run_images
+from ..errors import C2AMError
+from ..photos import read_photo
 from .inference import torch_threads
 from .maps import ScaleLogits, scale_logits
-from .photos import read_photo
 
 __all__ = ["Network", "Step", "Stream"]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .batch import atomic_path
+from ..batch import atomic_path
+from ..errors import InputError, TrainingError
 from .data import normalise
-from .errors import InputError, TrainingError
 from .model import C2AM
 from .recipes import Recipe, learning_rate
 from .step import StepResult, fitting_micro_batch, is_out_of_memory, loss_gradient

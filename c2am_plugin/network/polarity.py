@@ -17,10 +17,10 @@ from PIL import Image
 from scipy import ndimage
 from torch import nn
 
+from ..errors import InputError
+from ..photos import read_photo
 from .data import normalise
-from .errors import InputError
 from .inference import fast_copy
-from .photos import read_photo
 
 __all__ = ["RULES", "UNDECIDED", "Polarity", "border_vote", "contour_vote", "decide"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .batch import BatchResult
+from ..batch import BatchResult
 from .cue_writer import CueResult
 
 __all__ = ["CueReport"]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import InputError
-from .labels import IGNORE
+from ..errors import InputError
+from ..labels import IGNORE
 
 __all__ = ["Scores", "confusion", "cumulate", "score_histogram", "scores"]
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from .errors import InputError
+from ..errors import InputError
 
 __all__ = ["C2AM", "Backbone", "Disentangler", "Output"]
 

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from .batch import IMAGE_SUFFIXES, claim_folder, first_names, run_images
-from .bench_inputs import choose_images, class_names, files_of, source_of
-from .cues import CUE_SUFFIXES, is_soft_cue
-from .errors import InputError
-from .evidence import fit_cues
-from .fuse import check_strength
+from ..batch import IMAGE_SUFFIXES, claim_folder, first_names, run_images
+from ..cues import CUE_SUFFIXES, is_soft_cue
+from ..errors import InputError
+from ..evidence import fit_cues
+from ..fuse import check_strength
 from .gains import paired_gain
+from .inputs import choose_images, class_names, files_of, source_of
 from .metrics import cumulate, scores
 from .results import BenchmarkResult, PipelineResult, Row
 from .scoring import AgreementJob, ImageReader, RowPlan, ScoreJob, Source, SweepJob
@@ -273,7 +273,7 @@ def _pipeline(
 
 
 def _prepare_crf() -> None:
-    from .crf import needs_compiling, warm_up
+    from ..crf import needs_compiling, warm_up
 
     if needs_compiling():
         log.info("compiling the dense CRF (once; later runs find it in numba's cache)")

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .batch import atomic_path
-from .errors import MissingDependency
+from ..batch import atomic_path
+from ..errors import MissingDependency
 
 __all__ = ["Journal", "picture_grid"]
 

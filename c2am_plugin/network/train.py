@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from .batch import claim_folder
+from ..batch import claim_folder
+from ..errors import InputError
 from .data import BatchOrder, TrainingImages, find_images, training_loader
-from .errors import InputError
 from .inference import pick_device
 from .journal import Journal
 from .loop import COLUMNS, FILES, Run, TrainingResult

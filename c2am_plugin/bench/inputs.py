@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from .batch import find_files, first_names, read_ids
-from .errors import InputError
+from ..batch import find_files, first_names, read_ids
+from ..errors import InputError
+from ..labels import VOC_CLASSES
+from ..registry import get_adapter
 from .evaluate import THRESHOLDS
-from .labels import VOC_CLASSES
-from .registry import get_adapter
 from .scoring import ImageReader, Source
 
 __all__ = ["choose_images", "class_names", "files_of", "source_of"]

@@ -11,7 +11,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from .labels import IGNORE, palette
+from ..labels import IGNORE, palette
 
 __all__ = ["colour_of", "cue_picture", "heat_picture", "label_picture", "photo_picture"]
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .errors import InputError
+from ..errors import InputError
 
 __all__ = ["fast_copy", "pick_device", "torch_threads"]
 

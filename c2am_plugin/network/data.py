@@ -19,9 +19,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from .batch import IMAGE_SUFFIXES, find_files, first_names, read_ids
-from .errors import InputError
-from .photos import read_photo
+from ..batch import IMAGE_SUFFIXES, find_files, first_names, read_ids
+from ..errors import InputError
+from ..photos import read_photo
 
 __all__ = [
     "MEAN",

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .batch import find_files, first_names, read_ids, run_images
-from .cams import CamAdapter
-from .errors import InputError
-from .labels import VOC_CLASSES, read_label
+from ..batch import find_files, first_names, read_ids, run_images
+from ..cams import CamAdapter
+from ..errors import InputError
+from ..labels import VOC_CLASSES, read_label
+from ..registry import detect, get_adapter
 from .metrics import Scores, confusion, cumulate, score_histogram, scores
-from .registry import detect, get_adapter
 
 __all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels"]
 

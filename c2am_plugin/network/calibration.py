@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .errors import InputError
+from ..errors import InputError
 
 __all__ = ["agreement_counts", "best_boundary", "calibrate", "check_boundary", "otsu"]
 
