@@ -12,7 +12,13 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
-    packages=["c2am_plugin", "c2am_plugin.bench", "c2am_plugin.network", "c2am_adapters"],
+    packages=[
+        "c2am_plugin",
+        "c2am_plugin.bench",
+        "c2am_plugin.cli",
+        "c2am_plugin.network",
+        "c2am_adapters",
+    ],
     # "adapters" is the name of another package on PyPI, so ours installs under its own.
     package_dir={"c2am_plugin": "c2am_plugin", "c2am_adapters": "adapters"},
     package_data={

@@ -18,7 +18,7 @@ from conftest import write_png
 from PIL import Image
 
 from c2am_plugin.cams import ImageCams
-from c2am_plugin.cli import _refine_parser
+from c2am_plugin.cli.refine import _refine_parser
 from c2am_plugin.cues import read_cue, resize_cue
 from c2am_plugin.errors import C2AMError, InputError, OutputError
 from c2am_plugin.labels import read_label

@@ -1,0 +1,14 @@
+"""The commands: parse, call one public function, turn known errors into exit codes.
+
+0 done, 1 an input was bad or some images failed, 2 wrong usage, 130 interrupted. One file a
+command; the heavy imports stand inside the functions, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from .bench import bench_main
+from .cues import cues_main
+from .refine import refine_main
+from .train import train_main
+
+__all__ = ["bench_main", "cues_main", "refine_main", "train_main"]

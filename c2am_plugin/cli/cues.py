@@ -1,0 +1,75 @@
+"""`c2am-cues`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from .common import print_failures, run
+
+__all__ = ["cues_main"]
+
+
+def cues_main(argv: Sequence[str] | None = None) -> int:
+    parser = _cues_parser()
+    args = vars(parser.parse_args(argv))
+    if (args.get("threshold") == "agree") != ("cams" in args):
+        parser.error("--threshold agree and --cams CAM_DIR go together: one is missing")
+
+    def work() -> int:
+        from ..batch import record_path
+        from ..network.make_cues import make_cues
+
+        report = make_cues(**args)
+        record = str(record_path(report.out, "c2am-cues"))
+        print(f"{report.summary()}\nreport: {record}")
+        return print_failures("c2am-cues", report.failures, record)
+
+    return run("c2am-cues", work)
+
+
+def _cues_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "c2am-cues",
+        description="Make background cues of photographs with a network that c2am-train trained.",
+        argument_default=argparse.SUPPRESS,  # the defaults are make_cues' own
+    )
+    add = parser.add_argument
+    add("images", metavar="IMAGES", help="folder of photographs, or a VOC root")
+    add("--checkpoint", required=True, metavar="FILE", help="RUN/last.pt of c2am-train")
+    add("-o", "--out", required=True, metavar="CUES", help="folder for <id>.png, 255 = foreground")
+    add("--ids", metavar="FILE", help="list of image ids (default: every image)")
+    add("--maps", metavar="DIR", help="also store the maps, in PuzzleCAM's layout")
+    add(
+        "--threshold",
+        metavar="X|boundary|otsu|agree",
+        help="where foreground begins: X of the map's maximum; the network's own boundary "
+        "(default); Otsu's for each image; X where the maps agree best with your CAMs",
+    )
+    add("--cams", metavar="CAM_DIR", help="stored CAM files, for --threshold agree")
+    add("--method", metavar="auto|NAME", help="the format of --cams")
+    add(
+        "--polarity",
+        choices=("auto", "border", "contour", "keep", "flip"),
+        help="where P is high: as the checkpoint says (auto, default), measured on these images "
+        "(border, contour), on the foreground (keep), on the background (flip)",
+    )
+    add(
+        "--scales",
+        type=float,
+        nargs="+",
+        metavar="S",
+        help="up to 8 factors of the image's size, from 32 sides of a square in pixels (default: "
+        "0.5 1 1.5 2, or squares about the size that the checkpoint was trained with)",
+    )
+    add(
+        "--soft",
+        action=argparse.BooleanOptionalAction,
+        help="grey cues to be read as odds (default), or 0/255 after the dense CRF",
+    )
+    add("--bf16", action="store_true", help="compute in bfloat16: faster on some devices, rougher")
+    add("--batch-size", type=int, metavar="N", help="images of one size at once (8 on a GPU)")
+    add("--workers", type=int, metavar="N", help="images at a time (default: one a core)")
+    add("--device", metavar="cpu|cuda", help="default: a GPU where there is one")
+    add("--overwrite", action="store_true", help="replace files of other settings or origin")
+    return parser

@@ -1,0 +1,71 @@
+"""`c2am-refine`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from .common import count, print_failures, run, strength, threshold
+
+__all__ = ["refine_main"]
+
+
+def refine_main(argv: Sequence[str] | None = None) -> int:
+    args = vars(_refine_parser().parse_args(argv))
+    if args["crf"] and not (args["labels"] and args["images"]):
+        _refine_parser().error("--crf works on the labels: it needs --labels DIR and --images DIR")
+
+    def work() -> int:
+        from ..batch import record_path
+        from ..refine import refine_cams
+
+        report = refine_cams(**args)
+        record = str(record_path(report.out_dir, "c2am-refine"))
+        print(f"{report.summary()}\nreport: {record}")
+        return print_failures("c2am-refine", report.failures, record)
+
+    return run("c2am-refine", work)
+
+
+def _refine_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "c2am-refine",
+        description="Refine a folder of stored CAM files by a folder of background cues.",
+    )
+    add = parser.add_argument
+    add("cam_dir", metavar="CAM_DIR", help="<id>.npy files that your pipeline wrote")
+    add("cue_dir", metavar="CUE_DIR", help="<id>.png cues, 255 = foreground")
+    add("-o", "--out", dest="out_dir", metavar="OUT", help="default: CAM_DIR_c2am beside CAM_DIR")
+    add(
+        "--method", default="auto", metavar="auto|NAME", help="psa, sc_cam, seam, puzzlecam, advcam"
+    )
+    add(
+        "--threshold",
+        type=threshold,
+        metavar="T",
+        help="background score of your pipeline (its own)",
+    )
+    add(
+        "--strength",
+        type=strength,
+        default=1.0,
+        metavar="S",
+        help="trust in the cues: 1 paper, 0 none",
+    )
+    add(
+        "--calibrate",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="fit the cues' odds to your CAMs first (auto: for the soft cues of c2am-cues)",
+    )
+    add("--guard", action="store_true", help="trust cues less that erase most of a class")
+    add("--missing", choices=("error", "keep", "skip"), default="error", help="image without a cue")
+    add("--flip-cues", action="store_true", help="the cues are high where the background is")
+    add("--clip", action="store_true", help="accept CAMs outside [0, 1] and NaN by clipping")
+    add("--labels", metavar="DIR", help="also write pseudo labels, palette PNGs")
+    add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
+    add("--images", metavar="DIR", help="photographs, for --crf")
+    add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
+    add("--workers", type=count, metavar="N", help="images at a time (default: one a core)")
+    add("--overwrite", action="store_true", help="replace files of other settings or origin")
+    return parser
