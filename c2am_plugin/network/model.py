@@ -122,19 +122,27 @@ class Backbone(nn.Module):
         for layer in chain:
             _pad(layer)
         strides, channels = _measure(name, chain)
-        self.last_start = max(i for i, s in enumerate(strides) if s > 1)
-        self.n_features = channels[-1] + channels[self.last_start - 1]
+        # Where stages end; what comes before the first stride is no stage of its own.
+        starts = [i for i, s in enumerate(strides) if s > 1]
+        self.ends = (*starts[1:], len(chain))
+        self.channels = tuple(channels[end - 1] for end in self.ends)
+        self.n_features = sum(self.channels[-2:])
         _reduce_stride(name, chain, strides, output_stride, dilated)
+
+    def stages(self, images: Tensor) -> list[Tensor]:
+        """N×3×H×W → the output of every stage, N×C×h×w, `channels` of them, the finest first."""
+        chain = self._chain()
+        outputs, start, x = [], 0, images
+        for end in self.ends:
+            for layer in chain[start:end]:
+                x = layer(x)
+            outputs.append(x)
+            start = end
+        return outputs
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """N×3×H×W → the outputs of the stage before the last, and of the last."""
-        chain = self._chain()
-        before = images
-        for layer in chain[: self.last_start]:
-            before = layer(before)
-        last = before
-        for layer in chain[self.last_start :]:
-            last = layer(last)
+        before, last = self.stages(images)[-2:]
         return before, last
 
     def _chain(self) -> list[nn.Module]:
