@@ -13,6 +13,7 @@ are tied in float32. With numba the GIL is released: run several images in threa
 from __future__ import annotations
 
 import importlib
+import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -23,8 +24,17 @@ from .errors import InputError, MissingDependency
 if TYPE_CHECKING:
     from .lattice import Lattice
 
-__all__ = ["Backend", "cue_crf", "label_crf", "needs_compiling", "softmax_crf", "warm_up"]
+__all__ = [
+    "Backend",
+    "cue_crf",
+    "label_crf",
+    "make_ready",
+    "needs_compiling",
+    "softmax_crf",
+    "warm_up",
+]
 
+log = logging.getLogger("c2am_plugin")
 Backend = Literal["auto", "numba", "pydensecrf"]
 
 # Pixels or grey levels that are 5 standard deviations apart share no vertex of the lattice: a
@@ -141,6 +151,17 @@ def needs_compiling(backend: Backend = "auto") -> bool:
 def warm_up(backend: Backend = "auto") -> None:
     """Compile what the CRF needs, or load it from the cache; later calls start at full speed."""
     cue_crf(np.zeros((2, 2, 3), np.uint8), np.eye(2, dtype=bool), backend=backend)
+
+
+def make_ready(backend: Backend = "auto") -> Literal["threads", "processes"]:
+    """Compile, if that is still to be done, and say how the CRF likes to be run in parallel.
+
+    Raises MissingDependency where the backend is not installed.
+    """
+    if needs_compiling(backend):
+        log.info("compiling the dense CRF (once; later runs find it in numba's cache)")
+        warm_up(backend)
+    return "threads" if _choose(backend) == "numba" else "processes"
 
 
 def _check(image: np.ndarray, shape: tuple[int, ...], model: _Model) -> None:

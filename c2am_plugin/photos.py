@@ -1,15 +1,28 @@
-"""Photographs as arrays, the way the CAM pipelines read them."""
+"""Photographs as arrays, the way the CAM pipelines read them, and where they lie."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from .batch import IMAGE_SUFFIXES, find_files, first_names
 from .errors import InputError
 
-__all__ = ["read_photo"]
+__all__ = ["find_photos", "read_photo", "read_photo_of"]
+
+
+def find_photos(images: str | Path, ids: Sequence[str]) -> dict[str, Path]:
+    """{image id: path} of the photographs of these ids. Raises InputError where one has none."""
+    photos = find_files(images, IMAGE_SUFFIXES)
+    if lacking := [image_id for image_id in ids if image_id not in photos]:
+        raise InputError(
+            f"{images}: {len(lacking)} of {len(ids)} images have no photograph "
+            f"({first_names(lacking)})"
+        )
+    return {image_id: photos[image_id] for image_id in ids}
 
 
 def read_photo(path: str | Path) -> np.ndarray:
@@ -26,3 +39,14 @@ def read_photo(path: str | Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as an image ({error})") from error
+
+
+def read_photo_of(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
+    """`read_photo` of the image whose CAM is H×W. Raises InputError where the sizes differ."""
+    photo = read_photo(path)
+    if photo.shape[:2] != shape:
+        raise InputError(
+            f"{path}: is {photo.shape[1]}×{photo.shape[0]} pixels and its CAM "
+            f"{shape[1]}×{shape[0]} (width×height); expected the same"
+        )
+    return photo

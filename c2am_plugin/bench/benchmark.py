@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..batch import IMAGE_SUFFIXES, claim_folder, first_names, run_images
+from ..crf import make_ready
 from ..cues import CUE_SUFFIXES, is_soft_cue
 from ..errors import InputError
 from ..evidence import fit_cues
@@ -179,7 +180,7 @@ def _run(
         for source in sources
     }
     if reader.photos:
-        _prepare_crf()
+        make_ready()
     score = run_images(
         ScoreJob(reader, sources, plans, n_classes, band),
         used,
@@ -270,11 +271,3 @@ def _pipeline(
         pairs=len(trust),
         fit=None if source.fit is None else asdict(source.fit),
     )
-
-
-def _prepare_crf() -> None:
-    from ..crf import needs_compiling, warm_up
-
-    if needs_compiling():
-        log.info("compiling the dense CRF (once; later runs find it in numba's cache)")
-        warm_up()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..batch import check_folder, claim_folder, record_path, write_json
-from ..crf import needs_compiling, warm_up
+from ..crf import make_ready
 from ..errors import InputError
 from ..registry import get_adapter
 from .agree import Survey, agreed_boundary, stored_cams
@@ -134,7 +134,7 @@ def make_cues(
     if stored:
         boundary = agreed_boundary(stream, Survey(flag, *stored))
     if not soft:
-        _prepare_crf()
+        make_ready()
     puzzle = get_adapter("puzzlecam") if maps else None
     writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle)
     report.add(stream(writer, todo, "cues"))
@@ -207,9 +207,3 @@ def _polarity(loaded: Checkpoint, wanted: str, paths: list[Path]) -> dict[str, A
     return asdict(
         decide(loaded.model, voters, rule=rule, size=loaded.info.get("crop") or DEFAULT_CROP)
     )
-
-
-def _prepare_crf() -> None:
-    if needs_compiling():
-        log.info("compiling the dense CRF (once; later runs find it in numba's cache)")
-        warm_up()
