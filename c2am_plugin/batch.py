@@ -28,6 +28,7 @@ __all__ = [
     "read_ids",
     "record_path",
     "run_images",
+    "walk",
     "write_json",
 ]
 
@@ -54,12 +55,7 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for root, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable):
-        folders[:] = [
-            each for each in folders if not each.startswith(".") and not _loops(root, each)
-        ]
-        below = os.path.relpath(root, folder).replace(os.sep, "/")
-        prefix = "" if below == "." else below + "/"
+    for root, prefix, names in walk(folder):
         for name in names:
             stem, suffix = os.path.splitext(name)
             if suffix.lower() not in suffixes or name.startswith("."):
@@ -73,6 +69,20 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+def walk(folder: str | Path) -> Iterator[tuple[str, str, list[str]]]:
+    """(path, the same below `folder` with "/" at its end or empty, file names) of every folder.
+
+    Links are followed, hidden folders are passed over; what is not there holds nothing. Raises
+    InputError for a folder that cannot be listed.
+    """
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable):
+        folders[:] = [
+            each for each in folders if not each.startswith(".") and not _loops(root, each)
+        ]
+        below = os.path.relpath(root, folder).replace(os.sep, "/")
+        yield root, "" if below == "." else below + "/", names
+
+
 def _loops(root: str, name: str) -> bool:
     """Whether a folder is a link to one that it lies in."""
     path = os.path.join(root, name)
@@ -81,6 +91,8 @@ def _loops(root: str, name: str) -> bool:
 
 
 def _raise_unreadable(error: OSError) -> None:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return
     raise InputError(f"{error.filename}: cannot be listed ({error.strerror})") from error
 
 
@@ -117,7 +129,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    # At random, as processes of the same number on two machines may write into one folder.
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{TEMPORARY}")
     try:
         yield temporary
         os.replace(temporary, path)

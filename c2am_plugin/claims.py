@@ -1,0 +1,186 @@
+"""Who may write where: a run claims its folders before it writes, and holds them until it ends.
+
+Knows folders, names and settings, not what the files hold. The settings of a run are kept beside
+its folder (`batch.record_path`); they tell its files from those of another run, or of nobody.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .batch import TEMPORARY, first_names, record_path, walk, write_json
+from .errors import OutputError
+from .locks import lock_folder
+
+__all__ = ["Claim", "claim_folders"]
+
+# Nothing takes so long to write, in seconds.
+LONG_DEAD = 86400
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A folder that will get the files `<id><suffix>`, made with these settings (fit for JSON)."""
+
+    folder: Path
+    settings: dict[str, Any]
+    suffix: str = ""
+
+
+@contextmanager
+def claim_folders(
+    command: str,
+    ids: Collection[str],
+    claims: Sequence[Claim],
+    *,
+    overwrite: bool = False,
+    shard: str = "",
+) -> Iterator[set[str]]:
+    """Make the folders ready for a run, and hold them against every other while it lasts.
+
+    Yields the ids that are done: their files are in all folders, written with the same settings;
+    a resumed run skips them. With `overwrite` these are removed first, so the set is empty.
+    shard: several runs with different ids may share the folders, each under another name.
+    Raises OutputError where files are there that another run, or somebody else, wrote, or where
+    another run is writing now. All folders are asked before anything is touched in any.
+    """
+    for claim in claims:
+        _check(claim, command, ids, overwrite)
+    done = set(ids)
+    with ExitStack() as stack:
+        for claim in claims:
+            held = stack.enter_context(_hold(claim.folder, shard))
+            # Once more: another run may have come and gone since.
+            present = _check(claim, command, ids, overwrite)
+            with _naming(claim.folder):
+                _prepare(claim, command, ids, present, held, shard, overwrite)
+            done &= set() if overwrite else {name.removesuffix(claim.suffix) for name in present}
+        yield done
+
+
+@contextmanager
+def _hold(folder: Path, shard: str) -> Iterator[bool]:
+    with ExitStack() as stack:
+        with _naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            held = stack.enter_context(lock_folder(folder, shard))
+        yield held
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+
+
+def _check(claim: Claim, command: str, ids: Iterable[str], overwrite: bool) -> set[str]:
+    """The names of this run that are there already. Raises OutputError, touches nothing."""
+    folder, settings = claim.folder, _as_stored(claim.settings)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; choose another folder")
+    names = {image_id + claim.suffix for image_id in ids}
+    present = _present_files(folder)
+    theirs = names & present
+    earlier = _read_record(record_path(folder, command))
+    if earlier is not None and earlier != settings:
+        changed = sorted(k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k))
+        difference = "; ".join(f"{k} {earlier.get(k)} then, {settings.get(k)} now" for k in changed)
+        if theirs and not overwrite:
+            raise OutputError(
+                f"{folder}: holds {len(theirs)} files of a run with other settings ({difference}); "
+                "choose another folder, or replace them with --overwrite"
+            )
+        suffixes = {Path(name).suffix for name in names}
+        others = {name for name in present - names if Path(name).suffix in suffixes}
+        if others:
+            raise OutputError(
+                f"{folder}: also holds files of a run with other settings ({difference}) that this "
+                f"run would not replace ({first_names(others)}); choose another folder"
+            )
+    if earlier is None and theirs and not overwrite:
+        raise OutputError(
+            f"{folder}: {len(theirs)} files are there already that no {command} run wrote "
+            f"({first_names(theirs)}); choose another folder, or replace them with --overwrite"
+        )
+    return theirs
+
+
+def _prepare(
+    claim: Claim,
+    command: str,
+    ids: Iterable[str],
+    present: set[str],
+    held: bool,
+    shard: str,
+    overwrite: bool,
+) -> None:
+    """Clear away what killed runs left and what is to be replaced, then note the settings."""
+    record, settings = record_path(claim.folder, command), _as_stored(claim.settings)
+    # A temporary file is dead where its writer would have to hold what is held here.
+    dead = {image_id + claim.suffix for image_id in ids} if held else set()
+    remains = [*_temporaries(claim.folder, None if held and not shard else dead)]
+    if held and not shard:
+        beside = glob.escape(str(record.with_name(f".{record.name}.")))
+        remains += glob.glob(f"{beside}*{TEMPORARY}")
+    for path in remains:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+    if overwrite:
+        # Removed before the new settings are noted: an interrupted run must not mix the two.
+        for name in present:
+            (claim.folder / name).unlink()
+    if _read_record(record) != settings:
+        write_json(record, {"settings": settings})
+
+
+def _as_stored(settings: dict[str, Any]) -> dict[str, Any]:
+    return dict(json.loads(json.dumps(settings)))
+
+
+def _present_files(folder: Path) -> set[str]:
+    """Names below `folder`, hidden files left out."""
+    return {
+        prefix + name
+        for _, prefix, names in walk(folder)
+        for name in names
+        if not name.startswith(".")
+    }
+
+
+def _temporaries(folder: Path, targets: set[str] | None) -> Iterator[str]:
+    """Temporary files below `folder` that were to become one of `targets` (None: anything), or are
+    so old that nobody is still writing them."""
+    for root, prefix, names in walk(folder):
+        for name in names:
+            if not (name.startswith(".") and name.endswith(TEMPORARY)):
+                continue
+            path = os.path.join(root, name)
+            target = prefix + name[1:].removesuffix(TEMPORARY).rpartition(".")[0]
+            if targets is None or target in targets or _is_old(path):
+                yield path
+
+
+def _is_old(path: str) -> bool:
+    try:
+        return time.time() - os.stat(path).st_mtime > LONG_DEAD
+    except FileNotFoundError:  # its run finished it just now
+        return False
+
+
+def _read_record(record: Path) -> dict[str, Any] | None:
+    if not record.exists():
+        return None
+    try:
+        return dict(json.loads(record.read_text(encoding="utf-8"))["settings"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"{record}: is not a run's settings ({error}); remove it") from error
