@@ -16,7 +16,14 @@ from PIL import Image, PngImagePlugin
 from .batch import atomic_path
 from .errors import InputError
 
-__all__ = ["CUE_SUFFIXES", "is_soft_cue", "read_cue", "resize_cue", "write_cue"]
+__all__ = [
+    "CUE_SUFFIXES",
+    "is_soft_cue",
+    "read_cue",
+    "read_saliency",
+    "resize_cue",
+    "write_cue",
+]
 
 CUE_SUFFIXES = (".png", ".npy")
 # What np.load runs into in a damaged or foreign file.
@@ -36,6 +43,11 @@ def read_cue(path: str | Path, *, flip: bool = False) -> np.ndarray:
     path = Path(path)
     saliency, full = _read_npy(path) if path.suffix.lower() == ".npy" else _read_image(path)
     return _background(saliency, full, flip)
+
+
+def read_saliency(path: str | Path, *, flip: bool = False) -> np.ndarray:
+    """The other side of `read_cue`: float32 H×W in [0, 1], 1 = surely foreground."""
+    return read_cue(path, flip=not flip)
 
 
 def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:

@@ -11,6 +11,7 @@ import pytest
 from c2am_plugin.batch import (
     atomic_path,
     check_folder,
+    claim_file,
     claim_folder,
     find_files,
     first_names,
@@ -278,3 +279,26 @@ def test_the_progress_bar_goes_to_stderr(capfd):
     assert "refining" in err
     assert "2/2" in err
     assert os.linesep not in out
+
+
+def test_a_file_is_replaced_by_the_same_run_only(tmp_path):
+    path = tmp_path / "boxes.json"
+    claim_file(path, "c2am-boxes", {"threshold": 0.5})
+    path.write_text("first")
+    claim_file(path, "c2am-boxes", {"threshold": 0.5})
+    assert path.read_text() == "first"
+    with pytest.raises(OutputError, match="not of a c2am-boxes run with these settings"):
+        claim_file(path, "c2am-boxes", {"threshold": 0.6})
+    assert path.read_text() == "first"
+    claim_file(path, "c2am-boxes", {"threshold": 0.6}, overwrite=True)
+    assert not path.exists()
+
+
+def test_a_file_of_somebody_else_is_not_replaced(tmp_path):
+    path = tmp_path / "boxes.json"
+    path.write_text("theirs")
+    with pytest.raises(OutputError, match="is there already"):
+        claim_file(path, "c2am-boxes", {})
+    assert path.read_text() == "theirs"
+    with pytest.raises(OutputError, match="is a folder"):
+        claim_file(tmp_path, "c2am-boxes", {}, overwrite=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from c2am_plugin.cues import read_cue, resize_cue, write_cue
+from c2am_plugin.cues import read_cue, read_saliency, resize_cue, write_cue
 from c2am_plugin.errors import InputError
 from c2am_plugin.labels import palette
 
@@ -43,6 +43,8 @@ def test_8_bit_values_are_exact(tmp_path):
 def test_flipped_is_the_other_side(tmp_path):
     path = png(tmp_path / "a.png", Image.fromarray(GREY))
     np.testing.assert_allclose(read_cue(path) + read_cue(path, flip=True), 1, atol=1e-7)
+    np.testing.assert_array_equal(read_saliency(path), read_cue(path, flip=True))
+    np.testing.assert_array_equal(read_saliency(path, flip=True), read_cue(path))
 
 
 def test_16_bit(tmp_path):

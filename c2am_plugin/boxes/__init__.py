@@ -1,0 +1,1 @@
+"""Class-agnostic boxes: from maps and cues to boxes, and how well they localise."""
