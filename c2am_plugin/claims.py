@@ -20,7 +20,7 @@ from .batch import TEMPORARY, first_names, record_path, walk, write_json
 from .errors import OutputError
 from .locks import lock_folder
 
-__all__ = ["Claim", "claim_folders"]
+__all__ = ["Claim", "check_folders", "claim_folders", "read_record"]
 
 # Nothing takes so long to write, in seconds.
 LONG_DEAD = 86400
@@ -52,8 +52,7 @@ def claim_folders(
     Raises OutputError where files are there that another run, or somebody else, wrote, or where
     another run is writing now. All folders are asked before anything is touched in any.
     """
-    for claim in claims:
-        _check(claim, command, ids, overwrite)
+    check_folders(command, ids, claims, overwrite=overwrite)
     done = set(ids)
     with ExitStack() as stack:
         for claim in claims:
@@ -64,6 +63,14 @@ def claim_folders(
                 _prepare(claim, command, ids, present, held, shard, overwrite)
             done &= set() if overwrite else {name.removesuffix(claim.suffix) for name in present}
         yield done
+
+
+def check_folders(
+    command: str, ids: Collection[str], claims: Sequence[Claim], *, overwrite: bool = False
+) -> None:
+    """Raise what `claim_folders` would of what the folders hold, and touch nothing."""
+    for claim in claims:
+        _check(claim, command, ids, overwrite)
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def _check(claim: Claim, command: str, ids: Iterable[str], overwrite: bool) -> s
     names = {image_id + claim.suffix for image_id in ids}
     present = _present_files(folder)
     theirs = names & present
-    earlier = _read_record(record_path(folder, command))
+    earlier = read_record(record_path(folder, command))
     if earlier is not None and earlier != settings:
         changed = sorted(k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k))
         difference = "; ".join(f"{k} {earlier.get(k)} then, {settings.get(k)} now" for k in changed)
@@ -139,7 +146,7 @@ def _prepare(
         # Removed before the new settings are noted: an interrupted run must not mix the two.
         for name in present:
             (claim.folder / name).unlink()
-    if _read_record(record) != settings:
+    if read_record(record) != settings:
         write_json(record, {"settings": settings})
 
 
@@ -177,7 +184,8 @@ def _is_old(path: str) -> bool:
         return False
 
 
-def _read_record(record: Path) -> dict[str, Any] | None:
+def read_record(record: Path) -> dict[str, Any] | None:
+    """The settings of an earlier run as JSON gives them back, None where there was none."""
     if not record.exists():
         return None
     try:
