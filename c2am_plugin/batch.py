@@ -22,7 +22,6 @@ __all__ = [
     "BatchResult",
     "atomic_path",
     "check_folder",
-    "claim_file",
     "claim_folder",
     "find_files",
     "first_names",
@@ -226,27 +225,6 @@ def check_folder(
             f"({first_names(theirs)}); choose another folder, or replace them with --overwrite"
         )
     return theirs
-
-
-def claim_file(
-    path: str | Path, command: str, settings: dict[str, Any], *, overwrite: bool = False
-) -> None:
-    """`claim_folder` for a run whose result is one file, which the run then writes as a whole.
-
-    Raises OutputError where the file is there and another run, or somebody else, wrote it.
-    """
-    path, record = Path(path), record_path(path, command)
-    settings = json.loads(json.dumps(settings))
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; expected the name of a file")
-    if path.exists() and _read_record(record) != settings:
-        if not overwrite:
-            raise OutputError(
-                f"{path}: is there already and is not of a {command} run with these settings; "
-                "choose another name, or replace it with --overwrite"
-            )
-        path.unlink()  # first, as in claim_folder: an old result must not go with new settings
-    write_json(record, {"settings": settings})
 
 
 def _present_files(folder: Path) -> set[str]:

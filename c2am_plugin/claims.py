@@ -73,6 +73,27 @@ def check_folders(
         _check(claim, command, ids, overwrite)
 
 
+def claim_file(
+    path: Path, command: str, settings: dict[str, Any], *, overwrite: bool = False
+) -> None:
+    """Make ready for a run whose result is the one file `path`, written as a whole at its end.
+
+    Raises OutputError where the file is there and another run, or somebody else, wrote it.
+    """
+    record, settings = record_path(path, command), _as_stored(settings)
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; expected the name of a file")
+    with _naming(path):
+        if path.exists() and _read_record(record) != settings:
+            if not overwrite:
+                raise OutputError(
+                    f"{path}: is there already and is not of a {command} run with these settings; "
+                    "choose another name, or replace it with --overwrite"
+                )
+            path.unlink()
+    write_json(record, {"settings": settings})
+
+
 @contextmanager
 def _hold(folder: Path, shard: str) -> Iterator[bool]:
     with ExitStack() as stack:

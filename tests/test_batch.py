@@ -11,7 +11,6 @@ import pytest
 from c2am_plugin.batch import (
     atomic_path,
     check_folder,
-    claim_file,
     claim_folder,
     find_files,
     first_names,
@@ -20,6 +19,7 @@ from c2am_plugin.batch import (
     run_images,
     write_json,
 )
+from c2am_plugin.claims import claim_file
 from c2am_plugin.errors import InputError, OutputError
 
 NAMES = ["1e5", "000000000030", "2007_000032", "a.b.c", "with space", "größe", "val/0001", "a/b/c"]
