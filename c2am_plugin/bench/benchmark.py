@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..batch import IMAGE_SUFFIXES, claim_folder, first_names, run_images
+from ..batch import IMAGE_SUFFIXES, first_names, run_images
+from ..claims import Claim, claim_folders
 from ..crf import make_ready
 from ..cues import CUE_SUFFIXES, is_soft_cue
 from ..errors import InputError
@@ -110,23 +112,25 @@ def benchmark(
         "band": band,
         **{"flip_cues": flip_cues, "clip": clip, "pictures": pictures, "show": list(show)},
     }
-    if out is not None:
-        from .report import OUTPUTS
+    with ExitStack() as stack:
+        if out is not None:
+            from .report import OUTPUTS
 
-        claim_folder(out, COMMAND, settings, OUTPUTS, overwrite=overwrite)
-    sample = chosen[:: max(1, len(chosen) // SAMPLE)]
-    soft = all(is_soft_cue(reader.cues[image_id]) for image_id in sample[:SOFT_SAMPLE])
-    if calibrate == "on" or (calibrate == "auto" and soft):
-        sources = _fit(reader, sources, sample, workers, progress)
-    pipelines, used, failures = _run(
-        reader, sources, chosen, len(names), crf, band, workers, progress
-    )
-    result = BenchmarkResult(used, names, pipelines, settings, missing, failures)
-    if out is not None:
-        from .report import write_report
+            claim = Claim(Path(out), settings)
+            stack.enter_context(claim_folders(COMMAND, OUTPUTS, [claim], overwrite=overwrite))
+        sample = chosen[:: max(1, len(chosen) // SAMPLE)]
+        soft = all(is_soft_cue(reader.cues[image_id]) for image_id in sample[:SOFT_SAMPLE])
+        if calibrate == "on" or (calibrate == "auto" and soft):
+            sources = _fit(reader, sources, sample, workers, progress)
+        pipelines, used, failures = _run(
+            reader, sources, chosen, len(names), crf, band, workers, progress
+        )
+        result = BenchmarkResult(used, names, pipelines, settings, missing, failures)
+        if out is not None:
+            from .report import write_report
 
-        write_report(result, out, reader, sources, pictures, show)
-    return result
+            write_report(result, out, reader, sources, pictures, show)
+        return result
 
 
 def _plain(value: Any) -> Any:

@@ -33,12 +33,17 @@ class Journal:
     ) -> None:
         self.folder, self.columns = folder, columns
         self._board = _open_board(folder / "tensorboard", first_step) if tensorboard else None
-        kept = _earlier_rows(folder / "log.csv", first_step)
-        self._file = (folder / "log.csv").open("w", newline="", encoding="utf-8")
+        log = folder / "log.csv"
+        kept = _earlier_rows(log, first_step)
+        with (
+            atomic_path(log) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            rows = csv.DictWriter(file, columns)
+            rows.writeheader()
+            rows.writerows({name: row.get(name, "") for name in columns} for row in kept)
+        self._file = log.open("a", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._file, columns)
-        self._rows.writeheader()
-        self._rows.writerows({name: row.get(name, "") for name in columns} for row in kept)
-        self._file.flush()
         for picture in (folder / "pictures").glob("step_*.png"):
             if int(picture.stem.removeprefix("step_")) > first_step:
                 picture.unlink()

@@ -176,8 +176,8 @@ class Run:
         # Until the end the training views vote, of which there are enough for nothing.
         share = epoch["p_border"]
         votes = self.steps_per_epoch * self.trainer.plan.batch_size
-        self._save(asdict(Polarity(share > 0.5, "border", abs(2 * share - 1), votes)), False)
         self.trainer.save(self.out / "resume.pt")
+        self._save(asdict(Polarity(share > 0.5, "border", abs(2 * share - 1), votes)), False)
 
     def _save(self, polarity: dict[str, Any], finished: bool) -> Path:
         trainer, plan = self.trainer, self.trainer.plan

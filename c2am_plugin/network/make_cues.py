@@ -15,7 +15,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..batch import check_folder, claim_folder, record_path, write_json
+from ..batch import record_path, write_json
+from ..claims import Claim, claim_folders
 from ..crf import make_ready
 from ..errors import InputError
 from ..registry import get_adapter
@@ -112,36 +113,38 @@ def make_cues(
     cue_settings = {**settings, "threshold": threshold, "soft": soft}
     if stored:
         cue_settings |= {"cams": str(Path(str(cams)).resolve()), "method": stored[1].name}
-    claims = [(out, cue_settings, ".png"), *([(maps, settings, ".npy")] if maps else [])]
-    done = _claim(claims, paths, overwrite)
-    report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
-    todo = [image_id for image_id in paths if image_id not in done]
-    if not todo:
-        return report
+    claims = [Claim(out, cue_settings, ".png")]
+    if maps:
+        claims.append(Claim(maps, settings, ".npy"))
+    with claim_folders(COMMAND, paths, claims, overwrite=overwrite) as done:
+        report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
+        todo = [image_id for image_id in paths if image_id not in done]
+        if not todo:
+            return report
 
-    report.polarity = _polarity(loaded, polarity, list(paths.values()))
-    flag = report.polarity["flag"]
-    store = out.with_name(f"{out.name}.{COMMAND}-logits") if stored else None
-    kept = store / _digest([str(logits_of)]) if store else None
-    stream = Stream(
-        Network(fast_copy(loaded.model, where, bf16=bf16), scales, kept),
-        paths,
-        batch_size or (1 if where.type == "cpu" else GPU_BATCH),
-        workers or os.cpu_count() or 1,
-        progress,
-    )
-    boundary: float | str = threshold
-    if stored:
-        boundary = agreed_boundary(stream, Survey(flag, *stored))
-    if not soft:
-        make_ready()
-    puzzle = get_adapter("puzzlecam") if maps else None
-    writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle)
-    report.add(stream(writer, todo, "cues"))
-    write_json(record_path(out, COMMAND), {"settings": cue_settings, "report": asdict(report)})
-    if store and not report.failures:
-        shutil.rmtree(store, ignore_errors=True)
-    return report
+        report.polarity = _polarity(loaded, polarity, list(paths.values()))
+        flag = report.polarity["flag"]
+        store = out.with_name(f"{out.name}.{COMMAND}-logits") if stored else None
+        kept = store / _digest([str(logits_of)]) if store else None
+        stream = Stream(
+            Network(fast_copy(loaded.model, where, bf16=bf16), scales, kept),
+            paths,
+            batch_size or (1 if where.type == "cpu" else GPU_BATCH),
+            workers or os.cpu_count() or 1,
+            progress,
+        )
+        boundary: float | str = threshold
+        if stored:
+            boundary = agreed_boundary(stream, Survey(flag, *stored))
+        if not soft:
+            make_ready()
+        puzzle = get_adapter("puzzlecam") if maps else None
+        writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle)
+        report.add(stream(writer, todo, "cues"))
+        write_json(record_path(out, COMMAND), {"settings": cue_settings, "report": asdict(report)})
+        if store and not report.failures:
+            shutil.rmtree(store, ignore_errors=True)
+        return report
 
 
 def _check_threshold(threshold: float | str, cams: Any) -> float | str:
@@ -171,20 +174,6 @@ def _check_folders(images: Path, out: Path, maps: Path | None) -> None:
             raise InputError(f"{folder}: lies among the photographs of {photos}; choose another")
     if maps is not None and maps.resolve() == out.resolve():
         raise InputError(f"{out}: cues and maps need two folders")
-
-
-def _claim(
-    claims: list[tuple[Path, dict[str, Any], str]], ids: Iterable[str], overwrite: bool
-) -> set[str]:
-    """The ids that are done: in each folder, with its settings, their file is there."""
-    done = set(ids)
-    # Both folders are asked before anything is removed or written in either.
-    for claim in (check_folder, claim_folder):
-        for folder, settings, suffix in claims:
-            names = {image_id + suffix for image_id in ids}
-            present = claim(folder, COMMAND, settings, names, overwrite=overwrite)
-            done &= {name.removesuffix(suffix) for name in present}
-    return done
 
 
 def _digest(texts: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..batch import claim_folder
+from ..claims import Claim, claim_folders
 from ..errors import InputError
 from .data import BatchOrder, TrainingImages, find_images, training_loader
 from .inference import pick_device
@@ -114,32 +114,36 @@ def train(
         model = C2AM(backbone, plan.output_stride, dilated)
         # Before the folder is claimed: a mistake must not cost the run that is there.
         report = initial_weights(model, str(weights))
-        there = claim_folder(out, "c2am-train", settings, FILES, overwrite=overwrite)
-        if "last.pt" in there and "resume.pt" not in there:
-            log.info("%s: finished already with these settings; nothing to do", out)
-            return _finished(out / "last.pt")
-        if resume and "resume.pt" not in there:
-            raise InputError(f"{out}: holds no interrupted run; start one without --resume")
-        trainer = Trainer(model, plan, steps, where, micro_batch, precision)
-        if "resume.pt" in there:
-            trainer.load(out / "resume.pt")
-            log.info("%s: going on after step %d of %d", out, trainer.step, steps)
-        else:
-            log.info("initial weights: %s", report)
-        views = TrainingImages(list(found.values()), plan.resize, plan.crop, seed)
-        run = Run(out, settings, trainer, views)
-        order = BatchOrder(len(views), plan.batch_size, plan.epochs, seed, trainer.step)
-        log.info(
-            "recipe %s: %d images, %d epochs of %d steps, batches of %d, on %s%s",
-            *(recipe, len(views), plan.epochs, run.steps_per_epoch, plan.batch_size, where),
-            " in bfloat16" if precision else "",
-        )
-        with (
-            closing(Journal(out, COLUMNS, trainer.step, tensorboard)) as journal,
-            tqdm(desc="training", initial=trainer.step, total=steps, disable=not progress) as bar,
-        ):
-            run.train(journal, training_loader(views, order, workers), picture_every, bar)
-    return run.finish()
+        claim = Claim(out, settings)
+        with claim_folders("c2am-train", FILES, [claim], overwrite=overwrite) as there:
+            result = _finished(out / "last.pt") if there >= {"last.pt"} else None
+            if result and "resume.pt" not in there:
+                log.info("%s: finished already with these settings; nothing to do", out)
+                return result
+            if resume and "resume.pt" not in there:
+                raise InputError(f"{out}: holds no interrupted run; start one without --resume")
+            trainer = Trainer(model, plan, steps, where, micro_batch, precision)
+            if "resume.pt" in there:
+                trainer.load(out / "resume.pt")
+                log.info("%s: going on after step %d of %d", out, trainer.step, steps)
+            else:
+                log.info("initial weights: %s", report)
+            views = TrainingImages(list(found.values()), plan.resize, plan.crop, seed)
+            run = Run(out, settings, trainer, views)
+            order = BatchOrder(len(views), plan.batch_size, plan.epochs, seed, trainer.step)
+            log.info(
+                "recipe %s: %d images, %d epochs of %d steps, batches of %d, on %s%s",
+                *(recipe, len(views), plan.epochs, run.steps_per_epoch, plan.batch_size, where),
+                " in bfloat16" if precision else "",
+            )
+            with (
+                closing(Journal(out, COLUMNS, trainer.step, tensorboard)) as journal,
+                tqdm(
+                    desc="training", initial=trainer.step, total=steps, disable=not progress
+                ) as bar,
+            ):
+                run.train(journal, training_loader(views, order, workers), picture_every, bar)
+            return run.finish()
 
 
 def _check_least(least: int, **values: int | None) -> None:
@@ -162,7 +166,10 @@ def _batch_size(usual: int, given: int | None, n_images: int) -> int:
     return given if given is not None else min(usual, n_images)
 
 
-def _finished(path: Path) -> TrainingResult:
+def _finished(path: Path) -> TrainingResult | None:
+    """What a checkpoint says of the run that it ended; None where it is of an epoch before."""
     info = read_torch_file(path)["info"]
+    if not info["finished"]:
+        return None
     polarity = info["polarity"]
     return TrainingResult(path, polarity["flag"], polarity, info["step"], math.nan, ())
