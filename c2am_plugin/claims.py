@@ -20,7 +20,7 @@ from .batch import TEMPORARY, first_names, record_path, walk, write_json
 from .errors import OutputError
 from .locks import lock_folder
 
-__all__ = ["Claim", "check_folders", "claim_folders", "read_record"]
+__all__ = ["Claim", "check_folders", "claim_file", "claim_folders", "read_record"]
 
 # Nothing takes so long to write, in seconds.
 LONG_DEAD = 86400
@@ -84,7 +84,7 @@ def claim_file(
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; expected the name of a file")
     with _naming(path):
-        if path.exists() and _read_record(record) != settings:
+        if path.exists() and read_record(record) != settings:
             if not overwrite:
                 raise OutputError(
                     f"{path}: is there already and is not of a {command} run with these settings; "
