@@ -9,6 +9,7 @@ a bug and keeps its traceback.
     │   └── UnsafeFileError  a file asked to run code when it is read
     ├── OutputError          writing would destroy or mix what is already there
     ├── TrainingError        training cannot go on, or its result would be worthless
+    ├── LostRank             another process of a run under torchrun has ended
     └── MissingDependency    an optional package is needed and absent
 """
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 __all__ = [
     "C2AMError",
     "InputError",
+    "LostRank",
     "MissingDependency",
     "OutputError",
     "TrainingError",
@@ -42,6 +44,10 @@ class OutputError(C2AMError):
 
 class TrainingError(C2AMError):
     """Training cannot go on, or its result would be worthless."""
+
+
+class LostRank(C2AMError):
+    """Another process of a run under torchrun has ended, or cannot be reached."""
 
 
 class MissingDependency(C2AMError):

@@ -9,22 +9,27 @@ the gradient of; then part by part with a graph, into which that gradient flows 
 "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup"). It costs one
 more forward pass.
 
+Several processes (`distributed`) are the same thing side by side: each has a part of the batch, the
+embeddings of all are gathered, and what each makes of its part of their gradient adds up to the
+gradient of the whole.
+
 With BatchNorm in eval mode this is the gradient of the whole batch. In training mode each part is
-normalised by its own statistics, as on several GPUs without synchronised BatchNorm: both passes of
-a part use the same, so that it is still the exact gradient of the loss that is logged, but that
-loss differs a little from the one of a batch normalised as a whole, and the running statistics
-are averages over parts.
+normalised by its own statistics, those of a process too unless its BatchNorms are synchronised:
+it is still the exact gradient of the loss that is logged, because both passes of a part use the
+same, but that loss differs a little from the one of a batch normalised as a whole, and the running
+statistics are averages over parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .distributed import ALONE, Ranks
 from .loss import LossParts, c2am_loss
 from .model import C2AM, Output
 
@@ -32,7 +37,11 @@ __all__ = ["StepResult", "fitting_micro_batch", "is_out_of_memory", "loss_gradie
 
 
 class StepResult(NamedTuple):
-    """parts: the three terms of the loss, detached; p: N×1×h×w float32 in [0, 1], detached."""
+    """Of the whole batch, on every rank alike, detached.
+
+    parts  the three terms of the loss
+    p      N×1×h×w float32 in [0, 1], this process's own images first where it is the first rank
+    """
 
     parts: LossParts
     p: Tensor
@@ -45,51 +54,52 @@ def loss_gradient(
     *,
     micro_batch: int | None = None,
     precision: torch.dtype | None = None,
+    ranks: Ranks = ALONE,
 ) -> StepResult:
     """Add the gradient of a batch's loss to the parameters' `.grad`.
 
-    images       N×3×H×W float32, ImageNet-normalised, N ≥ 2
+    images       n×3×H×W float32, ImageNet-normalised: the batch, or this rank's part of it; at
+                 least one, and two in the whole batch
     micro_batch  images that go through the network at once; None for all (the module's text says
                  what that changes)
     precision    torch.bfloat16 to run the network under autocast; the loss stays in float32
+    ranks        the processes that share the batch; the gradient of each is a part of the sum
     """
-    if micro_batch is None or micro_batch >= len(images):
-        with _autocast(images, precision):
-            output = model(images)
-        parts = c2am_loss(output.foreground, output.background, alpha)
-        parts.total.backward()
-        return _result(parts, output.logits)
-    return _two_pass(model, images.split(micro_batch), alpha, precision)
-
-
-def _two_pass(
-    model: C2AM, chunks: tuple[Tensor, ...], alpha: float, precision: torch.dtype | None
-) -> StepResult:
+    chunks = images.split(micro_batch or len(images))
+    if len(chunks) == 1:
+        output = _forward(model, images, precision)
+        result, gradients = _compare(output, alpha, ranks)
+        torch.autograd.backward((output.foreground, output.background), gradients)
+        return result
     outputs, states = [], []
-    with torch.no_grad(), _statistics_kept(model), _autocast(chunks[0], precision):
+    with torch.no_grad(), _statistics_kept(model):
         for chunk in chunks:
             states.append(_random_state(chunk))
-            outputs.append(model(chunk))
-    whole = Output(*map(torch.cat, zip(*outputs, strict=True)))
-    foreground, background = whole.foreground.requires_grad_(), whole.background.requires_grad_()
-    parts = c2am_loss(foreground, background, alpha)
-    gradients = torch.autograd.grad(parts.total, (foreground, background))
-    sizes = [len(chunk) for chunk in chunks]
-    pieces = zip(*(gradient.split(sizes) for gradient in gradients), strict=True)
+            outputs.append(_forward(model, chunk, precision))
+    own = Output(*map(torch.cat, zip(*outputs, strict=True)))
+    result, gradients = _compare(own, alpha, ranks)
+    pieces = zip(*(gradient.split(micro_batch) for gradient in gradients), strict=True)
     for chunk, state, piece in zip(chunks, states, pieces, strict=True):
         _restore_random_state(chunk, state)
-        with _autocast(chunk, precision):
-            output = model(chunk)
+        output = _forward(model, chunk, precision)
         torch.autograd.backward((output.foreground, output.background), piece)
-    return _result(parts, whole.logits)
+    return result
 
 
-def _result(parts: LossParts, logits: Tensor) -> StepResult:
-    return StepResult(LossParts(*(part.detach() for part in parts)), logits.detach().sigmoid())
+def _forward(model: C2AM, images: Tensor, precision: torch.dtype | None) -> Output:
+    with torch.autocast(images.device.type, precision) if precision else nullcontext():
+        return model(images)
 
 
-def _autocast(images: Tensor, precision: torch.dtype | None) -> AbstractContextManager:
-    return torch.autocast(images.device.type, precision) if precision else nullcontext()
+def _compare(own: Output, alpha: float, ranks: Ranks) -> tuple[StepResult, tuple[Tensor, Tensor]]:
+    """The loss over the pairs of all ranks' images, and its gradient for this rank's embeddings."""
+    (foreground, mine), (background, _), (logits, _) = map(ranks.gather, own)
+    foreground.requires_grad_()
+    background.requires_grad_()
+    parts = c2am_loss(foreground, background, alpha)
+    of_foreground, of_background = torch.autograd.grad(parts.total, (foreground, background))
+    result = StepResult(LossParts(*(part.detach() for part in parts)), logits.sigmoid())
+    return result, (of_foreground[mine], of_background[mine])
 
 
 @contextmanager
