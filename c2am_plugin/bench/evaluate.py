@@ -19,7 +19,7 @@ from ..labels import VOC_CLASSES, read_label
 from ..registry import detect, get_adapter
 from .metrics import Scores, confusion, cumulate, score_histogram, scores
 
-__all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels"]
+__all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels", "scored_ids"]
 
 # 0.01 … 0.60
 THRESHOLDS = np.round(np.arange(1, 61) / 100, 2)
@@ -98,7 +98,7 @@ def evaluate_cams(
     that has both. Raises InputError where a file is missing or bad.
     """
     cams, truths = find_files(cam_dir, (".npy",)), find_files(gt_dir, (".png",))
-    chosen = _both(cams, truths, cam_dir, gt_dir, ids)
+    chosen = scored_ids(cams, truths, cam_dir, gt_dir, ids)
     adapter = get_adapter(method) if method != "auto" else detect([cams[i] for i in chosen[:16]])[0]
     job = _SweepJob(adapter, cams, truths, np.asarray(thresholds, np.float64), n_classes)
     return [scores(matrix) for matrix in cumulate(_total(job, chosen, workers, progress))]
@@ -115,17 +115,18 @@ def evaluate_labels(
 ) -> Scores:
     """Scores of a folder of label PNGs. Arguments as in `evaluate_cams`."""
     labels, truths = find_files(label_dir, (".png",)), find_files(gt_dir, (".png",))
-    chosen = _both(labels, truths, label_dir, gt_dir, ids)
+    chosen = scored_ids(labels, truths, label_dir, gt_dir, ids)
     return scores(_total(_LabelJob(labels, truths, n_classes), chosen, workers, progress))
 
 
-def _both(
+def scored_ids(
     found: dict[str, Path],
     truths: dict[str, Path],
     folder: str | Path,
     gt_dir: str | Path,
     ids: str | Path | Sequence[str] | None,
 ) -> list[str]:
+    """The ids to score: those that are asked for, or all that have both. Raises InputError."""
     if ids is None:
         chosen = [image_id for image_id in found if image_id in truths]
         if not chosen:
