@@ -15,6 +15,7 @@ setup(
     packages=[
         "c2am_plugin",
         "c2am_plugin.bench",
+        "c2am_plugin.boxes",
         "c2am_plugin.cli",
         "c2am_plugin.network",
         "c2am_adapters",
@@ -47,6 +48,7 @@ setup(
             "c2am-bench=c2am_plugin.cli:bench_main",
             "c2am-train=c2am_plugin.cli:train_main",
             "c2am-cues=c2am_plugin.cli:cues_main",
+            "c2am-boxes=c2am_plugin.cli:boxes_main",
         ],
         "c2am_plugin.adapters": [
             "psa=c2am_adapters.psa:PsaAdapter",

@@ -7,8 +7,9 @@ command; the heavy imports stand inside the functions, so that `--help` answers 
 from __future__ import annotations
 
 from .bench import bench_main
+from .boxes import boxes_main
 from .cues import cues_main
 from .refine import refine_main
 from .train import train_main
 
-__all__ = ["bench_main", "cues_main", "refine_main", "train_main"]
+__all__ = ["bench_main", "boxes_main", "cues_main", "refine_main", "train_main"]

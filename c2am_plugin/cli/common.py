@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from ..errors import C2AMError
 
-__all__ = ["count", "print_failures", "run", "strength", "threshold"]
+__all__ = ["count", "cut", "print_failures", "run", "strength", "threshold"]
 
 
 def run(command: str, work: Callable[[], int]) -> int:
@@ -42,6 +42,10 @@ def print_failures(command: str, failures: dict[str, str], report: str) -> int:
 
 def threshold(text: str) -> float:
     return _number(text, lambda value: 0 < value < 1, "a number between 0 and 1")
+
+
+def cut(text: str) -> float:
+    return _number(text, lambda value: 0 <= value < 1, "a number from 0, below 1")
 
 
 def strength(text: str) -> float:

@@ -1,0 +1,69 @@
+"""What a run of c2am-boxes did, for the person and for the file beside the boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from .scores import Localisation
+
+__all__ = ["BoxReport"]
+
+
+@dataclass
+class BoxReport:
+    """What a run did.
+
+    images        whose map was read; `boxes` of them in all
+    empty         images with nothing above the threshold: no box, and a miss where it is scored
+    unscored      images without an object in the ground truth, where one is given
+    localisation  the scores, where ground truth is given
+    """
+
+    out: str | None
+    images: int
+    boxes: int
+    empty: list[str] = field(default_factory=list)
+    unscored: int = 0
+    localisation: Localisation | None = None
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def summary(self) -> str:
+        """The run in a line, and the scores as a table."""
+        counts = {
+            "without a box": len(self.empty),
+            "without ground truth": self.unscored,
+            "failed": len(self.failures),
+        }
+        rest = "".join(f"; {count} {what}" for what, count in counts.items() if count)
+        line = (
+            f"{self.boxes} boxes of {self.images} images in {self.seconds:.1f} s "
+            f"({self.images_per_second:.1f} images/s){rest}"
+        )
+        return line if self.localisation is None else f"{line}\n{score_table(self.localisation)}"
+
+
+def score_table(found: Localisation) -> str:
+    """The scores in percent, beside those of the centre box."""
+    shares = ", ".join(
+        f"{100 * share:.1f} at IoU {iou} (threshold {found.thresholds[iou]:.3f})"
+        for iou, share in found.shares.items()
+    )
+    count = len(found.classes)
+    rows = [
+        ("GT-known, IoU ≥ 0.5", "gt_known", ""),
+        ("CorLoc, IoU > 0.5", "corloc", ""),
+        (f"CorLoc, mean of {count} classes", "corloc_by_class", ""),
+        ("MaxBoxAcc", "max_box_acc", f"threshold {found.thresholds['0.5 largest']:.3f}"),
+        ("MaxBoxAccV2", "max_box_acc_v2", shares),
+        ("top-1 localisation", "top1", ""),
+        ("top-5 localisation", "top5", ""),
+    ]
+    title = f"{found.images} images, in percent"
+    lines = [f"{title:<30}{'boxes':>8}{'centre box':>12}"]
+    for name, key, note in rows:
+        own, centre = getattr(found.boxes, key), getattr(found.centre, key)
+        if own is not None and not (key == "corloc_by_class" and count == 1):
+            lines.append(f"{name:<30}{100 * own:8.1f}{100 * centre:12.1f}   {note}".rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,258 @@
+"""make_boxes: a folder of maps or cues in, one file of boxes out, scored where the truth is known.
+
+What a box is says components.py, how it is stored box_files.py, where the truth comes from
+truths.py, what is counted scores.py. Here they meet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ..batch import (
+    IMAGE_SUFFIXES,
+    BatchResult,
+    find_files,
+    first_names,
+    read_ids,
+    record_path,
+    run_images,
+    write_json,
+)
+from ..cams import CamAdapter, read_cams
+from ..claims import claim_file
+from ..cues import CUE_SUFFIXES, read_saliency
+from ..errors import InputError
+from ..registry import get_adapter
+from .box_files import ImageBoxes, choose_format, write_boxes
+from .box_report import BoxReport
+from .components import Components, find_components, scale_boxes
+from .predictions import read_predictions
+from .scores import Hits, count_hits, localisation
+from .truths import Truth, Truths, find_truths
+
+__all__ = ["BoxReport", "make_boxes"]
+
+COMMAND = "c2am-boxes"
+# Mid-grey of a cue; of a stored map the share of its maximum that the released code cuts at.
+CUE_THRESHOLD, MAP_THRESHOLD = 0.5, 0.3
+log = logging.getLogger("c2am_plugin")
+
+
+def make_boxes(
+    maps: str | Path,
+    out: str | Path | None = None,
+    *,
+    threshold: float | None = None,
+    all_components: bool = False,
+    form: str = "auto",
+    images: str | Path | None = None,
+    ids: str | Path | Sequence[str] | None = None,
+    gt: str | Path | None = None,
+    predictions: str | Path | None = None,
+    flip_cues: bool = False,
+    normalise: bool = False,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> BoxReport:
+    """Class-agnostic boxes: that of the largest connected component of each map.
+
+    maps            a folder of cues (`<id>.png` or plain float `.npy`, high = foreground), or of
+                    maps in PuzzleCAM's layout, as `make_cues(maps=...)` stores them; of a file
+                    with several classes the highest at each pixel counts
+    out             file of the boxes; None writes nothing
+    threshold       in [0, 1): components of `value > threshold`. Default 0.5 of a cue, 0.3 of a map
+    all_components  boxes of all components, the largest first, not of the largest alone
+    form            "coco", "text" (`id x0 y0 x1 y1`), "psol", see `box_files.write_boxes`; "auto"
+                    is text for .txt and else coco
+    images          folder of the photographs. Boxes are in pixels of the photograph, so this is
+                    needed where maps are of another size; each side is scaled by itself
+    ids             a list file or image ids; default every map
+    gt              ground truth boxes, see `truths.find_truths`: the boxes are scored
+    predictions     CSV of `id,class,class,…`, the best first, for top-1 and top-5 localisation
+    flip_cues       the cues are high where the background is
+    normalise       stretch each map to [0, 1] first, as the WSOL evaluation does
+    workers         images at a time; default one a core
+
+    Coordinates are half-open: x0 y0 0 0 and x1 y1 W H is the whole image. An image that cannot be
+    read does not stop the others and is in the report, which is stored beside `out`. Raises
+    InputError or OutputError before anything is written.
+    """
+    if threshold is not None and not 0 <= threshold < 1:
+        raise InputError(f"threshold {threshold:g}: expected a number in [0, 1)")
+    form = choose_format(form, out or "")
+    if form == "psol" and images is None:
+        raise InputError("PSOL's boxes are named by the paths of the images: it needs --images DIR")
+    if predictions is not None and gt is None:
+        raise InputError("predicted classes are scored with boxes: they need --gt")
+    files = find_files(maps, CUE_SUFFIXES)
+    if not files:
+        raise InputError(f"{maps}: holds no map or cue ({', '.join(CUE_SUFFIXES)})")
+    chosen = _choose(files, ids, maps)
+    photos = find_files(images, IMAGE_SUFFIXES) if images else {}
+    if lacking := [each for each in chosen if images and each not in photos]:
+        raise InputError(
+            f"{images}: {len(lacking)} of {len(chosen)} images have no photograph "
+            f"({first_names(lacking)})"
+        )
+    truths = find_truths(gt) if gt else None
+    scored = _scored(chosen, truths, gt)
+    guesses = read_predictions(predictions, truths) if predictions and truths else None
+    if guesses is not None and not guesses.keys() & scored:
+        raise InputError(
+            f"{predictions}: predicts no image that is scored; it has ids like "
+            f"{next(iter(guesses))}, the maps like {chosen[0]}"
+        )
+    settings: dict[str, Any] = {
+        **{"maps": str(maps), "threshold": threshold, "all_components": all_components},
+        **{"format": form, "images": str(images) if images else None},
+        **{"ids": ids if ids is None else str(ids) if isinstance(ids, (str, Path)) else list(ids)},
+        **{"gt": str(gt) if gt else None, "flip_cues": flip_cues, "normalise": normalise},
+        "predictions": str(predictions) if predictions else None,
+    }
+    if out is not None:
+        claim_file(Path(out), COMMAND, settings, overwrite=overwrite)
+    job = BoxJob(
+        files,
+        get_adapter("puzzlecam"),
+        photos,
+        dict.fromkeys(scored, truths) if truths else {},
+        threshold,
+        all_components,
+        flip_cues,
+        normalise,
+    )
+    outcome = run_images(job, chosen, workers=workers, title="boxes", progress=progress)
+    if not outcome.results:
+        raise InputError(f"no map could be read; first: {next(iter(outcome.failures.values()))}")
+    report = _report(outcome, out, guesses, truths is not None)
+    if out is not None:
+        found = {image_id: result.boxes for image_id, result in outcome.results.items()}
+        write_boxes(out, found, form, Path(images) if images else None)
+        write_json(record_path(out, COMMAND), {"settings": settings, "report": asdict(report)})
+    return report
+
+
+class BoxResult(NamedTuple):
+    """One image's boxes, and what they hit where its ground truth is known."""
+
+    boxes: ImageBoxes
+    hits: Hits | None
+
+
+@dataclass(frozen=True)
+class BoxJob:
+    """Everything that a worker needs to find one image's boxes; called with its id."""
+
+    files: Mapping[str, Path]
+    puzzle: CamAdapter
+    photos: Mapping[str, Path]
+    truths: Mapping[str, Truths]
+    threshold: float | None
+    all_components: bool
+    flip_cues: bool
+    normalise: bool
+
+    def __call__(self, image_id: str) -> BoxResult:
+        values, default = self.read(image_id)
+        if self.normalise:
+            low, high = values.min(), values.max()
+            values = (values - low) / (high - low) if high > low else np.zeros_like(values)
+        small = (values.shape[1], values.shape[0])
+        photo = self.photos.get(image_id)
+        size = _photo_size(photo) if photo else small
+        found = find_components(values, default if self.threshold is None else self.threshold)
+        if not self.all_components:
+            found = Components(*(each[:1] for each in found))
+        found = found._replace(boxes=scale_boxes(found.boxes, small, size))
+        hits = None
+        if image_id in self.truths:
+            truth = self.truths[image_id].read(image_id)
+            if len(truth.boxes):
+                _check_size(self.files[image_id], size, truth)
+                hits = count_hits(values, found.boxes, size, truth)
+        return BoxResult(ImageBoxes(size, found, photo), hits)
+
+    def read(self, image_id: str) -> tuple[np.ndarray, float]:
+        """Foreground float32 H×W in [0, 1] of a cue or a stored map, and where it is cut."""
+        path = self.files[image_id]
+        if path.suffix.lower() != ".npy" or isinstance(self.puzzle.load(path), np.ndarray):
+            return read_saliency(path, flip=self.flip_cues), CUE_THRESHOLD
+        maps = read_cams(self.puzzle, path, image_id).maps
+        if maps.size == 0:
+            raise InputError(f"{path}: holds no map")
+        values = maps.max(axis=0).astype(np.float32)
+        return 1 - values if self.flip_cues else values, MAP_THRESHOLD
+
+
+def _choose(
+    files: Mapping[str, Path], ids: str | Path | Sequence[str] | None, maps: str | Path
+) -> list[str]:
+    if ids is None:
+        return list(files)
+    wanted = list(dict.fromkeys(read_ids(ids) if isinstance(ids, (str, Path)) else ids))
+    if lacking := [image_id for image_id in wanted if image_id not in files]:
+        raise InputError(
+            f"{maps}: {len(lacking)} of {len(wanted)} images have no map ({first_names(lacking)}); "
+            f"it has ids like {next(iter(files))}"
+        )
+    return wanted
+
+
+def _scored(chosen: Sequence[str], truths: Truths | None, gt: str | Path | None) -> set[str]:
+    if truths is None:
+        return set()
+    scored = set(chosen) & set(truths.ids)
+    if not scored:
+        raise InputError(
+            f"{gt}: has boxes of none of the {len(chosen)} images; it has ids like "
+            f"{next(iter(truths.ids), 'none')}, the maps like {chosen[0]}"
+        )
+    return scored
+
+
+def _photo_size(path: Path) -> tuple[int, int]:
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as an image ({error})") from error
+
+
+def _check_size(path: Path, size: tuple[int, int], truth: Truth) -> None:
+    """Boxes of another size would be counted as misses, not as the mistake that they are."""
+    right, bottom = truth.boxes[:, 2:].max(axis=0)
+    if truth.size not in (None, size) or right > size[0] + 1 or bottom > size[1] + 1:
+        of = f"{truth.size[0]}×{truth.size[1]}" if truth.size else f"{right:g}×{bottom:g} or more"
+        raise InputError(
+            f"{path}: is taken for {size[0]}×{size[1]} pixels, and its ground truth is of {of} "
+            "(width×height); give the photographs with --images"
+        )
+
+
+def _report(
+    outcome: BatchResult,
+    out: str | Path | None,
+    guesses: dict[str, list[str]] | None,
+    with_truth: bool,
+) -> BoxReport:
+    results: dict[str, BoxResult] = outcome.results
+    hits = {image_id: each.hits for image_id, each in results.items() if each.hits is not None}
+    return BoxReport(
+        out=None if out is None else str(out),
+        images=len(results),
+        boxes=sum(len(each.boxes.components.areas) for each in results.values()),
+        empty=[i for i, each in results.items() if not len(each.boxes.components.areas)],
+        unscored=len(results) - len(hits) if with_truth else 0,
+        localisation=localisation(hits, guesses) if hits else None,
+        seconds=round(outcome.seconds, 3),
+        images_per_second=round(len(results) / max(outcome.seconds, 1e-9), 2),
+        failures=outcome.failures,
+    )
