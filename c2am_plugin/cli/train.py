@@ -14,9 +14,12 @@ def train_main(argv: Sequence[str] | None = None) -> int:
     args = vars(_train_parser().parse_args(argv))
 
     def work() -> int:
+        from ..network.distributed import is_first
         from ..network.train import train
 
         result = train(**args)
+        if not is_first():
+            return 0
         side = "background" if result.flag else "foreground"
         print(
             f"{result.checkpoint}: {result.steps} steps; P is high on the {side} "
@@ -32,7 +35,8 @@ def _train_parser() -> argparse.ArgumentParser:
         "c2am-train",
         description="Train C2AM on unlabelled images. The same command again goes on with a run "
         "that was interrupted.",
-        epilog="A number that is not given is the recipe's.",
+        epilog="A number that is not given is the recipe's. On N GPUs: "
+        "torchrun --no-python --nproc-per-node N c2am-train IMAGES -o RUN …",
     )
     add = parser.add_argument
     add("images", metavar="IMAGES", help="a folder of images, or a VOC root")
@@ -53,6 +57,11 @@ def _train_parser() -> argparse.ArgumentParser:
     )
     add("--batch-size", type=int, metavar="N", help="images that are compared with each other")
     add("--micro-batch", type=int, metavar="N", help="of these, at once in memory (default: all)")
+    add(
+        "--sync-bn",
+        action="store_true",
+        help="under torchrun: BatchNorm over the images of all processes (GPUs only)",
+    )
     add("--epochs", type=int, metavar="N")
     add("--lr", type=float, metavar="X")
     add("--alpha", type=float, metavar="X", help="how fast a pair's weight falls with its rank")

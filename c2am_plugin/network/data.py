@@ -8,7 +8,6 @@ uninterrupted one sees, with any number of workers.
 from __future__ import annotations
 
 import logging
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from ..batch import IMAGE_SUFFIXES, find_files, first_names, read_ids
 from ..errors import InputError
 from ..photos import read_photo
+from .distributed import ALONE, Ranks, cores
 
 __all__ = [
     "MEAN",
@@ -136,14 +136,22 @@ class BatchOrder(Sampler):
     """Which images make which batch: lists of (epoch, index), shuffled anew each epoch.
 
     The images that do not fill a last batch are left out of that epoch: pairs are made within a
-    batch, so that a smaller one would have another loss. first_step: batches to pass over.
+    batch, so that a smaller one would have another loss. first_step: batches to pass over. ranks:
+    the processes that share each batch; the lists are this one's shares.
     """
 
     def __init__(
-        self, n_images: int, batch_size: int, epochs: int, seed: int = 0, first_step: int = 0
+        self,
+        n_images: int,
+        batch_size: int,
+        epochs: int,
+        seed: int = 0,
+        first_step: int = 0,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.n_images, self.batch_size = n_images, batch_size
         self.epochs, self.seed, self.first_step = epochs, seed, first_step
+        self.ranks = ranks
         self.steps_per_epoch = n_images // batch_size
 
     def __len__(self) -> int:
@@ -151,11 +159,11 @@ class BatchOrder(Sampler):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         for epoch in range(self.epochs):
-            order = np.random.default_rng([self.seed, epoch]).permutation(self.n_images)
+            order = np.random.default_rng([self.seed, epoch]).permutation(self.n_images).tolist()
             for step in range(self.steps_per_epoch):
                 if epoch * self.steps_per_epoch + step >= self.first_step:
                     batch = order[step * self.batch_size : (step + 1) * self.batch_size]
-                    yield [(epoch, int(index)) for index in batch]
+                    yield [(epoch, index) for index in self.ranks.share(batch)]
 
 
 def training_loader(
@@ -167,7 +175,7 @@ def training_loader(
     few enough to be kept decoded in this one.
     """
     if workers is None:
-        workers = 0 if images.keeps else os.cpu_count() or 1
+        workers = 0 if images.keeps else cores()
     return DataLoader(
         images,
         batch_sampler=order,
@@ -185,5 +193,7 @@ def _collate(views: list[Tensor | InputError]) -> tuple[Tensor, list[str]]:
 
 
 def _ignore_interrupt(_: int) -> None:
-    # Ctrl-C reaches every process of the terminal; the training loop decides when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches every process of the terminal, and the SIGTERM of a scheduler or of torchrun
+    # those of the job; the training loop decides when to stop.
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)

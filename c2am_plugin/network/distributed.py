@@ -31,7 +31,7 @@ from torch import Tensor
 
 from ..errors import LostRank
 
-__all__ = ["ALONE", "Ranks", "cores", "joined", "local_rank"]
+__all__ = ["ALONE", "Ranks", "cores", "is_first", "joined", "local_rank"]
 
 T = TypeVar("T")
 
@@ -114,6 +114,11 @@ class Ranks:
 
 
 ALONE = Ranks()
+
+
+def is_first() -> bool:
+    """Whether this process is its run's only or first one, within and after `joined`."""
+    return not _is_launched() or os.environ["RANK"] == "0"
 
 
 def local_rank() -> int | None:

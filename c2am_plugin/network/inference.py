@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import ctypes
-import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import InputError
+from .distributed import cores, local_rank
 
 __all__ = ["fast_copy", "pick_device", "torch_threads"]
 
@@ -45,13 +45,21 @@ def fast_copy(
 
 
 def pick_device(name: str | None = None) -> torch.device:
-    """The device of that name, or a GPU where there is one. Raises InputError."""
+    """The device of that name, or a GPU where there is one; under torchrun each process has its
+    own, by its number. Raises InputError."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    number = local_rank()
+    if number is not None and name.startswith("cuda:"):
+        raise InputError(f"device {name!r}: each process takes the GPU of its number; say cuda")
     try:
-        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        device = torch.device(name if number is None or name != "cuda" else f"cuda:{number}")
         torch.zeros(1, device=device)
+        if number is not None and device.type == "cuda":
+            torch.cuda.set_device(device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"device {name!r} cannot be used ({reason}); try cpu") from error
+        hint = "try cpu" if number is None else "start one process a GPU, or try cpu"
+        raise InputError(f"device {name!r} cannot be used ({reason}); {hint}") from error
     return device
 
 
@@ -63,7 +71,7 @@ def torch_threads(workers: int) -> Iterator[None]:
     """
     _keep_freed_memory()
     before = torch.get_num_threads()
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    torch.set_num_threads(max(1, cores() // workers))
     try:
         yield
     finally:

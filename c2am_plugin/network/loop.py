@@ -74,19 +74,28 @@ class TrainingResult:
 
 
 class Run:
-    """A training run in its folder: the loop around the trainer, and what it writes."""
+    """A training run in its folder: the loop around the trainer, and what it writes.
+
+    Every rank goes through the same steps and comes to the same conclusions; the first one writes.
+    """
 
     def __init__(
         self, out: Path, settings: dict[str, Any], trainer: Trainer, images: TrainingImages
     ) -> None:
         self.out, self.settings, self.trainer, self.images = out, settings, trainer, images
+        self.ranks = trainer.ranks
         self.steps_per_epoch = len(images) // trainer.plan.batch_size
         self.rows: list[dict[str, float]] = []  # of the running epoch
         self.loss = math.nan  # mean of the last whole epoch
         self.unreadable: dict[str, None] = {}
 
-    def train(self, journal: Journal, batches: DataLoader, picture_every: int, bar: tqdm) -> None:
-        """Go through the batches; on an interrupt finish the step, keep its state and stop."""
+    def train(
+        self, journal: Journal | None, batches: DataLoader, picture_every: int, bar: tqdm
+    ) -> None:
+        """Go through the batches; on an interrupt finish the step, keep its state and stop.
+
+        journal: of the first rank; None on the others.
+        """
         trainer = self.trainer
         last = time.perf_counter()
         with _interrupts() as asked:
@@ -94,19 +103,21 @@ class Run:
                 self._note_unreadable(errors, len(batch))
                 result = trainer.advance(batch)
                 now = time.perf_counter()
-                row = self._row(result, len(batch) / (now - last))
+                row = self._row(result, len(result.p) / (now - last))
                 last = now
-                journal.write(row)
                 self.rows.append(row)
-                if picture_every and (trainer.step - 1) % picture_every == 0:
-                    pictured = batch[:8].numpy(), result.p[:8, 0].cpu().numpy()
-                    journal.picture(trainer.step, picture_grid(*pictured))
+                if journal is not None:
+                    journal.write(row)
+                    if picture_every and (trainer.step - 1) % picture_every == 0:
+                        photos = batch[:8].numpy()
+                        maps = result.p[: len(photos), 0].cpu().numpy()
+                        journal.picture(trainer.step, picture_grid(photos, maps))
                 if trainer.step % self.steps_per_epoch == 0:
                     self._end_epoch()
                 bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
                 bar.update()
-                if asked.is_set():
-                    trainer.save(self.out / "resume.pt")
+                if any(self.ranks.collect(asked.is_set())):
+                    self.ranks.first(lambda: trainer.save(self.out / "resume.pt"))
                     raise KeyboardInterrupt
 
     def finish(self) -> TrainingResult:
@@ -114,10 +125,14 @@ class Run:
         trainer, paths = self.trainer, self.images.paths
         some = paths[:: math.ceil(len(paths) / POLARITY_IMAGES)]
         size = trainer.plan.crop
-        polarity = asdict(decide(trainer.model, some, size=size, device=trainer.where))
-        path = self._save(polarity, finished=True)
-        (self.out / "resume.pt").unlink(missing_ok=True)
-        if self.unreadable:
+        polarity = asdict(
+            decide(trainer.model, some, size=size, device=trainer.where, ranks=self.ranks)
+        )
+        path = self.out / "last.pt"
+        if self.ranks.is_first:
+            self._save(polarity, finished=True)
+            (self.out / "resume.pt").unlink(missing_ok=True)
+        if self.unreadable and self.ranks.is_first:
             log.warning("%d images cannot be read and were left out:", len(self.unreadable))
             for message in self.unreadable:
                 log.warning("  %s", message)
@@ -125,9 +140,12 @@ class Run:
         return TrainingResult(path, polarity["flag"], polarity, trainer.step, self.loss, unreadable)
 
     def _note_unreadable(self, errors: list[str], n_good: int) -> None:
-        self.unreadable.update(dict.fromkeys(errors))
+        counts = []
+        for their_errors, count in self.ranks.collect((errors, n_good)):
+            self.unreadable.update(dict.fromkeys(their_errors))
+            counts.append(count)
         allowed = max(1, len(self.images) // UNREADABLE)
-        if len(self.unreadable) > allowed or n_good < 2:
+        if len(self.unreadable) > allowed or sum(counts) < 2 or not all(counts):
             raise InputError(
                 f"{len(self.unreadable)} of {len(self.images)} images cannot be read, more than "
                 f"are left out silently ({allowed}): {first_names(self.unreadable, 3)}"
@@ -173,13 +191,15 @@ class Run:
                 "take a lower --lr, other --weights, or images that differ more. "
                 + (f"{kept} is of the epoch before" if kept.exists() else "Nothing was kept")
             )
+        if not self.ranks.is_first:
+            return
         # Until the end the training views vote, of which there are enough for nothing.
         share = epoch["p_border"]
         votes = self.steps_per_epoch * self.trainer.plan.batch_size
         self.trainer.save(self.out / "resume.pt")
         self._save(asdict(Polarity(share > 0.5, "border", abs(2 * share - 1), votes)), False)
 
-    def _save(self, polarity: dict[str, Any], finished: bool) -> Path:
+    def _save(self, polarity: dict[str, Any], finished: bool) -> None:
         trainer, plan = self.trainer, self.trainer.plan
         info = {
             "recipe": self.settings["recipe"],
@@ -191,9 +211,7 @@ class Run:
             "polarity": polarity,
             "settings": self.settings,
         }
-        path = self.out / "last.pt"
-        save_checkpoint(path, trainer.model, polarity["flag"], info)
-        return path
+        save_checkpoint(self.out / "last.pt", trainer.model, polarity["flag"], info)
 
 
 @contextmanager

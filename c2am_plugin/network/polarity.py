@@ -20,6 +20,7 @@ from torch import nn
 from ..errors import InputError
 from ..photos import read_photo
 from .data import normalise
+from .distributed import ALONE, Ranks
 from .inference import fast_copy
 
 __all__ = ["RULES", "UNDECIDED", "Polarity", "border_vote", "contour_vote", "decide"]
@@ -82,24 +83,28 @@ def decide(
     size: int = 448,
     device: torch.device | str | None = None,
     batch_size: int = 16,
+    ranks: Ranks = ALONE,
 ) -> Polarity:
     """Let the images vote on the polarity of a C2AM network; `model` stays as it is.
 
     paths: photographs, resized to size×size squares as in training; give 64 or more. Those that
     cannot be read do not vote. An undecided vote is logged as a warning, and still decides.
+    ranks: the processes that share the images; all get the decision of all.
     Raises InputError where no image can be read.
     """
     fast = fast_copy(model, device)
     votes: list[bool] = []
-    for start in range(0, len(paths), batch_size):
-        squares = _read_squares(paths[start : start + batch_size], size)
+    own = ranks.share(paths)
+    for start in range(0, len(own), batch_size):
+        squares = _read_squares(own[start : start + batch_size], size)
         if squares:
             votes += [RULES[rule](p) for p in _probabilities(fast, np.stack(squares))]
+    votes = [vote for some in ranks.collect(votes) for vote in some]
     if not votes:
         raise InputError(f"none of {len(paths)} images can be read, so none tells the polarity")
     share = float(np.mean(votes))
     polarity = Polarity(share > 0.5, rule, abs(2 * share - 1), len(votes))
-    if polarity.undecided:
+    if polarity.undecided and ranks.is_first:
         log.warning(
             "polarity is undecided: by the %s rule P is the background in %.0f %% of %d images; "
             "look at the maps, and set it with --polarity keep or flip",

@@ -2,7 +2,8 @@
 
 Knows files of photographs and the logits made of them; what becomes of those is a step that the
 caller gives. Each worker takes its images all the way, so that reading, network, CRF and writing
-overlap, on one thread of torch each where there are as many workers as cores.
+overlap, on one thread of torch each where there are as many workers as cores. Under torchrun every
+process takes its share of the images.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import nn
 from ..batch import BatchResult, atomic_path, run_images
 from ..errors import C2AMError
 from ..photos import read_photo
+from .distributed import ALONE, Ranks
 from .inference import torch_threads
 from .maps import ScaleLogits, scale_logits
 
@@ -78,6 +80,8 @@ class Stream:
 
     step        called with (image id, H×W×3 uint8, ScaleLogits)
     batch_size  images of one size sent through the network together
+    ranks       the processes that share the images; all get the result of all. The bar is of the
+                first one's share
     """
 
     network: Network
@@ -85,9 +89,10 @@ class Stream:
     batch_size: int
     workers: int
     progress: bool
+    ranks: Ranks = ALONE
 
     def __call__(self, step: Step, ids: list[str], title: str) -> BatchResult:
-        batches = {batch[0]: batch for batch in self._batches(ids)}
+        batches = {batch[0]: batch for batch in self._batches(self.ranks.share(ids))}
         work = _each_image(step, self.network, self.paths)
         with torch_threads(self.workers):
             outcome = run_images(
@@ -95,7 +100,7 @@ class Stream:
                 list(batches),
                 workers=self.workers,
                 title=title,
-                progress=self.progress,
+                progress=self.progress and self.ranks.is_first,
             )
         result = BatchResult(seconds=outcome.seconds)
         for first, message in outcome.failures.items():
@@ -105,9 +110,9 @@ class Stream:
                 result.failures[image_id] = str(found)
             else:
                 result.results[image_id] = found
-        return result
+        return _merged(self.ranks.collect(result))
 
-    def _batches(self, ids: list[str]) -> Iterator[list[str]]:
+    def _batches(self, ids: Sequence[str]) -> Iterator[list[str]]:
         """The ids, `batch_size` of one image size together."""
         by_size: dict[Any, list[str]] = defaultdict(list)
         for image_id in ids:
@@ -116,6 +121,16 @@ class Stream:
         for group in by_size.values():
             for start in range(0, len(group), self.batch_size):
                 yield group[start : start + self.batch_size]
+
+
+def _merged(parts: list[BatchResult]) -> BatchResult:
+    merged = BatchResult(seconds=max(part.seconds for part in parts))
+    for part in parts:
+        merged.results |= part.results
+        merged.failures |= part.failures
+    merged.results = dict(sorted(merged.results.items()))
+    merged.failures = dict(sorted(merged.failures.items()))
+    return merged
 
 
 def _each_image(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..claims import Claim, claim_folders
 from ..errors import InputError
 from .data import BatchOrder, TrainingImages, find_images, training_loader
+from .distributed import Ranks, joined
 from .inference import pick_device
 from .journal import Journal
 from .loop import COLUMNS, FILES, Run, TrainingResult
@@ -42,6 +43,7 @@ def train(
     recipe: str = "auto",
     batch_size: int | None = None,
     micro_batch: int | None = None,
+    sync_bn: bool = False,
     epochs: int | None = None,
     lr: float | None = None,
     alpha: float | None = None,
@@ -68,82 +70,95 @@ def train(
                    small with fewer than 2,000, else the paper's. None elsewhere: as it says
     micro_batch    images that go through the network at once, where the batch does not fit into
                    memory (see `step` for what that changes)
+    sync_bn        under torchrun: BatchNorm over the images of all processes, on GPUs
     amp            bfloat16 autocast; None: on a GPU that has it
     resume         insist on going on with an interrupted run. Calling again with the same settings
                    goes on without it; a finished run is left as it is
     overwrite      replace a run with other settings
 
+    Under torchrun the processes share each batch, and all return the result; see `distributed`.
     The same settings on the same machine give the same weights, interrupted or not. Raises
     InputError for bad settings or images, OutputError where `out` holds another run, TrainingError
     where training fails: out of memory, a loss that is not finite, or a P that is constant.
     """
-    found = find_images(images, ids)
-    recipe = choose_recipe(recipe, len(found))
-    plan = make_recipe(
-        recipe,
-        batch_size=_batch_size(make_recipe(recipe).batch_size, batch_size, len(found)),
-        epochs=epochs,
-        lr=lr,
-        alpha=alpha,
-        resize=resize,
-        crop=crop,
-        output_stride=output_stride,
-    )
-    epochs_run = plan.epochs_for(len(found))
-    steps = epochs_run * (len(found) // plan.batch_size)
-    plan = replace(plan, epochs=epochs_run, head_steps=min(plan.head_steps, steps // 4))
     _check_least(0, seed=seed, workers=workers, picture_every=picture_every)
     _check_least(1, micro_batch=micro_batch)
-    where = pick_device(device)
-    precision = autocast_type(amp, where)
-    settings = {
-        "recipe": recipe,
-        **asdict(plan),
-        "backbone": backbone,
-        "weights": str(weights),
-        "dilated": dilated,
-        "micro_batch": micro_batch,
-        "seed": seed,
-        "amp": amp,
-        "images": len(found),
-        "ids": hashlib.sha256("\n".join(found).encode()).hexdigest()[:16],
-    }
     out = Path(out)
-    with torch.random.fork_rng():
+    with ExitStack() as stack:
+        ranks = stack.enter_context(joined())
+        found = ranks.first(lambda: find_images(images, ids))
+        recipe = choose_recipe(recipe, len(found))
+        plan = make_recipe(
+            recipe,
+            batch_size=_batch_size(make_recipe(recipe).batch_size, batch_size, len(found)),
+            epochs=epochs,
+            lr=lr,
+            alpha=alpha,
+            resize=resize,
+            crop=crop,
+            output_stride=output_stride,
+        )
+        epochs_run = plan.epochs_for(len(found))
+        steps = epochs_run * (len(found) // plan.batch_size)
+        plan = replace(plan, epochs=epochs_run, head_steps=min(plan.head_steps, steps // 4))
+        where = pick_device(device)
+        precision = autocast_type(amp, where)
+        _check_sharing(ranks, plan.batch_size, sync_bn, micro_batch, where)
+        settings = {
+            "recipe": recipe,
+            **asdict(plan),
+            "backbone": backbone,
+            "weights": str(weights),
+            "dilated": dilated,
+            "micro_batch": micro_batch,
+            "sync_bn": sync_bn,
+            "seed": seed,
+            "amp": amp,
+            "images": len(found),
+            "ids": hashlib.sha256("\n".join(found).encode()).hexdigest()[:16],
+        }
+        stack.enter_context(torch.random.fork_rng([where] if where.type == "cuda" else []))
         torch.manual_seed(seed)
         model = C2AM(backbone, plan.output_stride, dilated)
         # Before the folder is claimed: a mistake must not cost the run that is there.
-        report = initial_weights(model, str(weights))
-        claim = Claim(out, settings)
-        with claim_folders("c2am-train", FILES, [claim], overwrite=overwrite) as there:
-            result = _finished(out / "last.pt") if there >= {"last.pt"} else None
-            if result and "resume.pt" not in there:
-                log.info("%s: finished already with these settings; nothing to do", out)
-                return result
-            if resume and "resume.pt" not in there:
-                raise InputError(f"{out}: holds no interrupted run; start one without --resume")
-            trainer = Trainer(model, plan, steps, where, micro_batch, precision)
-            if "resume.pt" in there:
-                trainer.load(out / "resume.pt")
-                log.info("%s: going on after step %d of %d", out, trainer.step, steps)
-            else:
-                log.info("initial weights: %s", report)
-            views = TrainingImages(list(found.values()), plan.resize, plan.crop, seed)
-            run = Run(out, settings, trainer, views)
-            order = BatchOrder(len(views), plan.batch_size, plan.epochs, seed, trainer.step)
-            log.info(
-                "recipe %s: %d images, %d epochs of %d steps, batches of %d, on %s%s",
-                *(recipe, len(views), plan.epochs, run.steps_per_epoch, plan.batch_size, where),
-                " in bfloat16" if precision else "",
-            )
-            with (
-                closing(Journal(out, COLUMNS, trainer.step, tensorboard)) as journal,
-                tqdm(
-                    desc="training", initial=trainer.step, total=steps, disable=not progress
-                ) as bar,
-            ):
-                run.train(journal, training_loader(views, order, workers), picture_every, bar)
-            return run.finish()
+        report = _same_weights(model, str(weights), ranks)
+        claim = claim_folders("c2am-train", FILES, [Claim(out, settings)], overwrite=overwrite)
+        there = ranks.first(lambda: stack.enter_context(claim))
+        result = ranks.first(lambda: _finished(out / "last.pt") if "last.pt" in there else None)
+        if result and "resume.pt" not in there:
+            log.info("%s: finished already with these settings; nothing to do", out)
+            return result
+        if resume and "resume.pt" not in there:
+            raise InputError(f"{out}: holds no interrupted run; start one without --resume")
+        trainer = Trainer(
+            *(model, plan, steps, where, micro_batch, precision),
+            seed=seed,
+            ranks=ranks,
+            sync_bn=sync_bn,
+        )
+        if "resume.pt" in there:
+            trainer.load(out / "resume.pt")
+            log.info("%s: going on after step %d of %d", out, trainer.step, steps)
+        else:
+            log.info("initial weights: %s", report)
+        views = TrainingImages(list(found.values()), plan.resize, plan.crop, seed)
+        run = Run(out, settings, trainer, views)
+        order = BatchOrder(len(views), plan.batch_size, plan.epochs, seed, trainer.step, ranks)
+        log.info(
+            "recipe %s: %d images, %d epochs of %d steps, batches of %d, on %s%s%s",
+            *(recipe, len(views), plan.epochs, run.steps_per_epoch, plan.batch_size, where.type),
+            f" by {ranks.count} processes" if ranks.count > 1 else "",
+            " in bfloat16" if precision else "",
+        )
+        journal = None
+        if ranks.is_first:
+            journal = Journal(out, COLUMNS, trainer.step, tensorboard)
+            stack.callback(journal.close)
+        silent = not (progress and ranks.is_first)
+        bar = tqdm(desc="training", initial=trainer.step, total=steps, disable=silent)
+        with bar:
+            run.train(journal, training_loader(views, order, workers), picture_every, bar)
+        return run.finish()
 
 
 def _check_least(least: int, **values: int | None) -> None:
@@ -164,6 +179,26 @@ def _batch_size(usual: int, given: int | None, n_images: int) -> int:
     if given is None and usual > n_images:
         log.info("%d images do not fill a batch of %d: one batch has them all", n_images, usual)
     return given if given is not None else min(usual, n_images)
+
+
+def _check_sharing(
+    ranks: Ranks, batch_size: int, sync_bn: bool, micro_batch: int | None, where: torch.device
+) -> None:
+    if batch_size < ranks.count:
+        raise InputError(
+            f"batch size {batch_size} for {ranks.count} processes: each needs one image or more"
+        )
+    if sync_bn and where.type == "cpu":
+        raise InputError("--sync-bn needs GPUs: PyTorch synchronises BatchNorm there only")
+    if sync_bn and micro_batch is not None:
+        raise InputError("--sync-bn and --micro-batch exclude each other: a part is not the batch")
+
+
+def _same_weights(model: C2AM, weights: str, ranks: Ranks) -> str:
+    """Give all ranks the first one's initial weights; returns what is said of them."""
+    report, state = ranks.first(lambda: (initial_weights(model, weights), model.state_dict()))
+    model.load_state_dict(state)
+    return str(report)
 
 
 def _finished(path: Path) -> TrainingResult | None:

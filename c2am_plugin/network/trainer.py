@@ -8,12 +8,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..batch import atomic_path
 from ..errors import InputError, TrainingError
 from .data import normalise
+from .distributed import ALONE, Ranks
 from .model import C2AM
 from .recipes import Recipe, learning_rate
 from .step import StepResult, fitting_micro_batch, is_out_of_memory, loss_gradient
@@ -37,7 +39,13 @@ def autocast_type(amp: bool | None, where: torch.device) -> torch.dtype | None:
 
 
 class Trainer:
-    """A network, its optimizer and how many steps they have made."""
+    """A network, its optimizer and how many steps they have made.
+
+    seed     of what layers draw at random, which depends on (seed, step, rank) and nothing else
+    ranks    the processes that share each batch; their networks stay equal
+    sync_bn  BatchNorm over the images of all ranks; on GPUs only. Otherwise each rank normalises by
+             its own, and running statistics are the means over ranks
+    """
 
     def __init__(
         self,
@@ -47,10 +55,17 @@ class Trainer:
         where: torch.device,
         micro_batch: int | None,
         precision: torch.dtype | None,
+        *,
+        seed: int = 0,
+        ranks: Ranks = ALONE,
+        sync_bn: bool = False,
     ) -> None:
+        if sync_bn:
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = model.to(where).to(memory_format=torch.channels_last).train()
         self.plan, self.steps, self.where = plan, steps, where
         self.micro_batch, self.precision = micro_batch, precision
+        self.seed, self.ranks, self.sync_bn = seed, ranks, sync_bn
         self.step = 0
         trained = _trained_parameters(model, plan.convolutions_only)
         self.backbone = [
@@ -63,7 +78,7 @@ class Trainer:
         )
 
     def advance(self, images: Tensor) -> StepResult:
-        """One step with a batch, uint8 N×3×crop×crop. Raises TrainingError."""
+        """One step with a batch, uint8 N×3×crop×crop, or this rank's part. Raises TrainingError."""
         rate = learning_rate(self.plan, self.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -72,6 +87,8 @@ class Trainer:
         images = images.to(self.where, memory_format=torch.channels_last, non_blocking=True)
         pixels = normalise(images)
         self.optimizer.zero_grad(set_to_none=True)
+        draws = np.random.SeedSequence([self.seed, self.step, self.ranks.rank])
+        torch.manual_seed(int(draws.generate_state(1)[0]))
         memory_full = False
         try:
             result = loss_gradient(
@@ -80,6 +97,7 @@ class Trainer:
                 self.plan.alpha,
                 micro_batch=self.micro_batch,
                 precision=self.precision,
+                ranks=self.ranks,
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -93,11 +111,18 @@ class Trainer:
                 f"take a lower --lr than {self.plan.lr}"
                 + (", or --no-amp" if self.precision else "")
             )
+        self.ranks.add(p.grad for p in self.model.parameters() if p.grad is not None)
+        self.ranks.average(b for b in self.model.buffers() if b.is_floating_point())
         self.optimizer.step()
         self.step += 1
         return result
 
     def _memory_advice(self, pixels: Tensor) -> str:
+        if self.sync_bn:  # no rank can try alone what fits
+            return (
+                f"out of memory with {len(pixels)} images at once; take a smaller --batch-size, "
+                "more GPUs, or --micro-batch without --sync-bn"
+            )
         at_once = min(self.micro_batch or len(pixels), len(pixels))
         fits = fitting_micro_batch(self.model, pixels[:at_once], self.plan.alpha, self.precision)
         advice = (
@@ -113,21 +138,17 @@ class Trainer:
             "step": self.step,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-            "random_gpu": torch.cuda.get_rng_state() if self.where.type == "cuda" else None,
         }
         with atomic_path(path) as temporary:
             torch.save(state, temporary)
 
     def load(self, path: Path) -> None:
-        state = read_torch_file(path)
+        """Go on from what the first rank's disk holds."""
+        state = self.ranks.first(lambda: read_torch_file(path))
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step = int(state["step"])
-            torch.set_rng_state(state["random"])
-            if state["random_gpu"] is not None and self.where.type == "cuda":
-                torch.cuda.set_rng_state(state["random_gpu"])
         except (KeyError, TypeError, RuntimeError, ValueError) as error:
             raise InputError(
                 f"{path}: is not the state of this run ({type(error).__name__}); "
