@@ -1,1 +1,1 @@
-"""One module a pipeline: its stored format, its threshold. Installed as `c2am_adapters`."""
+"""One module a pipeline: its format, its threshold, its seeds. Installed as `c2am_adapters`."""

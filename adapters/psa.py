@@ -1,7 +1,8 @@
 """PSA (Ahn and Kwak, CVPR 2018): `{0-based class: H×W}`. SC-CAM and SEAM store the same.
 
 Also what MCTformer, EPS, S2C, L2G, TransCAM, AEFT and WeakTr write. PSA compares these CAMs with
-t = 0.20 and takes the background of its AffinityNet seeds from (1 − max)^α.
+t = 0.20 and takes the background of its AffinityNet seeds from (1 − max)^α, α 4 and 32: train_aff's
+--la_crf_dir and --ha_crf_dir.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from c2am_plugin.cams import ImageCams, clip_maps
 from c2am_plugin.errors import InputError
 
 from .safe_npy import load_npy, save_npy
+from .seeds import CrfDumps
 from .stored import brief, like, stack, to_array
 
 __all__ = ["PsaAdapter"]
 
 
-class PsaAdapter:
+class PsaAdapter(CrfDumps):
     name = "psa"
     family = "dict"
     threshold = 0.20

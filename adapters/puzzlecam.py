@@ -1,10 +1,13 @@
 """PuzzleCAM (Jo and Yu, ICIP 2021): keys [0, c+1 …], `cam` at a quarter size, `hr_cam`; t = 0.20.
 
 Also P-NOC's files, C²AM's own maps (keys [0, 1]) and the `rw` of PuzzleCAM's random walk. `cam`
-feeds the random walk, `hr_cam` the affinity labels.
+feeds the random walk, `hr_cam` the affinity labels: fg 0.40, bg 0.10 in its README, 0.30 and 0.05
+are its code's defaults.
 """
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 from .stored import KeyedAdapter
 
@@ -17,3 +20,4 @@ class PuzzleCamAdapter(KeyedAdapter):
     threshold = 0.20
     full_names = ("hr_cam", "rw")
     background_first = True
+    seed_settings: ClassVar[dict[str, float]] = {"fg": 0.40, "bg": 0.10}

@@ -18,6 +18,7 @@ from c2am_plugin.cams import ImageCams, clip_maps
 from c2am_plugin.errors import InputError
 
 from .safe_npy import TorchArray, load_npy, save_npy
+from .seeds import ConfidentLabels
 
 __all__ = ["KeyedAdapter", "brief", "like", "stack", "to_array"]
 
@@ -75,7 +76,7 @@ def shrink(maps: np.ndarray) -> np.ndarray:
     return small.clip(0, 1)
 
 
-class KeyedAdapter:
+class KeyedAdapter(ConfidentLabels):
     """`{"keys": class ids, "cam": K×⌈H/4⌉×⌈W/4⌉, <full>: K×H×W}`, arrays, tensors or lists."""
 
     name: str

@@ -15,6 +15,8 @@ _HOME = {
     "ImageCams": "cams",
     "evaluate_cams": "bench.evaluate",
     "evaluate_labels": "bench.evaluate",
+    "make_seeds": "seeds",
+    "make_boxes": "boxes.make_boxes",
     "refine_cams": "refine",
     "refine_image": "refine",
 }

@@ -5,15 +5,16 @@ Knows nothing of any pipeline's format: those live in the adapters.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from .errors import InputError
 
-__all__ = ["CamAdapter", "ImageCams", "clip_maps", "read_cams"]
+__all__ = ["CamAdapter", "ImageCams", "SeedAdapter", "clip_maps", "read_cams"]
 
 # Above this a value outside [0, 1] is not the rounding of a division by the maximum.
 ROUNDING = 1e-5
@@ -46,7 +47,7 @@ class ImageCams:
         ids = ids.astype(np.int64)
         if ids.size and ids.min() < 0:
             raise InputError(f"{self.image_id}: class id {ids.min()} is negative")
-        if len(np.unique(ids)) != len(ids):
+        if len(set(ids.tolist())) != len(ids):
             raise InputError(f"{self.image_id}: class ids {ids.tolist()} hold one class twice")
         object.__setattr__(self, "class_ids", ids)
         for name in ("maps", "strided"):
@@ -88,6 +89,41 @@ class CamAdapter(Protocol):
 
         Without a source: a file as the pipeline itself writes it.
         """
+
+
+@runtime_checkable
+class SeedAdapter(CamAdapter, Protocol):
+    """An adapter that also makes seeds: the files that its pipeline's next stage trains on.
+
+    Optional: an adapter without these refines CAMs all the same.
+
+    seed_settings  the numbers of that step by name, with the pipeline's own values
+    seed_suffix    an image's seeds are files `<id><suffix>`, one in each of `seed_folders`
+    """
+
+    seed_settings: Mapping[str, float]
+    seed_suffix: str
+
+    def seed_folders(self, settings: Mapping[str, float]) -> tuple[str, ...]:
+        """Folders below the one that the user names; "" is that one itself.
+
+        settings: a value for each of `seed_settings`. Raises InputError where they make no sense.
+        """
+
+    def write_seeds(
+        self,
+        cams: ImageCams,
+        photo: np.ndarray,
+        settings: Mapping[str, float],
+        paths: Sequence[Path],
+    ) -> None:
+        """Make one image's seeds and write them exactly at `paths`, one for each of the folders.
+
+        photo: H×W×3 uint8 RGB, of the size of the CAMs. An image without a class is background.
+        """
+
+    def read_seeds(self, paths: Sequence[Path]) -> np.ndarray:
+        """The label uint8 H×W that the next stage trains on: 0, c + 1 for class c, 255 ignored."""
 
 
 def read_cams(adapter: CamAdapter, path: Path, image_id: str, *, clip: bool = False) -> ImageCams:
