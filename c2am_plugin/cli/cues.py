@@ -18,9 +18,12 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         from ..batch import record_path
+        from ..network.distributed import is_first
         from ..network.make_cues import make_cues
 
         report = make_cues(**args)
+        if not is_first():
+            return 0
         record = str(record_path(report.out, "c2am-cues"))
         print(f"{report.summary()}\nreport: {record}")
         return print_failures("c2am-cues", report.failures, record)
@@ -32,6 +35,7 @@ def _cues_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "c2am-cues",
         description="Make background cues of photographs with a network that c2am-train trained.",
+        epilog="On N GPUs: torchrun --no-python --nproc-per-node N c2am-cues IMAGES …",
         argument_default=argparse.SUPPRESS,  # the defaults are make_cues' own
     )
     add = parser.add_argument

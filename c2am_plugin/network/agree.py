@@ -69,8 +69,9 @@ class Survey:
 def agreed_boundary(run: Stream, survey: Survey) -> float:
     """The boundary at which the maps agree best with the stored CAMs."""
     outcome = run(survey, list(survey.cams), "comparing with the CAMs")
-    for message in list(outcome.failures.values())[:5]:
-        log.warning("%s", message)
+    if run.ranks.is_first:
+        for message in list(outcome.failures.values())[:5]:
+            log.warning("%s", message)
     if not outcome.results:
         raise InputError(f"no map could be compared with its CAM: {len(outcome.failures)} failed")
     boundary = best_boundary(sum(outcome.results.values()))

@@ -145,7 +145,8 @@ def joined(patience: timedelta | None = None) -> Iterator[Ranks]:
 
     An error on one rank ends all, and is said once: the first rank that has something to say lets
     it out of the block, the others leave quietly with the exit code that it has (SystemExit).
-    Ranks behind the first log warnings only. SIGTERM is an interrupt, as Ctrl-C is.
+    Ranks behind the first log warnings only. SIGTERM is an interrupt, as Ctrl-C is. On a CPU each
+    process computes on its share of the cores.
     """
     if not _is_launched():
         yield ALONE
@@ -160,6 +161,8 @@ def joined(patience: timedelta | None = None) -> Iterator[Ranks]:
             dist.init_process_group(
                 backend, store=store, rank=rank, world_size=count, timeout=patience
             )
+        if os.environ.get("OMP_NUM_THREADS") == "1":  # torchrun's, where nobody has said anything
+            torch.set_num_threads(cores())
         yield Ranks(rank, count)
         # Not after an error: what the others still wait for would have to come first.
         dist.destroy_process_group()

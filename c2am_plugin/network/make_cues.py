@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from .calibration import check_boundary
 from .cue_report import CueReport
 from .cue_writer import CueWriter, Reading
 from .data import find_images
+from .distributed import Ranks, cores, joined
 from .inference import fast_copy, pick_device
 from .maps import check_scales, default_scales
 from .polarity import RULES, UNDECIDED, decide
@@ -39,6 +41,7 @@ POLARITIES = ("auto", *RULES, "keep", "flip")
 VOTERS = 256  # images that vote where the polarity is measured anew
 GPU_BATCH = 8
 DEFAULT_CROP = 448  # what the released checkpoints were trained with
+PATIENCE = timedelta(days=7)  # of a process that is done with its images for the others
 log = logging.getLogger("c2am_plugin")
 
 
@@ -85,44 +88,50 @@ def make_cues(
                  CPU, where more gain nothing
     workers      images (batches) at a time; default one a core
 
+    Under torchrun the processes share the images, and all return the report of all.
     What is done already is skipped, and an interrupted run goes on. An image that fails does not
     stop the others and is in the report, which is also stored, with the settings, beside out.
     Raises InputError or OutputError before anything is written.
     """
     # Read everything that could refuse the run before anything is written.
     out, maps = Path(out), Path(maps) if maps else None
-    threshold = _check_threshold(threshold, cams)
-    _check_counts(batch_size=batch_size, workers=workers)
-    _check_folders(Path(images), out, maps)
-    if polarity not in POLARITIES:
-        raise InputError(f"polarity {polarity!r} is none of {', '.join(POLARITIES)}")
-    where = pick_device(device)
-    paths = find_images(images, ids)
-    loaded = load_checkpoint(checkpoint, where)
-    scales = check_scales(default_scales(loaded.info.get("resize")) if scales is None else scales)
-    stored = stored_cams(cams, method, paths) if cams and threshold == "agree" else None
+    with ExitStack() as stack:
+        ranks = stack.enter_context(joined(PATIENCE))
+        threshold = _check_threshold(threshold, cams)
+        _check_counts(batch_size=batch_size, workers=workers)
+        _check_folders(Path(images), out, maps)
+        if polarity not in POLARITIES:
+            raise InputError(f"polarity {polarity!r} is none of {', '.join(POLARITIES)}")
+        where = pick_device(device)
+        paths = ranks.first(lambda: find_images(images, ids))
+        loaded = load_checkpoint(checkpoint, where)
+        scales = check_scales(
+            default_scales(loaded.info.get("resize")) if scales is None else scales
+        )
+        stored = stored_cams(cams, method, paths) if cams and threshold == "agree" else None
 
-    logits_of = {
-        "checkpoint": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16],
-        "scales": scales,
-        "bf16": bf16,
-    }
-    settings = {**logits_of, "polarity": polarity}
-    if stored or polarity in RULES or (polarity == "auto" and loaded.flag is None):
-        settings["ids"] = _digest(paths)  # what is found depends on all images together
-    cue_settings = {**settings, "threshold": threshold, "soft": soft}
-    if stored:
-        cue_settings |= {"cams": str(Path(str(cams)).resolve()), "method": stored[1].name}
-    claims = [Claim(out, cue_settings, ".png")]
-    if maps:
-        claims.append(Claim(maps, settings, ".npy"))
-    with claim_folders(COMMAND, paths, claims, overwrite=overwrite) as done:
+        logits_of = {
+            "checkpoint": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16],
+            "scales": scales,
+            "bf16": bf16,
+        }
+        settings = {**logits_of, "polarity": polarity}
+        if stored or polarity in RULES or (polarity == "auto" and loaded.flag is None):
+            settings["ids"] = _digest(paths)  # what is found depends on all images together
+        cue_settings = {**settings, "threshold": threshold, "soft": soft}
+        if stored:
+            cue_settings |= {"cams": str(Path(str(cams)).resolve()), "method": stored[1].name}
+        claims = [Claim(out, cue_settings, ".png")]
+        if maps:
+            claims.append(Claim(maps, settings, ".npy"))
+        claim = claim_folders(COMMAND, paths, claims, overwrite=overwrite)
+        done = ranks.first(lambda: stack.enter_context(claim))
         report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
         todo = [image_id for image_id in paths if image_id not in done]
         if not todo:
             return report
 
-        report.polarity = _polarity(loaded, polarity, list(paths.values()))
+        report.polarity = _polarity(loaded, polarity, list(paths.values()), ranks)
         flag = report.polarity["flag"]
         store = out.with_name(f"{out.name}.{COMMAND}-logits") if stored else None
         kept = store / _digest([str(logits_of)]) if store else None
@@ -130,20 +139,23 @@ def make_cues(
             Network(fast_copy(loaded.model, where, bf16=bf16), scales, kept),
             paths,
             batch_size or (1 if where.type == "cpu" else GPU_BATCH),
-            workers or os.cpu_count() or 1,
+            workers or cores(),
             progress,
+            ranks,
         )
         boundary: float | str = threshold
         if stored:
             boundary = agreed_boundary(stream, Survey(flag, *stored))
         if not soft:
-            make_ready()
+            ranks.first(make_ready)
         puzzle = get_adapter("puzzlecam") if maps else None
         writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle)
         report.add(stream(writer, todo, "cues"))
-        write_json(record_path(out, COMMAND), {"settings": cue_settings, "report": asdict(report)})
-        if store and not report.failures:
-            shutil.rmtree(store, ignore_errors=True)
+        if ranks.is_first:
+            stored_report = {"settings": cue_settings, "report": asdict(report)}
+            write_json(record_path(out, COMMAND), stored_report)
+            if store and not report.failures:
+                shutil.rmtree(store, ignore_errors=True)
         return report
 
 
@@ -180,19 +192,18 @@ def _digest(texts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
-def _polarity(loaded: Checkpoint, wanted: str, paths: list[Path]) -> dict[str, Any]:
+def _polarity(loaded: Checkpoint, wanted: str, paths: list[Path], ranks: Ranks) -> dict[str, Any]:
     """flag, rule, margin and n_images of the decision, wherever it comes from."""
     if wanted in ("keep", "flip"):
         return {"flag": wanted == "flip", "rule": wanted, "margin": None, "n_images": None}
     if wanted == "auto" and loaded.flag is not None:
         noted = loaded.info.get("polarity") or {"rule": "checkpoint"}
         margin = noted.get("margin")
-        if margin is not None and margin < UNDECIDED:
+        if margin is not None and margin < UNDECIDED and ranks.is_first:
             log.warning("the polarity was undecided in training; look at the cues")
         return {"margin": None, "n_images": None, **noted, "flag": loaded.flag}
     rule = "border" if wanted == "auto" else wanted
     voters = paths[:: -(-len(paths) // VOTERS)]
     log.info("measuring the polarity on %d images", len(voters))
-    return asdict(
-        decide(loaded.model, voters, rule=rule, size=loaded.info.get("crop") or DEFAULT_CROP)
-    )
+    size = loaded.info.get("crop") or DEFAULT_CROP
+    return asdict(decide(loaded.model, voters, rule=rule, size=size, ranks=ranks))

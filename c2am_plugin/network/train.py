@@ -81,11 +81,11 @@ def train(
     InputError for bad settings or images, OutputError where `out` holds another run, TrainingError
     where training fails: out of memory, a loss that is not finite, or a P that is constant.
     """
-    _check_least(0, seed=seed, workers=workers, picture_every=picture_every)
-    _check_least(1, micro_batch=micro_batch)
     out = Path(out)
     with ExitStack() as stack:
         ranks = stack.enter_context(joined())
+        _check_least(0, seed=seed, workers=workers, picture_every=picture_every)
+        _check_least(1, micro_batch=micro_batch)
         found = ranks.first(lambda: find_images(images, ids))
         recipe = choose_recipe(recipe, len(found))
         plan = make_recipe(
