@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ __all__ = [
     "STD",
     "BatchOrder",
     "TrainingImages",
+    "Views",
     "find_images",
     "normalise",
     "training_loader",
@@ -88,7 +90,16 @@ def normalise(images: Tensor) -> Tensor:
     return (images / 255 - mean) / std
 
 
-class TrainingImages(Dataset):
+class Views(Dataset):
+    """Images as training sees them: [epoch, index] → a view, or the InputError that kept it.
+
+    keeps: all of them are few enough to stay decoded in memory.
+    """
+
+    keeps: bool
+
+
+class TrainingImages(Views):
     """Random views of images: [epoch, index] → uint8 3×crop×crop RGB, or an InputError.
 
     Each image is resized to resize×resize (bilinear, whatever its shape), cropped to crop×crop at
@@ -166,13 +177,22 @@ class BatchOrder(Sampler):
                     yield [(epoch, index) for index in self.ranks.share(batch)]
 
 
+def _collate(views: list[Tensor | InputError]) -> tuple[Tensor, list[str]]:
+    errors = [str(view) for view in views if isinstance(view, InputError)]
+    good = [view for view in views if isinstance(view, Tensor)]
+    return torch.stack(good) if good else torch.empty(0, 3, 1, 1, dtype=torch.uint8), errors
+
+
 def training_loader(
-    images: TrainingImages, order: BatchOrder, workers: int | None = None
+    images: Views,
+    order: BatchOrder,
+    workers: int | None = None,
+    collate: Callable[[list[Any]], tuple[Any, list[str]]] = _collate,
 ) -> DataLoader:
     """Batches (uint8 N×3×crop×crop, errors of the images that could not be read), in order.
 
     workers: processes that read and decode; None for one a core, or for none where the images are
-    few enough to be kept decoded in this one.
+    few enough to be kept decoded in this one. collate: makes another pair of a batch's views.
     """
     if workers is None:
         workers = 0 if images.keeps else cores()
@@ -180,16 +200,10 @@ def training_loader(
         images,
         batch_sampler=order,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=collate,
         worker_init_fn=_ignore_interrupt,
         pin_memory=torch.cuda.is_available(),
     )
-
-
-def _collate(views: list[Tensor | InputError]) -> tuple[Tensor, list[str]]:
-    errors = [str(view) for view in views if isinstance(view, InputError)]
-    good = [view for view in views if isinstance(view, Tensor)]
-    return torch.stack(good) if good else torch.empty(0, 3, 1, 1, dtype=torch.uint8), errors
 
 
 def _ignore_interrupt(_: int) -> None:

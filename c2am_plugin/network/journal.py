@@ -6,7 +6,7 @@ Knows numbers and pixels, not where they come from.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,12 +90,15 @@ def _earlier_rows(path: Path, last_step: int) -> list[dict[str, str]]:
 
 
 def picture_grid(
-    images: np.ndarray, p: np.ndarray, columns: int = 8, side: int = 128
+    images: Sequence[np.ndarray] | np.ndarray,
+    p: Sequence[np.ndarray] | np.ndarray,
+    columns: int = 8,
+    side: int = 128,
 ) -> np.ndarray:
     """Photographs above their maps: uint8 H×W×3.
 
-    images: uint8 N×3×H×W RGB. p: float N×h×w in [0, 1], shown from blue (0) to red (1) over the
-    photograph. columns: of pairs in the grid. side: pixels of a square.
+    images: N of uint8 3×H×W RGB. p: N of float h×w in [0, 1], shown from blue (0) to red (1) over
+    the photograph. columns: of pairs in the grid. side: pixels of a square.
     """
     rows = []
     for start in range(0, len(images), columns):

@@ -30,7 +30,7 @@ from .step import StepResult
 from .trainer import Trainer
 from .weights import save_checkpoint
 
-__all__ = ["COLUMNS", "FILES", "Run", "TrainingResult"]
+__all__ = ["COLUMNS", "CONSTANT", "FILES", "UNREADABLE", "Run", "TrainingResult", "interrupts"]
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Run:
         """
         trainer = self.trainer
         last = time.perf_counter()
-        with _interrupts() as asked:
+        with interrupts() as asked:
             for batch, errors in batches:
                 self._note_unreadable(errors, len(batch))
                 result = trainer.advance(batch)
@@ -215,7 +215,7 @@ class Run:
 
 
 @contextmanager
-def _interrupts() -> Iterator[threading.Event]:
+def interrupts() -> Iterator[threading.Event]:
     """An event that Ctrl-C and SIGTERM set, so that no step is cut in two; asking twice stops."""
     asked = threading.Event()
 
