@@ -199,6 +199,19 @@ def test_our_crf_gives_what_pydensecrf_does(make_set, make_photos, tmp_path, met
             assert (ours != png_of(method, cam_file, photo)).sum() <= 2
 
 
+def test_a_class_that_wins_nowhere_takes_part_in_the_crf(tmp_path):
+    rng = np.random.default_rng(0)
+    photo = rng.integers(60, 190, (*SIZE, 3), dtype=np.uint8)
+    speckled = rng.random(SIZE, np.float32) * (0.3 + 0.7 * blob(30, 40, 900))
+    maps = np.stack([speckled, np.zeros(SIZE, np.float32)])
+    labels = []
+    for ids in ([7, 3], [7]):
+        np.save(tmp_path / "a.npy", stored("advcam", ids, maps[: len(ids)], maps[: len(ids)]))
+        labels.append(confident_label(ImageCams("a", ids, maps[: len(ids)]), photo, 0.35, 0.15))
+        assert (labels[-1] != png_of("advcam", tmp_path / "a.npy", photo)).sum() <= 2
+    assert (labels[0] != labels[1]).sum() > 20
+
+
 @pytest.mark.parametrize("method", ["seam", "advcam"])
 def test_photographs_and_old_files(golden, coco_voc, tmp_path, method):
     """Stored by old environments, SEAM's in float64; the photographs at the size of the CAMs."""
