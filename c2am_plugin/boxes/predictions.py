@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 from ..errors import InputError
@@ -32,7 +33,7 @@ def read_predictions(path: str | Path, truths: Truths) -> dict[str, list[str]]:
     known = set(truths.ids)
     found: dict[str, list[str]] = {}
     for row in rows:
-        image_id = row[0] if row[0] in known else str(Path(row[0]).with_suffix(""))
+        image_id = row[0] if row[0] in known else os.path.splitext(row[0])[0]
         classes = [truths.name_of(cell) for cell in row[1:] if cell]
         if not classes:
             raise InputError(f"{path}: {row[0]} has no class; expected lines of id,class,class,…")

@@ -1,0 +1,238 @@
+"""Ground truth boxes of VOC, CUB and COCO, predictions, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from c2am_plugin.boxes.predictions import read_predictions
+from c2am_plugin.boxes.truths import find_truths
+from c2am_plugin.errors import InputError
+
+VOC = """<annotation>
+  <folder>VOC2012</folder>
+  <size><width>500</width><height>375</height><depth>3</depth></size>
+  <object>
+    <name>dog</name><difficult>0</difficult>
+    <bndbox><xmin>1</xmin><ymin>1</ymin><xmax>500</xmax><ymax>375</ymax></bndbox>
+    <part><name>head</name>
+      <bndbox><xmin>10</xmin><ymin>10</ymin><xmax>20</xmax><ymax>20</ymax></bndbox></part>
+  </object>
+  <object>
+    <name>cat</name>
+    <bndbox><ymin>21</ymin><xmin>11.5</xmin><ymax>40</ymax><xmax>30</xmax></bndbox>
+  </object>
+  <object>
+    <name>person</name><difficult>1</difficult>
+    <bndbox><xmin>2</xmin><ymin>2</ymin><xmax>9</xmax><ymax>9</ymax></bndbox>
+  </object>
+</annotation>"""
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.fixture
+def cub(tmp_path):
+    folder = tmp_path / "CUB_200_2011"
+    write(folder / "images.txt", "1 001.Albatross/A_0046_18.jpg\n2 002.Auk/B 1.jpg\n")
+    write(folder / "bounding_boxes.txt", "1 60.0 27.0 325.0 304.0\n2 0.0 1.0 10.0 20.0\n")
+    write(folder / "classes.txt", "1 001.Albatross\n2 002.Auk\n")
+    return folder
+
+
+def coco(tmp_path, **changes):
+    content = {
+        "images": [
+            {"id": 7, "file_name": "a.jpg", "width": 40, "height": 30},
+            {"id": 8, "file_name": "val/b.jpg"},
+            {"id": 9, "file_name": "empty.jpg"},
+        ],
+        "annotations": [
+            {"image_id": 7, "category_id": 18, "bbox": [1.5, 2, 10, 20]},
+            {"image_id": 7, "category_id": 18, "bbox": [0, 0, 40, 30], "iscrowd": 1},
+            {"image_id": 7, "category_id": 17, "bbox": [3, 4, 5, 6], "iscrowd": 0},
+            {"image_id": 8, "category_id": 17, "bbox": [0, 0, 1, 1]},
+        ],
+        "categories": [{"id": 17, "name": "cat"}, {"id": 18, "name": "dog"}],
+    }
+    return write(tmp_path / "truth.json", json.dumps({**content, **changes}))
+
+
+@pytest.mark.parametrize("where", ["", "Annotations"])
+def test_voc_counts_from_one_and_includes_the_last_pixel(tmp_path, where):
+    write(tmp_path / where / "2007_000032.xml", VOC)
+    truths = find_truths(tmp_path)
+    truth = truths.read("2007_000032")
+    assert truths.ids == ["2007_000032"]
+    assert truth.boxes.tolist() == [[0, 0, 500, 375], [10.5, 20, 30, 40]]
+    assert truth.names == ("dog", "cat")
+    assert truth.size == (500, 375)
+    assert truths.name_of("dog") == "dog"
+
+
+def test_imagenet_counts_from_zero_which_does_no_harm(tmp_path):
+    write(tmp_path / "a.xml", VOC.replace("<xmin>1<", "<xmin>0<"))
+    assert find_truths(tmp_path).read("a").boxes[0].tolist() == [0, 0, 500, 375]
+
+
+def test_voc_without_objects_or_size(tmp_path):
+    write(tmp_path / "a.xml", "<annotation></annotation>")
+    truth = find_truths(tmp_path).read("a")
+    assert truth.boxes.shape == (0, 4)
+    assert truth.size is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (VOC.replace("<xmin>1<", "<xmin>left<"), "xmin is 'left'"),
+        (VOC.replace("<xmin>1</xmin>", ""), "xmin is None"),
+        (VOC.replace("<xmin>1<", "<xmin>500<").replace("<xmax>500", "<xmax>400"), "without an in"),
+        (VOC[:200], "cannot be read as XML"),
+        ("", "cannot be read as XML"),
+        (VOC.replace("<xmin>1<", "<xmin>nan<"), "without an inside"),
+    ],
+)
+def test_bad_xml(tmp_path, text, message):
+    write(tmp_path / "a.xml", text)
+    with pytest.raises(InputError, match=message) as caught:
+        find_truths(tmp_path).read("a")
+    assert "a.xml" in str(caught.value)
+
+
+def test_entities_are_not_expanded(tmp_path):
+    """Ten lines that would become gigabytes of text, and one that would read a file."""
+    lines = ['<!ENTITY a0 "ha">']
+    lines += [f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12)]
+    bomb = f"<!DOCTYPE x [{''.join(lines)}]><annotation>&a11;</annotation>"
+    outside = '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><annotation>&e;</annotation>'
+    for text in (bomb, outside):
+        write(tmp_path / "a.xml", text)
+        with pytest.raises(InputError, match="declares a document type"):
+            find_truths(tmp_path).read("a")
+
+
+@pytest.mark.parametrize("name", ["", "bounding_boxes.txt"])
+def test_cub(cub, name):
+    truths = find_truths(cub / name)
+    assert truths.ids == ["001.Albatross/A_0046_18", "002.Auk/B 1"]
+    assert truths.read(truths.ids[0]).boxes.tolist() == [[60, 27, 385, 331]]
+    assert truths.read(truths.ids[0]).names == ("001.Albatross",)
+    assert truths.name_of("1") == "001.Albatross"
+    assert truths.name_of("001.Albatross") == "001.Albatross"
+
+
+def test_cub_without_class_names(cub):
+    (cub / "classes.txt").unlink()
+    assert find_truths(cub).read("002.Auk/B 1").names == ("002.Auk",)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        ("bounding_boxes.txt", "1 60 27 325\n", "line 1 has 4 fields; expected 5"),
+        ("bounding_boxes.txt", "3 60 27 325 304\n", r"image 3 is not in .*images\.txt"),
+        ("bounding_boxes.txt", "1 60 27 wide 304\n", "image 1 has the box"),
+        ("bounding_boxes.txt", "1 60 27 0 304\n", "image 1: has a box without an inside"),
+    ],
+)
+def test_bad_cub(cub, file, text, message):
+    write(cub / file, text)
+    with pytest.raises(InputError, match=message):
+        find_truths(cub)
+
+
+def test_cub_without_the_list_of_images(cub):
+    (cub / "images.txt").unlink()
+    with pytest.raises(InputError, match=r"images\.txt: cannot be read .*is this CUB-200-2011"):
+        find_truths(cub)
+
+
+def test_coco(tmp_path):
+    truths = find_truths(coco(tmp_path))
+    assert truths.ids == ["a", "val/b"]
+    truth = truths.read("a")
+    assert truth.boxes.tolist() == [[1.5, 2, 11.5, 22], [3, 4, 8, 10]]
+    assert truth.names == ("dog", "cat")
+    assert truth.size == (40, 30)
+    assert truths.read("val/b").size is None
+    assert truths.name_of("17") == "cat"
+
+
+def test_coco_without_categories(tmp_path):
+    assert find_truths(coco(tmp_path, categories=[])).read("a").names == ("18", "17")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": 3},
+        {"annotations": [{"image_id": 70, "bbox": [0, 0, 1, 1]}]},
+        {"annotations": [{"image_id": 7, "bbox": [0, 0, 1]}]},
+        {"annotations": [{"image_id": 7}]},
+        {"annotations": [{"image_id": 7, "bbox": ["a", 0, 1, 1]}]},
+        {"annotations": None},
+    ],
+)
+def test_bad_coco(tmp_path, changes):
+    with pytest.raises(InputError, match=r"truth\.json: is no COCO JSON"):
+        find_truths(coco(tmp_path, **changes))
+
+
+def test_what_is_no_ground_truth(tmp_path):
+    (tmp_path / "empty").mkdir()
+    write(tmp_path / "boxes.csv", "1")
+    write(tmp_path / "list.json", "[1, 2]")
+    with pytest.raises(InputError, match="no such file or folder; expected a folder of VOC"):
+        find_truths(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="holds no ground truth boxes"):
+        find_truths(tmp_path / "empty")
+    with pytest.raises(InputError, match="holds no ground truth boxes"):
+        find_truths(tmp_path / "boxes.csv")
+    with pytest.raises(InputError, match="is no COCO JSON"):
+        find_truths(tmp_path / "list.json")
+
+
+def test_predictions(tmp_path, cub):
+    path = write(
+        tmp_path / "classes.csv",
+        "image_id,top1,top2\n001.Albatross/A_0046_18.jpg,1, 002.Auk\n\n002.Auk/B 1,2,\n",
+    )
+    assert read_predictions(path, find_truths(cub)) == {
+        "001.Albatross/A_0046_18": ["001.Albatross", "002.Auk"],
+        "002.Auk/B 1": ["002.Auk"],
+    }
+
+
+def test_predictions_of_ids_with_dots(tmp_path):
+    truths = find_truths(
+        coco(
+            tmp_path,
+            images=[{"id": 7, "file_name": "a.b.jpg"}],
+            annotations=[{"image_id": 7, "category_id": 17, "bbox": [0, 0, 1, 1]}],
+        )
+    )
+    path = write(tmp_path / "classes.csv", "a.b,cat\n")
+    assert read_predictions(path, truths) == {"a.b": ["cat"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("id,class\n", "no prediction"), ("a\n", "a has no class"), ("", "no pre")],
+)
+def test_bad_predictions(tmp_path, text, message):
+    path = write(tmp_path / "classes.csv", text)
+    with pytest.raises(InputError, match=message):
+        read_predictions(path, find_truths(coco(tmp_path)))
+    with pytest.raises(InputError, match="cannot be read as a CSV"):
+        read_predictions(tmp_path / "nowhere.csv", find_truths(coco(tmp_path)))
+
+
+def test_boxes_are_float64(tmp_path, cub):
+    assert find_truths(cub).read("002.Auk/B 1").boxes.dtype == np.float64
