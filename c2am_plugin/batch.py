@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from .errors import C2AMError, InputError, OutputError
+from .memory import keep_freed_memory
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -36,6 +37,8 @@ T = TypeVar("T")
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TEMPORARY = ".c2am-tmp"
+# Starting processes takes as long as threads take for so many images.
+PROCESSES_PAY = 200
 
 
 def first_names(names: Iterable[str], count: int = 5) -> str:
@@ -279,8 +282,10 @@ def run_images(
 ) -> BatchResult:
     """Call `work(image_id)` for every id through joblib, with one progress bar on stderr.
 
-    workers: None for one a core. prefer: "threads" where the work releases the GIL, else
-    "processes" (then `work` must be picklable); joblib.parallel_config overrides both.
+    workers: None for one a core. prefer: "threads" where the work releases the GIL, "processes"
+    where it does not (then `work` must be picklable) and there are images enough to pay for
+    starting them; joblib.parallel_config overrides both. `work.only(image_id)`, where there is
+    such a method, is the same work with what one image needs: that travels to other processes.
     An image that fails does not stop the run; its error is kept by id.
     """
     from joblib import Parallel, delayed
@@ -290,10 +295,13 @@ def run_images(
         raise InputError(f"workers is {workers}; expected at least 1")
     outcome = BatchResult()
     start = time.perf_counter()
+    only = getattr(work, "only", lambda _: work)
+    if len(ids) < PROCESSES_PAY:
+        prefer = "threads"
     parallel = Parallel(
         n_jobs=workers or os.cpu_count() or 1, prefer=prefer, return_as="generator_unordered"
     )
-    finished = parallel(delayed(_attempt)(work, image_id) for image_id in ids)
+    finished = parallel(delayed(_attempt)(only(image_id), image_id) for image_id in ids)
     with tqdm(total=len(ids), desc=title, unit="image", disable=not progress) as bar:
         for image_id, result, failure in finished:
             if failure is None:
@@ -308,6 +316,7 @@ def run_images(
 
 
 def _attempt(work: Callable[[str], T], image_id: str) -> tuple[str, T | None, str | None]:
+    keep_freed_memory()
     try:
         return image_id, work(image_id), None
     except C2AMError as error:

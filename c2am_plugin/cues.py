@@ -52,8 +52,11 @@ def read_saliency(path: str | Path, *, flip: bool = False) -> np.ndarray:
 
 def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
     """b from stored saliency in [0, full]. Subtracted before dividing: 204 of 255 is b = 0.2."""
-    high = saliency if flip else full - saliency.astype(np.float32)
-    return np.divide(high, np.float32(full), dtype=np.float32)
+    b = saliency.astype(np.float32)
+    if not flip:
+        np.subtract(np.float32(full), b, out=b)
+    b /= np.float32(full)
+    return b
 
 
 def resize_cue(cue: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -17,7 +17,7 @@ __all__ = ["check_strength", "check_threshold", "pseudo_label", "refine"]
 
 # A cue this near to t is t: reading it from 8 bits or resizing it may cost that much.
 NO_NEWS = 2.0**-23
-BLOCK = 1 << 14
+BLOCK = 1 << 15
 
 
 def refine(
@@ -41,12 +41,26 @@ def refine(
     check_threshold(threshold)
     check_strength(strength)
     refined = maps.copy()
-    if maps.size and strength != 0:
-        # A few rows at a time: the float64 intermediates stay in the processor's cache.
-        for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
-            part = slice(start, start + rows)
+    if maps.size == 0 or strength == 0:
+        return refined
+    hard = NO_NEWS < threshold < 1 - NO_NEWS and bool(((cue == 0) | (cue == 1)).all())
+    # A few rows at a time: the intermediates stay in the processor's cache.
+    for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
+        part = slice(start, start + rows)
+        if hard:
+            _decide_rows(refined[:, part], cue[part], threshold)
+        else:
             _refine_rows(refined[:, part], cue[part], threshold, strength)
     return refined
+
+
+def _decide_rows(maps: np.ndarray, cue: np.ndarray, threshold: float) -> None:
+    """`_refine_rows` where every b is 0 or 1: the odds are nothing or infinite, and m' 0 or 1."""
+    top = _top(maps)
+    new_top = (top > cue).astype(maps.dtype)
+    tie = np.minimum(top, cue) == 1
+    new_top[tie] = _around(threshold, maps.dtype)[0]
+    _scale(maps, top, new_top)
 
 
 def _refine_rows(maps: np.ndarray, cue: np.ndarray, threshold: float, strength: float) -> None:

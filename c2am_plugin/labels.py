@@ -13,6 +13,8 @@ from .errors import InputError
 __all__ = ["IGNORE", "VOC_CLASSES", "palette", "read_label", "write_label"]
 
 IGNORE = 255
+# zlib's strategy for pictures of flat regions: faster than its default, and half the size.
+RUN_LENGTHS = 3
 
 VOC_CLASSES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
@@ -43,7 +45,7 @@ def write_label(path: str | Path, label: np.ndarray) -> None:
     image = Image.fromarray(label)
     image.putpalette(PALETTE)
     with atomic_path(path) as temporary:
-        image.save(temporary, format="PNG", compress_level=1)
+        image.save(temporary, format="PNG", compress_level=1, compress_type=RUN_LENGTHS)
 
 
 def read_label(path: str | Path) -> np.ndarray:

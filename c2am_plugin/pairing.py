@@ -23,6 +23,8 @@ log = logging.getLogger("c2am_plugin")
 
 # A CAM at least this high is confident foreground, whatever the pipeline's threshold.
 CONFIDENT = 0.5
+# Of the rows and columns of an image, every so many tell its statistics.
+STEP = 3
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,11 @@ class Pairing:
     def sample(self, count: int) -> list[str]:
         """Up to `count` ids, spread evenly."""
         return self.ids[:: max(1, len(self.ids) // count)][:count]
+
+    def only(self, image_id: str) -> Pairing:
+        """The pairing of one image of this one."""
+        cues = {image_id: self.cues[image_id]} if image_id in self.cues else {}
+        return Pairing({image_id: self.cams[image_id]}, cues, [image_id], 0)
 
 
 def pair(
@@ -90,7 +97,8 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
             b = resize_cue(cue, cams.maps.shape[1:])
         except InputError:
             continue  # the run lists it
-        confident = cams.maps.max(axis=0) >= CONFIDENT
+        b = b[::STEP, ::STEP]
+        confident = cams.maps[:, ::STEP, ::STEP].max(axis=0) >= CONFIDENT
         count = int(confident.sum())
         within = float(b[confident].sum(dtype=np.float64))
         inside = [inside[0] + within, inside[1] + count]

@@ -1,114 +1,40 @@
 """refine_cams: a folder of CAM files and a folder of cues in, a folder of better CAM files out.
 
 Formats are the adapters' business, the formula is in fuse.py, which file belongs to which in
-pairing.py, running many images in batch.py. Here they meet, and what was done is reported.
+pairing.py, what is done to one image in image_job.py, running many in batch.py. Here they meet.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from importlib.util import find_spec
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .batch import (
-    IMAGE_SUFFIXES,
-    BatchResult,
-    atomic_path,
-    check_folder,
-    claim_folder,
-    find_files,
-    first_names,
-    record_path,
-    run_images,
-    write_json,
-)
-from .cams import CamAdapter, ImageCams, read_cams
-from .cues import is_soft_cue, read_cue, resize_cue
+from .batch import record_path, run_images, write_json
+from .claims import Claim, claim_folders
+from .crf import make_ready
+from .cues import is_soft_cue
 from .errors import InputError
-from .evidence import CueFit, count_agreement, fit_cues
-from .fuse import check_strength, check_threshold, pseudo_label, refine
-from .guard import guard_cue
-from .labels import write_label
+from .evidence import CueFit, fit_cues
+from .fuse import check_strength, check_threshold
+from .image_job import CountJob, ImageJob, refine_image
 from .pairing import Pairing, check_polarity, pair
-from .photos import read_photo
-from .registry import detect, get_adapter
+from .photos import find_photos
+from .refine_report import RefineReport
+from .registry import choose_adapter
 
 __all__ = ["RefineReport", "refine_cams", "refine_image"]
 
 COMMAND = "c2am-refine"
-SAMPLE = 16
+SAMPLE = 8
 # So many images tell what the cues are worth; more change the second decimal.
 FIT_SAMPLE = 500
 log = logging.getLogger("c2am_plugin")
-
-
-@dataclass
-class RefineReport:
-    """What a run did. Counts are of images, shares of all pixels of the images of this run."""
-
-    out_dir: str
-    method: str
-    threshold: float
-    refined: int = 0
-    kept_unchanged: int = 0
-    already_there: int = 0
-    left_out: int = 0
-    without_class: int = 0
-    seconds: float = 0.0
-    images_per_second: float = 0.0
-    foreground_before: float = 0.0
-    foreground_after: float = 0.0
-    cues_all_background: list[str] = field(default_factory=list)
-    cues_all_foreground: list[str] = field(default_factory=list)
-    failures: dict[str, str] = field(default_factory=dict)
-
-    def summary(self) -> str:
-        """The run in one or two lines."""
-        counts = {
-            "were there already": self.already_there,
-            "kept as they were, without a cue": self.kept_unchanged,
-            "left out": self.left_out,
-            "without a class": self.without_class,
-            "with a cue that is all background": len(self.cues_all_background),
-            "with a cue that is all foreground": len(self.cues_all_foreground),
-            "failed": len(self.failures),
-        }
-        rest = "".join(f"; {count} {what}" for what, count in counts.items() if count)
-        done = (
-            f"refined {self.refined} images in {self.seconds:.1f} s "
-            f"({self.images_per_second:.1f} images/s){rest}"
-        )
-        if not self.refined + self.kept_unchanged:
-            return done
-        return (
-            f"{done}\n"
-            f"foreground at t = {self.threshold:g}: {self.foreground_before:.1%} of all pixels "
-            f"before, {self.foreground_after:.1%} after"
-        )
-
-
-def refine_image(
-    cams: ImageCams, cue: np.ndarray, threshold: float, strength: float = 1.0
-) -> ImageCams:
-    """One image's CAMs, both stored sizes, updated by its cue.
-
-    cue: float H×W in [0, 1], 1 = surely background, of any size with the same aspect ratio.
-    threshold, strength: as in `fuse.refine`. Raises InputError where the shapes do not match.
-    """
-    if len(cams.class_ids) == 0:
-        return cams
-    maps = refine(cams.maps, resize_cue(cue, cams.maps.shape[1:]), threshold, strength)
-    strided = cams.strided
-    if strided is not None:
-        strided = refine(strided, resize_cue(cue, strided.shape[1:]), threshold, strength)
-    return cams.with_maps(maps, strided)
 
 
 def refine_cams(
@@ -169,11 +95,11 @@ def refine_cams(
     # Read everything that could refuse the run before anything is written.
     pairing = pair(cam_dir, cue_dir, ids, missing)
     sample = pairing.sample(SAMPLE)
-    adapter = _choose_adapter(method, [pairing.cams[image_id] for image_id in sample])
-    job = _Job(
+    adapter = choose_adapter(method, [pairing.cams[image_id] for image_id in pairing.ids])
+    job = ImageJob(
         adapter=adapter,
         pairing=pairing,
-        photos=_find_photos(images, pairing.ids) if crf and images else {},
+        photos=find_photos(images, pairing.ids) if crf and images else {},
         out_dir=out_dir,
         labels=Path(labels) if labels else None,
         threshold=float(adapter.threshold if threshold is None else threshold),
@@ -198,110 +124,22 @@ def refine_cams(
         "flip_cues": flip_cues,
         "clip": clip,
     }
-    done = _claim(job, settings, overwrite)
-    todo = [image_id for image_id in pairing.ids if image_id not in done]
-    prefer = _prepare_crf() if job.photos else "threads"
-    outcome = run_images(
-        job, todo, workers=workers, title="refining", prefer=prefer, progress=progress
-    )
-    report = _report(job, outcome, len(done))
-    write_json(record_path(out_dir, COMMAND), {"settings": settings, "report": asdict(report)})
-    return report
-
-
-@dataclass(frozen=True)
-class _ImageResult:
-    """Counts of one image: pixels, foreground pixels before and after, and what its cue was."""
-
-    pixels: int
-    before: int
-    after: int
-    n_classes: int
-    cue: str
-
-
-@dataclass(frozen=True)
-class _Job:
-    """Everything that a worker needs to refine one image; called with its id."""
-
-    adapter: CamAdapter
-    pairing: Pairing
-    photos: dict[str, Path]
-    out_dir: Path
-    labels: Path | None
-    threshold: float
-    strength: float
-    flip_cues: bool
-    clip: bool
-    guard: bool = False
-    fit: CueFit | None = None
-
-    def read(self, image_id: str) -> ImageCams:
-        path = self.pairing.cams[image_id]
-        return read_cams(self.adapter, path, image_id, clip=self.clip)
-
-    def read_cue(self, image_id: str) -> np.ndarray:
-        return read_cue(self.pairing.cues[image_id], flip=self.flip_cues)
-
-    def __call__(self, image_id: str) -> _ImageResult:
-        cams = self.read(image_id)
-        out = self.out_dir / f"{image_id}.npy"
-        if image_id not in self.pairing.cues:
-            with atomic_path(out) as temporary:
-                shutil.copyfile(self.pairing.cams[image_id], temporary)
-            return self.finish(cams, cams, cams.maps.shape[1:], "none")
-        cue = self.read_cue(image_id)
-        try:
-            evidence = cue if self.fit is None else self.fit.apply(cams, cue, self.threshold)
-            if self.guard:
-                evidence = guard_cue(cams.maps, evidence, self.threshold)
-            refined = refine_image(cams, evidence, self.threshold, self.strength)
-        except InputError as error:
-            raise InputError(f"{self.pairing.cues[image_id]}: {error}") from error
-        with atomic_path(out) as temporary:
-            self.adapter.dump(refined, temporary)
-        flat = (
-            "both" if cue.min() < cue.max() else "background" if cue.flat[0] > 0.5 else "foreground"
+    claims = [Claim(out_dir, settings, ".npy")]
+    if job.labels is not None:
+        claims.append(Claim(job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
+    with claim_folders(COMMAND, pairing.ids, claims, overwrite=overwrite) as done:
+        todo = [image_id for image_id in pairing.ids if image_id not in done]
+        outcome = run_images(
+            job,
+            todo,
+            workers=workers,
+            title="refining",
+            prefer=make_ready() if job.photos else "processes",
+            progress=progress,
         )
-        shape = cams.maps.shape[1:] if cams.maps.size else cue.shape
-        return self.finish(cams, refined, shape, flat)
-
-    def finish(
-        self, cams: ImageCams, refined: ImageCams, shape: tuple[int, ...], cue: str
-    ) -> _ImageResult:
-        """Write the label, if wanted, and count."""
-        if self.labels is not None:
-            if 0 in shape:
-                raise InputError(
-                    f"{refined.image_id}: has no class and no cue, so the size of its label is "
-                    "unknown"
-                )
-            empty = np.zeros(shape, np.uint8)
-            label = pseudo_label(refined.maps, refined.class_ids, self.threshold)
-            label = label if len(cams.class_ids) else empty
-            if self.photos:
-                label = self.smooth(refined.image_id, label)
-            write_label(self.labels / f"{refined.image_id}.png", label)
-        before, after = (_foreground(each.maps, self.threshold) for each in (cams, refined))
-        pixels = shape[0] * shape[1]
-        return _ImageResult(pixels, before, after, len(cams.class_ids), cue)
-
-    def smooth(self, image_id: str, label: np.ndarray) -> np.ndarray:
-        from .crf import label_crf
-
-        photo = read_photo(self.photos[image_id])
-        if photo.shape[:2] != label.shape:
-            raise InputError(
-                f"{self.photos[image_id]}: is {photo.shape[1]}×{photo.shape[0]} pixels and its "
-                f"CAM {label.shape[1]}×{label.shape[0]} (width×height); expected the same"
-            )
-        return label_crf(photo, label)
-
-
-def _foreground(maps: np.ndarray, threshold: float) -> int:
-    if maps.size == 0:
-        return 0
-    return int(np.count_nonzero(maps.max(axis=0) > maps.dtype.type(threshold)))
+        report = RefineReport.of(job, outcome, len(done))
+        write_json(record_path(out_dir, COMMAND), {"settings": settings, "report": asdict(report)})
+    return report
 
 
 def _check_options(
@@ -344,25 +182,7 @@ def _check_folders(out_dir: Path, labels: Any, inputs: tuple[str | Path, ...]) -
                 )
 
 
-def _choose_adapter(method: str, paths: list[Path]) -> CamAdapter:
-    if method != "auto":
-        return get_adapter(method)
-    adapter, conclusion = detect(paths)
-    log.info("%s", conclusion)
-    return adapter
-
-
-def _find_photos(images: str | Path, ids: list[str]) -> dict[str, Path]:
-    photos = find_files(images, IMAGE_SUFFIXES)
-    if lacking := [image_id for image_id in ids if image_id not in photos]:
-        raise InputError(
-            f"{images}: {len(lacking)} of {len(ids)} images have no photograph "
-            f"({first_names(lacking)})"
-        )
-    return {image_id: photos[image_id] for image_id in ids}
-
-
-def _check_sample(job: _Job, sample: list[str]) -> None:
+def _check_sample(job: ImageJob, sample: list[str]) -> None:
     """A few images tell whether the two folders fit. Single bad files are left for the run."""
     pairs, errors = [], []
     for image_id in sample:
@@ -381,18 +201,11 @@ def _all_soft(pairing: Pairing, sample: list[str]) -> bool:
     return bool(cues) and all(is_soft_cue(path) for path in cues)
 
 
-@dataclass(frozen=True)
-class _Count:
-    job: _Job
-
-    def __call__(self, image_id: str) -> np.ndarray:
-        cams, cue = self.job.read(image_id), self.job.read_cue(image_id)
-        return count_agreement(cams, cue, self.job.threshold)
-
-
-def _fit(job: _Job, workers: int | None, progress: bool) -> CueFit:
+def _fit(job: ImageJob, workers: int | None, progress: bool) -> CueFit:
     ids = [i for i in job.pairing.sample(FIT_SAMPLE) if i in job.pairing.cues]
-    outcome = run_images(_Count(job), ids, workers=workers, title="calibrating", progress=progress)
+    outcome = run_images(
+        CountJob(job), ids, workers=workers, title="calibrating", progress=progress
+    )
     if not outcome.results:
         raise InputError(next(iter(outcome.failures.values())))
     fit = fit_cues(outcome.results.values())
@@ -409,51 +222,3 @@ def _fit(job: _Job, workers: int | None, progress: bool) -> CueFit:
             np.exp(fit.limit),
         )
     return fit
-
-
-def _claim(job: _Job, settings: dict[str, Any], overwrite: bool) -> set[str]:
-    """The ids that are done: everything wanted of them is there, with the same settings."""
-    claims = [(job.out_dir, settings, ".npy")]
-    if job.labels is not None:
-        claims.append((job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
-    done = set(job.pairing.ids)
-    # Both folders are asked before anything is removed or written in either.
-    for claim in (check_folder, claim_folder):
-        for folder, wanted, suffix in claims:
-            names = {image_id + suffix for image_id in job.pairing.ids}
-            present = claim(folder, COMMAND, wanted, names, overwrite=overwrite)
-            done &= {name.removesuffix(suffix) for name in present}
-    return done
-
-
-def _report(job: _Job, outcome: BatchResult, already: int) -> RefineReport:
-    results: dict[str, _ImageResult] = outcome.results
-    kept = sum(result.cue == "none" for result in results.values())
-    pixels = max(1, sum(result.pixels for result in results.values()))
-    return RefineReport(
-        out_dir=str(job.out_dir),
-        method=job.adapter.name,
-        threshold=job.threshold,
-        refined=len(results) - kept,
-        kept_unchanged=kept,
-        already_there=already,
-        left_out=job.pairing.left_out,
-        without_class=sum(result.n_classes == 0 for result in results.values()),
-        seconds=round(outcome.seconds, 3),
-        images_per_second=round(len(results) / max(outcome.seconds, 1e-9), 2),
-        foreground_before=sum(result.before for result in results.values()) / pixels,
-        foreground_after=sum(result.after for result in results.values()) / pixels,
-        cues_all_background=[i for i, result in results.items() if result.cue == "background"],
-        cues_all_foreground=[i for i, result in results.items() if result.cue == "foreground"],
-        failures=outcome.failures,
-    )
-
-
-def _prepare_crf() -> str:
-    """Compile, if that is still to be done, and say how the CRF likes to be run in parallel."""
-    from .crf import needs_compiling, warm_up
-
-    if needs_compiling():
-        log.info("compiling the dense CRF (once; later runs find it in numba's cache)")
-        warm_up()
-    return "threads" if find_spec("numba") else "processes"

@@ -5,31 +5,55 @@ A third party adds a pipeline with one module and one entry point in the group b
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib.metadata import entry_points
+import logging
+from collections.abc import Iterable, Sequence
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from .batch import first_names
 from .cams import CamAdapter
 from .errors import InputError
 
-__all__ = ["adapter_names", "detect", "get_adapter"]
+__all__ = ["adapter_names", "choose_adapter", "detect", "get_adapter"]
 
 GROUP = "c2am_plugin.adapters"
+# So many files of a folder tell its format.
+SAMPLE = 16
+log = logging.getLogger("c2am_plugin")
 
 
 def adapter_names() -> list[str]:
     """The names that `--method` takes, in the order of the packages' metadata."""
-    return list(dict.fromkeys(point.name for point in entry_points(group=GROUP)))
+    return list(_points())
 
 
 def get_adapter(name: str) -> CamAdapter:
     """The adapter of a name. Raises InputError with the known names."""
+    points = _points()
+    if name not in points:
+        raise InputError(f"method {name!r} is unknown; known are auto, {', '.join(points)}")
+    adapter: CamAdapter = points[name].load()()
+    return adapter
+
+
+def _points() -> dict[str, EntryPoint]:
+    """Every entry point by name; of two with one name the first."""
+    points: dict[str, EntryPoint] = {}
     for point in entry_points(group=GROUP):
-        if point.name == name:
-            adapter: CamAdapter = point.load()()
-            return adapter
-    raise InputError(f"method {name!r} is unknown; known are auto, {', '.join(adapter_names())}")
+        points.setdefault(point.name, point)
+    return points
+
+
+def choose_adapter(method: str, paths: Sequence[Path]) -> CamAdapter:
+    """The adapter of that name, or with "auto" the one that fits a folder's files, which is said.
+
+    Raises InputError where no adapter has the name or fits.
+    """
+    if method != "auto":
+        return get_adapter(method)
+    adapter, conclusion = detect(paths[:: -(-len(paths) // SAMPLE)])
+    log.info("%s", conclusion)
+    return adapter
 
 
 def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
@@ -40,7 +64,7 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
     adapter is taken and the sentence says so. Raises InputError where nothing fits or different
     families do.
     """
-    candidates = [get_adapter(name) for name in adapter_names()]
+    candidates: list[CamAdapter] = [point.load()() for point in _points().values()]
     if not candidates:
         raise InputError("no adapter is registered; install the package with pip")
     count, last, unreadable = 0, None, None

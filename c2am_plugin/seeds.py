@@ -6,7 +6,6 @@ folder of CAM files, refined or not.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
@@ -31,13 +30,11 @@ from .crf import make_ready
 from .errors import InputError
 from .labels import IGNORE
 from .photos import find_photos, read_photo, read_photo_of
-from .registry import detect, get_adapter
+from .registry import choose_adapter
 
 __all__ = ["SeedPlan", "SeedReport", "make_seeds", "plan_seeds"]
 
 COMMAND, REFINE = "c2am-seeds", "c2am-refine"
-SAMPLE = 16  # CAM files that tell the format
-log = logging.getLogger("c2am_plugin")
 
 
 @dataclass
@@ -110,7 +107,7 @@ def make_seeds(
     """
     cams = _find_cams(Path(cam_dir), ids)
     plan = plan_seeds(
-        _choose_adapter(method, list(cams.values())),
+        choose_adapter(method, list(cams.values())),
         cam_dir,
         out_dir,
         images,
@@ -243,14 +240,6 @@ def _find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[st
             f"({first_names(lacking)})"
         )
     return {image_id: found[image_id] for image_id in wanted}
-
-
-def _choose_adapter(method: str, paths: list[Path]) -> CamAdapter:
-    if method != "auto":
-        return get_adapter(method)
-    adapter, conclusion = detect(paths[:: -(-len(paths) // SAMPLE)])
-    log.info("%s", conclusion)
-    return adapter
 
 
 def _report(plan: SeedPlan, outcome: BatchResult, already: int) -> SeedReport:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from c2am_plugin import batch
 from c2am_plugin.batch import (
     atomic_path,
     check_folder,
@@ -259,10 +261,33 @@ def test_failures_are_kept_by_id_and_do_not_stop_the_run(workers, capfd):
     assert capfd.readouterr().err == ""
 
 
-def test_processes_give_the_same(tmp_path):
+def test_processes_give_the_same(monkeypatch):
+    monkeypatch.setattr(batch, "PROCESSES_PAY", 0)
     outcome = run_images(work, ["a", "bug"], workers=2, prefer="processes", progress=False)
     assert outcome.results == {"a": "A"}
     assert list(outcome.failures) == ["bug"]
+
+
+@dataclass
+class Lookup:
+    """Work that holds a value of every image, and says in which process it ran."""
+
+    values: dict[str, int]
+
+    def only(self, image_id):
+        return Lookup({image_id: self.values[image_id]})
+
+    def __call__(self, image_id):
+        return self.values[image_id], len(self.values), os.getpid()
+
+
+@pytest.mark.parametrize(("pay", "elsewhere"), [(0, True), (5, False)])
+def test_processes_get_what_one_image_needs_once_they_pay(monkeypatch, pay, elsewhere):
+    monkeypatch.setattr(batch, "PROCESSES_PAY", pay)
+    work = Lookup({"a": 1, "b": 2, "c": 3})
+    outcome = run_images(work, list("abc"), workers=2, prefer="processes", progress=False)
+    assert [found[:2] for found in outcome.results.values()] == [(1, 1), (2, 1), (3, 1)]
+    assert all((pid != os.getpid()) == elsewhere for *_, pid in outcome.results.values())
 
 
 def test_no_image_and_no_worker():

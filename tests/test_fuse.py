@@ -156,6 +156,21 @@ def test_thresholds_that_the_dtype_cannot_hold(t, dtype):
         np.testing.assert_array_equal(own_label(refined, t), expected)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("t", THRESHOLDS)
+@pytest.mark.parametrize("n_classes", [1, 2, 3])
+def test_a_hard_cue_is_decided_to_the_bit_as_the_formula_would(n_classes, t, dtype):
+    """One grey pixel takes the whole image through the formula: the others must not notice."""
+    rng = np.random.default_rng(0)
+    maps = rng.integers(0, 6, (n_classes, 40, 50)).astype(dtype) / 5
+    cue = rng.integers(0, 2, (40, 50)).astype(np.float32)
+    grey = cue.copy()
+    grey[0, 0] = 0.5
+    decided, computed = refine(maps, cue, t), refine(maps, grey, t)
+    assert decided[:, 1:].tobytes() == computed[:, 1:].tobytes()
+    assert decided[:, 0, 1:].tobytes() == computed[:, 0, 1:].tobytes()
+
+
 # --- property 2 and 3: no news, no change --------------------------------------------------------
 
 

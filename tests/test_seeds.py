@@ -530,7 +530,7 @@ def test_an_adapter_without_seeds_says_so(make_set, make_photos, tmp_path, monke
     plain = {name: getattr(psa, name) for name in ("family", "threshold", "fits", "load", "parse")}
     bare = SimpleNamespace(name="mine", dump=psa.dump, **plain)
     assert not isinstance(bare, SeedAdapter)
-    monkeypatch.setattr(seeds, "get_adapter", lambda name: bare)
+    monkeypatch.setattr(seeds, "choose_adapter", lambda *_: bare)
     cam_dir, _ = make_set(size=SIZE)
     with pytest.raises(InputError, match=r"adapter mine makes no seeds .*only be refined"):
         run(cam_dir, tmp_path / "out", make_photos(), method="mine")

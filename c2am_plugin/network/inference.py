@@ -8,7 +8,6 @@ oneDNN 1.5× on top. `tests/bench_maps.py` measures it.
 from __future__ import annotations
 
 import copy
-import ctypes
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,8 +21,6 @@ from .distributed import cores, local_rank
 
 __all__ = ["fast_copy", "pick_device", "torch_threads"]
 
-# M_MMAP_MAX, M_TRIM_THRESHOLD and M_ARENA_MAX of <malloc.h>.
-MALLOPT = ((-4, 0), (-1, (1 << 31) - 1), (-8, 1))
 PROBE = 64  # side of the image that is sent through to see which layers meet
 
 
@@ -69,28 +66,12 @@ def torch_threads(workers: int) -> Iterator[None]:
 
     Threads started inside take the number over; left alone, each would start one a core.
     """
-    _keep_freed_memory()
     before = torch.get_num_threads()
     torch.set_num_threads(max(1, cores() // workers))
     try:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep what was freed: it stays with the process, up to its peak.
-
-    By default large tensors of threads are mapped anew each time, and half of the time of small
-    networks goes into clearing their pages. The effect is on the whole process; other C
-    libraries are left alone.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    for parameter, value in MALLOPT:
-        mallopt(parameter, value)
 
 
 @torch.inference_mode()
