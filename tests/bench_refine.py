@@ -23,6 +23,7 @@ from c2am_plugin.labels import PALETTE
 from c2am_plugin.refine import refine_cams
 
 ROUNDS = 5
+REPEAT = 10
 PLAIN_LOOP = """
 import sys
 import numpy as np
@@ -54,17 +55,23 @@ def rows(cam_dir: Path | None = None, cue_dir: Path | None = None) -> list[tuple
         if cam_dir is None or cue_dir is None:
             cam_dir, cue_dir = _generate(base)
         count = len(list(cam_dir.glob("*.npy")))
+        more_cams, more_cues = _repeated(cam_dir, cue_dir, base)
         ways: dict[str, Callable[[], object]] = {
             "floor": lambda: _floor(cam_dir, base / "floor"),
             "plain loop": lambda: _plain_in_process(cam_dir, cue_dir, base / "plain"),
             "1 worker": lambda: _ours(cam_dir, cue_dir, base, 1),
-            "2 workers": lambda: _ours(cam_dir, cue_dir, base, 2),
+            "2 threads": lambda: _ours(cam_dir, cue_dir, base, 2),
+            "1 worker, many": lambda: _ours(more_cams, more_cues, base / "many", 1),
+            "2 processes": lambda: _ours(more_cams, more_cues, base / "many", 2),
             "plain process": lambda: _plain_process(cam_dir, cue_dir, base / "process"),
             "our process": lambda: _our_process(cam_dir, cue_dir, base),
         }
         seconds = _interleaved(ways)
         same = _agreement(base / "plain", base / "labels-2")
-    rate = {name: f"{count / value:.0f} images/s" for name, value in seconds.items()}
+    of = {
+        name: count * (REPEAT if name in ("1 worker, many", "2 processes") else 1) for name in ways
+    }
+    rate = {name: f"{of[name] / value:.0f} images/s" for name, value in seconds.items()}
 
     def row(work: str, ours: str, reference: str, agreement: str = "") -> tuple[str, ...]:
         ratio = seconds[reference] / seconds[ours]
@@ -73,7 +80,8 @@ def rows(cam_dir: Path | None = None, cue_dir: Path | None = None) -> list[tuple
     return [
         row("refine + labels, 1 worker", "1 worker", "plain loop", same),
         row("refine + labels, 1 worker", "1 worker", "floor", "reads and writes only"),
-        row("refine + labels, 2 workers", "2 workers", "1 worker"),
+        row("refine + labels, 2 workers", "2 threads", "1 worker", "threads, so few files"),
+        row(f"refine + labels, {REPEAT}× the files", "2 processes", "1 worker, many", "processes"),
         row("c2am-refine, whole process, 2 workers", "our process", "plain process"),
     ]
 
@@ -89,9 +97,20 @@ def _generate(base: Path) -> tuple[Path, Path]:
         maps = gaussian_filter(rng.standard_normal((1 + index % 3, 375, 500)), (0, 25, 25))
         maps = (maps.clip(0) / maps.max(axis=(1, 2), keepdims=True)).astype(np.float32)
         np.save(cam_dir / f"{index:04}.npy", dict(enumerate(maps)), allow_pickle=True)  # type: ignore[arg-type]
-        cue = gaussian_filter(rng.standard_normal((375, 500)), 15) > 0
+        cue = maps.max(axis=0) + gaussian_filter(rng.standard_normal((375, 500)), 5) > 0.3
         Image.fromarray(cue.astype(np.uint8) * 255).save(cue_dir / f"{index:04}.png")
     return cam_dir, cue_dir
+
+
+def _repeated(cam_dir: Path, cue_dir: Path, base: Path) -> tuple[Path, Path]:
+    """The same files under several names: so many that processes pay."""
+    folders = base / "many-cams", base / "many-cues"
+    for source, target in zip((cam_dir, cue_dir), folders, strict=True):
+        target.mkdir()
+        for path in source.iterdir():
+            for index in range(REPEAT):
+                (target / f"{path.stem}-{index}{path.suffix}").symlink_to(path.resolve())
+    return folders
 
 
 def _floor(cam_dir: Path, out: Path) -> None:
