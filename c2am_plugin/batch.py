@@ -1,7 +1,8 @@
 """One way to run many images: parallel, resumable, with progress and a list of failures.
 
 Knows folders, ids and files, not what is in them. Every command of the package goes through
-`claim_folder` (may I write here?), `run_images` (do it) and `atomic_path` (all or nothing).
+`claim_folders` of claims.py (may I write here?), `run_images` (do it) and `atomic_path` (all or
+nothing).
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "BatchResult",
     "atomic_path",
-    "check_folder",
-    "claim_folder",
     "find_files",
     "first_names",
     "read_ids",
@@ -154,112 +153,6 @@ def record_path(folder: str | Path, command: str) -> Path:
     """Where a run's settings and report are kept: beside the folder, which holds results only."""
     folder = Path(os.path.abspath(folder))
     return folder.with_name(f"{folder.name}.{command}.json")
-
-
-def claim_folder(
-    folder: str | Path,
-    command: str,
-    settings: dict[str, Any],
-    names: Iterable[str],
-    *,
-    overwrite: bool = False,
-) -> set[str]:
-    """Make `folder` ready for a run that will write the files `names` into it.
-
-    Returns the names that are there already and were written with the same settings: what a
-    resumed run skips. With `overwrite` those are removed first, so the set is empty.
-    Raises OutputError where files are there that another run, or somebody else, wrote.
-    The settings (anything JSON can hold) are kept in `record_path(folder, command)`.
-    """
-    folder = Path(folder)
-    record = record_path(folder, command)
-    theirs = check_folder(folder, command, settings, names, overwrite=overwrite)
-    try:
-        _remove_temporary(folder)
-        if overwrite:
-            # Removed before the new settings are noted: an interrupted run must not mix the two.
-            for name in theirs:
-                (folder / name).unlink()
-            theirs = set()
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
-    settings = json.loads(json.dumps(settings))
-    if _read_record(record) != settings:
-        write_json(record, {"settings": settings})
-    return theirs
-
-
-def check_folder(
-    folder: str | Path,
-    command: str,
-    settings: dict[str, Any],
-    names: Iterable[str],
-    *,
-    overwrite: bool = False,
-) -> set[str]:
-    """`claim_folder` without touching anything: raises as it would, returns what is there."""
-    folder = Path(folder)
-    names = set(names)
-    settings = json.loads(json.dumps(settings))
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; choose another folder")
-    present = _present_files(folder)
-    theirs = names & present
-    earlier = _read_record(record_path(folder, command))
-    if earlier is not None and earlier != settings:
-        changed = sorted(k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k))
-        difference = "; ".join(f"{k} {earlier.get(k)} then, {settings.get(k)} now" for k in changed)
-        if theirs and not overwrite:
-            raise OutputError(
-                f"{folder}: holds {len(theirs)} files of a run with other settings ({difference}); "
-                "choose another folder, or replace them with --overwrite"
-            )
-        suffixes = {Path(name).suffix for name in names}
-        others = {name for name in present - names if Path(name).suffix in suffixes}
-        if others:
-            raise OutputError(
-                f"{folder}: also holds files of a run with other settings ({difference}) that this "
-                f"run would not replace ({first_names(others)}); choose another folder"
-            )
-    if earlier is None and theirs and not overwrite:
-        raise OutputError(
-            f"{folder}: {len(theirs)} files are there already that no {command} run wrote "
-            f"({first_names(theirs)}); choose another folder, or replace them with --overwrite"
-        )
-    return theirs
-
-
-def _present_files(folder: Path) -> set[str]:
-    """Names below `folder`, hidden ones left out."""
-    return {
-        os.path.relpath(path, folder).replace(os.sep, "/")
-        for path in _walk(folder)
-        if not os.path.basename(path).startswith(".")
-    }
-
-
-def _remove_temporary(folder: Path) -> None:
-    """Remove the temporary files of a run that was killed."""
-    for path in _walk(folder):
-        name = os.path.basename(path)
-        if name.startswith(".") and name.endswith(TEMPORARY):
-            Path(path).unlink(missing_ok=True)
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    for root, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not _loops(root, name)]
-        yield from (os.path.join(root, name) for name in names)
-
-
-def _read_record(record: Path) -> dict[str, Any] | None:
-    if not record.exists():
-        return None
-    try:
-        return dict(json.loads(record.read_text(encoding="utf-8"))["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{record}: is not a run's settings ({error}); remove it") from error
 
 
 @dataclass

@@ -55,12 +55,12 @@ def claim_folders(
     check_folders(command, ids, claims, overwrite=overwrite)
     done = set(ids)
     with ExitStack() as stack:
-        for claim in claims:
-            held = stack.enter_context(_hold(claim.folder, shard))
-            # Once more: another run may have come and gone since.
-            present = _check(claim, command, ids, overwrite)
+        held = [stack.enter_context(_hold(claim.folder, shard)) for claim in claims]
+        # Once more: another run may have come and gone since.
+        there = [_check(claim, command, ids, overwrite) for claim in claims]
+        for claim, safe, present in zip(claims, held, there, strict=True):
             with _naming(claim.folder):
-                _prepare(claim, command, ids, present, held, shard, overwrite)
+                _prepare(claim, command, ids, present, safe, shard, overwrite)
             done &= set() if overwrite else {name.removesuffix(claim.suffix) for name in present}
         yield done
 

@@ -1,8 +1,7 @@
-"""Running many images: lists, folders, atomic files, who may write where, failures."""
+"""Running many images: lists, folders, atomic files, failures."""
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 
@@ -12,16 +11,12 @@ import pytest
 from c2am_plugin import batch
 from c2am_plugin.batch import (
     atomic_path,
-    check_folder,
-    claim_folder,
     find_files,
     first_names,
     read_ids,
-    record_path,
     run_images,
     write_json,
 )
-from c2am_plugin.claims import claim_file
 from c2am_plugin.errors import InputError, OutputError
 
 NAMES = ["1e5", "000000000030", "2007_000032", "a.b.c", "with space", "größe", "val/0001", "a/b/c"]
@@ -144,99 +139,6 @@ def test_json_that_cannot_be_written(tmp_path):
         write_json(tmp_path / "file" / "a.json", {})
 
 
-# --- who may write where ------------------------------------------------------------------------
-
-A, B = {"t": 0.2}, {"t": 0.3}
-FILES = ("x.npy", "sub/y.npy")
-
-
-def claim(folder, settings=A, names=FILES, command="c2am-x", **options):
-    return claim_folder(folder, command, settings, names, **options)
-
-
-def test_a_new_folder_is_claimed_with_its_settings_beside_it(tmp_path):
-    out = tmp_path / "deep" / "out"
-    assert claim(out) == set()
-    assert out.is_dir()
-    assert list(out.iterdir()) == []
-    record = record_path(out, "c2am-x")
-    assert record == tmp_path / "deep" / "out.c2am-x.json"
-    assert json.loads(record.read_text())["settings"] == A
-
-
-def test_the_same_settings_go_on_with_what_is_there(tmp_path):
-    claim(tmp_path / "out")
-    touch(tmp_path / "out", "sub/y.npy", "other.npy")
-    assert claim(tmp_path / "out", {"t": 0.2}) == {"sub/y.npy"}
-
-
-def test_other_settings_are_refused_and_said(tmp_path):
-    out = tmp_path / "out"
-    claim(out)
-    touch(out, "x.npy")
-    with pytest.raises(OutputError, match=r"1 files.*t 0\.2 then, 0\.3 now.*--overwrite"):
-        claim(out, B)
-    assert files_below(out) == {"x.npy"}
-    assert json.loads(record_path(out, "c2am-x").read_text())["settings"] == A
-    assert claim(out, B, overwrite=True) == set()
-    assert files_below(out) == set()
-    assert json.loads(record_path(out, "c2am-x").read_text())["settings"] == B
-
-
-def test_results_of_two_settings_never_stand_side_by_side(tmp_path):
-    out = tmp_path / "out"
-    claim(out)
-    touch(out, "x.npy")
-    for overwrite in (False, True):
-        with pytest.raises(OutputError, match=r"x\.npy"):
-            claim(out, B, names=("z.npy",), overwrite=overwrite)
-    assert files_below(out) == {"x.npy"}
-
-
-def test_files_of_somebody_else_stay(tmp_path):
-    out = tmp_path / "out"
-    touch(out, "x.npy", "readme.txt", ".hidden")
-    with pytest.raises(OutputError, match=r"no c2am-x run wrote.*x\.npy.*--overwrite"):
-        claim(out)
-    assert not record_path(out, "c2am-x").exists()
-    assert claim(out, names=("z.npy",)) == set()
-    assert files_below(out) == {"x.npy", "readme.txt", ".hidden"}
-    assert claim(out, names=("x.npy",), overwrite=True) == set()
-    assert files_below(out) == {"readme.txt", ".hidden"}
-
-
-def test_asking_touches_nothing(tmp_path):
-    out = tmp_path / "out"
-    assert check_folder(out, "c2am-x", A, FILES) == set()
-    assert not out.exists()
-    claim(out)
-    touch(out, "x.npy", ".z.npy.1.c2am-tmp")
-    assert check_folder(out, "c2am-x", B, FILES, overwrite=True) == {"x.npy"}
-    assert files_below(out) == {"x.npy", ".z.npy.1.c2am-tmp"}
-
-
-def test_remains_of_a_killed_run_are_cleared_away(tmp_path):
-    out = tmp_path / "out"
-    claim(out)
-    touch(out, ".x.npy.77.c2am-tmp", "sub/.y.npy.77.c2am-tmp", "mine.c2am-tmp")
-    assert claim(out) == set()
-    assert files_below(out) == {"mine.c2am-tmp"}
-
-
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"settings": 3}', "\x00"])
-def test_a_damaged_record_is_named(tmp_path, text):
-    (tmp_path / "out.c2am-x.json").write_text(text)
-    with pytest.raises(OutputError, match=r"out\.c2am-x\.json: is not a run's settings"):
-        claim(tmp_path / "out")
-
-
-def test_a_file_where_the_folder_should_be(tmp_path):
-    touch(tmp_path, "out")
-    for folder in (tmp_path / "out", tmp_path / "out" / "sub"):
-        with pytest.raises(OutputError, match="out"):
-            claim(folder)
-
-
 # --- running ------------------------------------------------------------------------------------
 
 
@@ -304,26 +206,3 @@ def test_the_progress_bar_goes_to_stderr(capfd):
     assert "refining" in err
     assert "2/2" in err
     assert os.linesep not in out
-
-
-def test_a_file_is_replaced_by_the_same_run_only(tmp_path):
-    path = tmp_path / "boxes.json"
-    claim_file(path, "c2am-boxes", {"threshold": 0.5})
-    path.write_text("first")
-    claim_file(path, "c2am-boxes", {"threshold": 0.5})
-    assert path.read_text() == "first"
-    with pytest.raises(OutputError, match="not of a c2am-boxes run with these settings"):
-        claim_file(path, "c2am-boxes", {"threshold": 0.6})
-    assert path.read_text() == "first"
-    claim_file(path, "c2am-boxes", {"threshold": 0.6}, overwrite=True)
-    assert not path.exists()
-
-
-def test_a_file_of_somebody_else_is_not_replaced(tmp_path):
-    path = tmp_path / "boxes.json"
-    path.write_text("theirs")
-    with pytest.raises(OutputError, match="is there already"):
-        claim_file(path, "c2am-boxes", {})
-    assert path.read_text() == "theirs"
-    with pytest.raises(OutputError, match="is a folder"):
-        claim_file(tmp_path, "c2am-boxes", {}, overwrite=True)
