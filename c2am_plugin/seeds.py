@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .batch import (
-    BatchResult,
     atomic_path,
     find_files,
     first_names,
@@ -25,49 +22,16 @@ from .batch import (
     write_json,
 )
 from .cams import CamAdapter, SeedAdapter, read_cams
-from .claims import Claim, claim_folders, read_record
+from .claims import Claim, check_folders, claim_folders, read_record
 from .crf import make_ready
 from .errors import InputError
-from .labels import IGNORE
 from .photos import find_photos, read_photo, read_photo_of
 from .registry import choose_adapter
+from .seed_report import SeedCount, SeedReport
 
 __all__ = ["SeedPlan", "SeedReport", "make_seeds", "plan_seeds"]
 
 COMMAND, REFINE = "c2am-seeds", "c2am-refine"
-
-
-@dataclass
-class SeedReport:
-    """What a run did. Counts are of images, shares of all pixels of the images of this run."""
-
-    out_dir: str
-    method: str
-    settings: dict[str, float]
-    made: int = 0
-    already_there: int = 0
-    without_class: int = 0
-    seconds: float = 0.0
-    foreground: float = 0.0
-    background: float = 0.0
-    ignored: float = 0.0
-    failures: dict[str, str] = field(default_factory=dict)
-
-    def summary(self) -> str:
-        """The run in one or two lines."""
-        counts = {
-            "were there already": self.already_there,
-            "without a class, so all background": self.without_class,
-            "failed": len(self.failures),
-        }
-        rest = "".join(f"; {count} {what}" for what, count in counts.items() if count)
-        done = f"made the seeds of {self.made} images in {self.seconds:.1f} s{rest}"
-        if not self.made:
-            return done
-        return (
-            f"{done}\nof all pixels {self.foreground:.1%} are sure foreground, "
-            f"{self.background:.1%} sure background, {self.ignored:.1%} ignored"
-        )
 
 
 def make_seeds(
@@ -106,49 +70,71 @@ def make_seeds(
     before any image is worked on.
     """
     cams = _find_cams(Path(cam_dir), ids)
-    plan = plan_seeds(
-        choose_adapter(method, list(cams.values())),
-        cam_dir,
-        out_dir,
-        images,
-        list(cams),
-        settings=settings,
-        clip=clip,
-        refined=read_record(record_path(cam_dir, REFINE)),
-    )
-    with claim_folders(COMMAND, plan.photos, plan.claims, overwrite=overwrite) as done:
-        outcome = run_images(
-            _Job(plan, cams),
-            [image_id for image_id in cams if image_id not in done],
-            workers=workers,
-            title="seeds",
-            prefer=make_ready(),
-            progress=progress,
-        )
-        report = _report(plan, outcome, len(done))
-        content = {"settings": plan.record, "report": asdict(report)}
-        write_json(record_path(plan.out_dir, COMMAND), content)
-    return report
+    adapter = choose_adapter(method, list(cams.values()))
+    plan = plan_seeds(adapter, cam_dir, out_dir, images, list(cams), settings, clip)
+    refined_as = read_record(record_path(cam_dir, REFINE))
+    return plan.run(cams, refined_as, workers=workers, overwrite=overwrite, progress=progress)
 
 
 @dataclass(frozen=True)
 class SeedPlan:
-    """What a run is to make and where, all checked: nothing of it is written yet."""
+    """What a run is to make, of what and where; see `plan_seeds`."""
 
     adapter: SeedAdapter
-    settings: dict[str, float]
-    photos: dict[str, Path]
+    cam_dir: Path
     out_dir: Path
-    record: dict[str, Any]
+    images: Path
+    photos: dict[str, Path]
+    settings: dict[str, float]
     clip: bool
 
     @property
     def folders(self) -> list[Path]:
         return [self.out_dir / folder for folder in self.adapter.seed_folders(self.settings)]
 
-    @property
-    def claims(self) -> list[Claim]:
-        return [Claim(folder, self.record, self.adapter.seed_suffix) for folder in self.folders]
+    def record(self, refined_as: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What seeds depend on. refined_as: settings of the run that refined their CAMs, if any."""
+        return {
+            "cam_dir": str(self.cam_dir.resolve()),
+            "refined_as": refined_as,
+            "images": str(self.images.resolve()),
+            "method": self.adapter.name,
+            "clip": self.clip,
+            **self.settings,
+        }
+
+    def claims(self, refined_as: Mapping[str, Any] | None) -> list[Claim]:
+        record, suffix = self.record(refined_as), self.adapter.seed_suffix
+        return [Claim(folder, record, suffix) for folder in self.folders]
+
+    def check(self, refined_as: Mapping[str, Any] | None, *, overwrite: bool) -> None:
+        """Raise OutputError where `run` would for what is in the folders."""
+        check_folders(COMMAND, self.photos, self.claims(refined_as), overwrite=overwrite)
+
+    def run(
+        self,
+        cams: Mapping[str, Path],
+        refined_as: Mapping[str, Any] | None,
+        *,
+        workers: int | None,
+        overwrite: bool,
+        progress: bool,
+    ) -> SeedReport:
+        """Make the seeds of these CAM files, {image id: path}, but for those that are there."""
+        with claim_folders(COMMAND, cams, self.claims(refined_as), overwrite=overwrite) as done:
+            outcome = run_images(
+                _Job(self, cams),
+                [image_id for image_id in cams if image_id not in done],
+                workers=workers,
+                title="seeds",
+                prefer=make_ready(),
+                progress=progress,
+            )
+            report = SeedReport(str(self.out_dir), self.adapter.name, self.settings)
+            report.add(outcome, len(done))
+            content = {"settings": self.record(refined_as), "report": asdict(report)}
+            write_json(record_path(self.out_dir, COMMAND), content)
+        return report
 
 
 def plan_seeds(
@@ -157,52 +143,30 @@ def plan_seeds(
     out_dir: str | Path,
     images: str | Path,
     ids: Sequence[str],
-    *,
     settings: Mapping[str, float] | None,
     clip: bool,
-    refined: Mapping[str, Any] | None,
 ) -> SeedPlan:
-    """Check everything that could refuse a run of `make_seeds`; cam_dir need not be filled yet.
-
-    refined: the settings of the run that refined these CAMs, None for a pipeline's own.
-    Raises InputError.
-    """
+    """Check all that can be known before there are CAMs in cam_dir. As `make_seeds`; touches
+    nothing. Raises InputError."""
     if not isinstance(adapter, SeedAdapter):
         raise InputError(
-            f"the adapter {adapter.name} makes no seeds (it has no write_seeds, see "
+            f"{adapter.name}: this adapter makes no seeds (it has no write_seeds, see "
             "c2am_plugin.cams.SeedAdapter); its CAMs can only be refined"
         )
-    wanted = dict(adapter.seed_settings)
-    if unknown := sorted(set(settings or {}) - set(wanted)):
+    own, changed = dict(adapter.seed_settings), dict(settings or {})
+    if unknown := sorted(set(changed) - set(own)):
         raise InputError(
             f"seeds of {adapter.name} have no setting {', '.join(unknown)}; they have "
-            f"{', '.join(f'{name} ({value:g})' for name, value in wanted.items())}"
+            f"{', '.join(f'{name} ({value:g})' for name, value in own.items())}"
         )
-    wanted = {name: float(value) for name, value in {**wanted, **(settings or {})}.items()}
-    adapter.seed_folders(wanted)
-    out_dir = Path(out_dir)
-    for source in (Path(cam_dir).resolve(), Path(images).resolve()):
+    all_settings = {name: float(value) for name, value in {**own, **changed}.items()}
+    adapter.seed_folders(all_settings)
+    cam_dir, out_dir, images = Path(cam_dir), Path(out_dir), Path(images)
+    for source in (cam_dir.resolve(), images.resolve()):
         if source in (out_dir.resolve(), *out_dir.resolve().parents):
             raise InputError(f"{out_dir}: lies in the input {source}; choose another folder")
-    record = {
-        "cam_dir": str(Path(cam_dir).resolve()),
-        "refined": refined,
-        "images": str(Path(images).resolve()),
-        "method": adapter.name,
-        "clip": clip,
-        **wanted,
-    }
-    return SeedPlan(adapter, wanted, find_photos(images, ids), out_dir, record, clip)
-
-
-@dataclass(frozen=True)
-class _Count:
-    """Pixels of one image's seeds, and whether it has no class."""
-
-    pixels: int
-    background: int
-    ignored: int
-    without_class: bool
+    photos = find_photos(images, ids)
+    return SeedPlan(adapter, cam_dir, out_dir, images, photos, all_settings, clip)
 
 
 @dataclass(frozen=True)
@@ -210,9 +174,9 @@ class _Job:
     """Everything that a worker needs to make one image's seeds; called with its id."""
 
     plan: SeedPlan
-    cams: dict[str, Path]
+    cams: Mapping[str, Path]
 
-    def __call__(self, image_id: str) -> _Count:
+    def __call__(self, image_id: str) -> SeedCount:
         plan, adapter = self.plan, self.plan.adapter
         cams = read_cams(adapter, self.cams[image_id], image_id, clip=plan.clip)
         without_class = len(cams.class_ids) == 0
@@ -223,8 +187,7 @@ class _Job:
             temporary = [stack.enter_context(atomic_path(path)) for path in outputs]
             adapter.write_seeds(cams, photo, plan.settings, temporary)
             label = adapter.read_seeds(temporary)
-        background, ignored = (int(np.count_nonzero(label == value)) for value in (0, IGNORE))
-        return _Count(label.size, background, ignored, without_class)
+        return SeedCount.of(label, without_class)
 
 
 def _find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[str, Path]:
@@ -240,23 +203,3 @@ def _find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[st
             f"({first_names(lacking)})"
         )
     return {image_id: found[image_id] for image_id in wanted}
-
-
-def _report(plan: SeedPlan, outcome: BatchResult, already: int) -> SeedReport:
-    counts: list[_Count] = list(outcome.results.values())
-    pixels = max(1, sum(count.pixels for count in counts))
-    background = sum(count.background for count in counts) / pixels
-    ignored = sum(count.ignored for count in counts) / pixels
-    return SeedReport(
-        out_dir=str(plan.out_dir),
-        method=plan.adapter.name,
-        settings=plan.settings,
-        made=len(counts),
-        already_there=already,
-        without_class=sum(count.without_class for count in counts),
-        seconds=round(outcome.seconds, 3),
-        foreground=(1 - background - ignored) if counts else 0.0,
-        background=background,
-        ignored=ignored,
-        failures=outcome.failures,
-    )

@@ -18,7 +18,7 @@ from conftest import write_png
 from PIL import Image
 
 from c2am_adapters.seeds import confident_label, crf_scores
-from c2am_plugin import make_seeds, refine_cams
+from c2am_plugin import make_seeds, refine_cams, seeds
 from c2am_plugin.cams import ImageCams, SeedAdapter
 from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.registry import get_adapter
@@ -467,7 +467,7 @@ def test_seeds_of_cams_that_were_refined_otherwise_are_refused(make_set, make_ph
     refine_cams(cam_dir, cue_dir, tmp_path / "refined", **options)
     run(tmp_path / "refined", out, photos)
     refine_cams(cam_dir, cue_dir, tmp_path / "refined", strength=0.5, **options)
-    with pytest.raises(OutputError, match=r"refined .*--overwrite"):
+    with pytest.raises(OutputError, match=r"refined_as .*--overwrite"):
         run(tmp_path / "refined", out, photos)
 
 
@@ -524,15 +524,13 @@ def test_seeds_do_not_go_where_they_would_be_read(make_set, make_photos, tmp_pat
 
 
 def test_an_adapter_without_seeds_says_so(make_set, make_photos, tmp_path, monkeypatch):
-    from c2am_plugin import seeds
-
     psa = get_adapter("psa")
     plain = {name: getattr(psa, name) for name in ("family", "threshold", "fits", "load", "parse")}
     bare = SimpleNamespace(name="mine", dump=psa.dump, **plain)
     assert not isinstance(bare, SeedAdapter)
     monkeypatch.setattr(seeds, "choose_adapter", lambda *_: bare)
     cam_dir, _ = make_set(size=SIZE)
-    with pytest.raises(InputError, match=r"adapter mine makes no seeds .*only be refined"):
+    with pytest.raises(InputError, match=r"mine: this adapter makes no seeds .*only be refined"):
         run(cam_dir, tmp_path / "out", make_photos(), method="mine")
 
 
