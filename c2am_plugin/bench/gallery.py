@@ -10,6 +10,8 @@ from html import escape
 
 import numpy as np
 
+from ..boxes.components import find_components, overlaps, scale_boxes
+from ..labels import IGNORE
 from .gains import count_scores
 from .pictures import colour_of, cue_picture, heat_picture, label_picture, photo_picture
 from .results import BenchmarkResult, PipelineResult
@@ -20,8 +22,11 @@ __all__ = ["choose_pictures", "gallery"]
 
 NOTE = (
     '<p class="muted">Heat is the highest CAM of the classes at a pixel. Under a label: the IoU '
-    "of its classes in this image, in percent; their mean decides what gains and loses.</p>"
+    "of its classes in this image, in percent; their mean decides what gains and loses. Boxes on "
+    "the photograph: of the largest component of the cue above mid-grey, and of each class in the "
+    "ground truth.</p>"
 )
+CUE_BOX, TRUTH_BOX = "#ffd000", "#00d0ff"
 
 
 def choose_pictures(
@@ -90,11 +95,12 @@ def _picture_row(
     truth = reader.truth(image_id)
     photo = reader.photo(image_id, truth.shape) if reader.photos else None
     cams = reader.cams(source, image_id, truth.shape)
-    cue = reader.cue(source, cams, reader.raw_cue(image_id))
+    raw = reader.raw_cue(image_id)
+    cue = reader.cue(source, cams, raw)
     variants = reader.variants(cams, cue, pipeline.t)
     refined = variants[pipeline.headline]
     index = result.image_ids.index(image_id)
-    panels = [("photograph", photo_picture(photo), "")] if photo is not None else []
+    panels = [_photograph(photo, raw, truth)] if photo is not None else []
     panels += [
         ("CAM", heat_picture(cams.maps, photo), ""),
         ("cue, white = foreground", cue_picture(cue), ""),
@@ -117,19 +123,38 @@ def _picture_row(
     )
 
 
+def _photograph(photo: np.ndarray, raw: np.ndarray, truth: np.ndarray) -> tuple[str, str, str]:
+    """The photograph with the box of its cue (b, as stored) and those of its objects."""
+    size = (photo.shape[1], photo.shape[0])
+    of_cue = find_components(1 - raw, 0.5).boxes[:1]
+    boxes = {TRUTH_BOX: class_boxes(truth), CUE_BOX: scale_boxes(of_cue, raw.shape[::-1], size)}
+    found = overlaps(boxes[CUE_BOX], boxes[TRUTH_BOX])
+    iou = f" {percent(found.max(), 0)}" if found.size else ""
+    caption = _chip(CUE_BOX, f"box of the cue{iou}") + _chip(TRUTH_BOX, "ground truth")
+    return "photograph", photo_picture(photo, boxes), caption
+
+
+def class_boxes(truth: np.ndarray) -> np.ndarray:
+    """The box of the largest component of each foreground class: int64 [N, 4]."""
+    indices = [index for index in np.unique(truth) if index not in (0, IGNORE)]
+    found = [find_components((truth == index).astype(np.float32), 0.5) for index in indices]
+    return np.array([each.boxes[0] for each in found], np.int64).reshape(-1, 4)
+
+
 def _ious(counts: np.ndarray, classes: tuple[str, ...]) -> str:
     iou = count_scores(counts).iou
     return "".join(
-        _chip(c, f"{classes[c]} {percent(iou[c], 0)}")
+        _chip(colour_of(c), f"{classes[c]} {percent(iou[c], 0)}")
         for c in range(1, len(classes))
         if not np.isnan(iou[c])
     )
 
 
 def _names(truth: np.ndarray, classes: tuple[str, ...]) -> str:
-    return "".join(_chip(c, classes[c]) for c in np.unique(truth) if 0 < c < len(classes))
+    return "".join(
+        _chip(colour_of(int(c)), classes[c]) for c in np.unique(truth) if 0 < c < len(classes)
+    )
 
 
-def _chip(index: int, text: str) -> str:
-    colour = colour_of(int(index))
+def _chip(colour: str, text: str) -> str:
     return f'<span class="chip"><i style="background:{colour}"></i>{escape(text)}</span>'

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from ..labels import IGNORE, palette
 
@@ -35,9 +36,21 @@ HEAT = np.array(
 PHOTO_SHARE = 0.35
 
 
-def photo_picture(photo: np.ndarray) -> str:
-    """uint8 H×W×3 RGB → a JPEG data URI."""
-    return _jpeg(Image.fromarray(_shrink(photo)))
+def photo_picture(photo: np.ndarray, boxes: Mapping[str, np.ndarray] | None = None) -> str:
+    """uint8 H×W×3 RGB → a JPEG data URI, with boxes drawn on it if given.
+
+    boxes: {CSS colour: [N, 4]}, x0 y0 x1 y1, half-open pixels of the photograph.
+    """
+    image = Image.fromarray(_shrink(photo))
+    draw = ImageDraw.Draw(image)
+    for colour, each in (boxes or {}).items():
+        for x0, y0, x1, y1 in each * (image.width / photo.shape[1]):
+            right, bottom = max(x0, x1 - 1), max(y0, y1 - 1)
+            # A dark line around the bright one, so that it is seen on any photograph.
+            draw.rectangle((x0, y0, right, bottom), outline="black", width=4)
+            if right - x0 > 2 and bottom - y0 > 2:
+                draw.rectangle((x0 + 1, y0 + 1, right - 1, bottom - 1), outline=colour, width=2)
+    return _jpeg(image)
 
 
 def heat_picture(maps: np.ndarray, photo: np.ndarray | None) -> str:
