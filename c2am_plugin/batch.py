@@ -13,7 +13,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 from .errors import C2AMError, InputError, OutputError
@@ -38,6 +41,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TEMPORARY = ".c2am-tmp"
 # Starting processes takes as long as threads take for so many images.
 PROCESSES_PAY = 200
+# On a cluster: so many images are sent at once, so that the progress bar moves.
+PART = 2000
 
 
 def first_names(names: Iterable[str], count: int = 5) -> str:
@@ -149,10 +154,13 @@ def write_json(path: str | Path, content: Any) -> None:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def record_path(folder: str | Path, command: str) -> Path:
-    """Where a run's settings and report are kept: beside the folder, which holds results only."""
+def record_path(folder: str | Path, command: str, shard: str = "") -> Path:
+    """Where a run's settings and report are kept: beside the folder, which holds results only.
+
+    shard: the name of the part of the run whose report is meant.
+    """
     folder = Path(os.path.abspath(folder))
-    return folder.with_name(f"{folder.name}.{command}.json")
+    return folder.with_name(".".join(filter(None, (folder.name, command, shard, "json"))))
 
 
 @dataclass
@@ -179,8 +187,11 @@ def run_images(
     where it does not (then `work` must be picklable) and there are images enough to pay for
     starting them; joblib.parallel_config overrides both. `work.only(image_id)`, where there is
     such a method, is the same work with what one image needs: that travels to other processes.
-    An image that fails does not stop the run; its error is kept by id.
+    An image that fails does not stop the run; its error is kept by id. Raises C2AMError where the
+    system kills a worker process.
     """
+    from concurrent.futures.process import BrokenProcessPool
+
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
@@ -191,25 +202,44 @@ def run_images(
     only = getattr(work, "only", lambda _: work)
     if len(ids) < PROCESSES_PAY:
         prefer = "threads"
-    parallel = Parallel(
-        n_jobs=workers or os.cpu_count() or 1, prefer=prefer, return_as="generator_unordered"
-    )
-    finished = parallel(delayed(_attempt)(only(image_id), image_id) for image_id in ids)
-    with tqdm(total=len(ids), desc=title, unit="image", disable=not progress) as bar:
-        for image_id, result, failure in finished:
-            if failure is None:
-                outcome.results[image_id] = result
-            else:
-                outcome.failures[image_id] = failure
-            bar.update()
+    me = os.getpid()
+    calls = (delayed(_attempt)(only(image_id), image_id, me) for image_id in ids)
+    try:
+        finished = Parallel(workers or -1, prefer=prefer, return_as="generator_unordered")(calls)
+    except ValueError:  # Dask's backend gives all results at once
+        finished = _in_parts(Parallel(workers or -1), calls)
+    try:
+        with tqdm(total=len(ids), desc=title, unit="image", disable=not progress) as bar:
+            for image_id, result, failure in finished:
+                if failure is None:
+                    outcome.results[image_id] = result
+                else:
+                    outcome.failures[image_id] = failure
+                bar.update()
+    except BrokenProcessPool as error:
+        raise C2AMError(
+            f"{title}: the system killed a worker process, most often because memory ran out; "
+            f"{len(outcome.results)} of {len(ids)} images are done. Run the same command again to "
+            "go on, best with fewer --workers"
+        ) from error
     outcome.results = dict(sorted(outcome.results.items()))
     outcome.failures = dict(sorted(outcome.failures.items()))
     outcome.seconds = time.perf_counter() - start
     return outcome
 
 
-def _attempt(work: Callable[[str], T], image_id: str) -> tuple[str, T | None, str | None]:
+def _in_parts(parallel: Any, calls: Iterator[Any]) -> Iterator[Any]:
+    """The results of a joblib backend that returns lists: a part of the calls at a time."""
+    while part := list(islice(calls, PART)):
+        yield from parallel(part)
+
+
+def _attempt(
+    work: Callable[[str], T], image_id: str, parent: int
+) -> tuple[str, T | None, str | None]:
     keep_freed_memory()
+    if os.getppid() == parent:
+        _end_with(parent)
     try:
         return image_id, work(image_id), None
     except C2AMError as error:
@@ -217,3 +247,19 @@ def _attempt(work: Callable[[str], T], image_id: str) -> tuple[str, T | None, st
     except Exception as error:
         message = " ".join(str(error).split())
         return image_id, None, f"{image_id}: {type(error).__name__}: {message}"
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """In a worker process: end soon after the run does.
+
+    joblib's workers outlive a killed run, and would go on to write into a folder that the next
+    run has claimed.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.1)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
