@@ -27,6 +27,7 @@ from .pairing import Pairing, check_polarity, pair
 from .photos import find_photos
 from .refine_report import RefineReport
 from .registry import choose_adapter
+from .shards import Shard
 
 __all__ = ["RefineReport", "refine_cams", "refine_image"]
 
@@ -54,6 +55,7 @@ def refine_cams(
     crf: bool = False,
     images: str | Path | None = None,
     ids: str | Path | Sequence[str] | None = None,
+    shard: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -79,6 +81,8 @@ def refine_cams(
     crf        run the dense CRF on the labels before they are written; needs `images`
     images     folder of photographs `<id>.jpg`; only read for `crf`
     ids        a list file or a sequence of image ids; default every CAM file
+    shard      "I/N": work on the I-th of N parts of the images, I from 1; N such runs, at once or
+               one after another, do what one without it does (`shards.merge_reports`)
     workers    images at a time; default one a core
     overwrite  replace files that another run, or somebody else, wrote
 
@@ -87,6 +91,7 @@ def refine_cams(
     before any image is worked on.
     """
     _check_options(missing, calibrate, strength, threshold, labels, crf, images)
+    part = Shard.parse(shard)
     cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
     out_dir = Path(out_dir) if out_dir else _sibling(cam_dir)
     _check_folders(out_dir, labels, (cam_dir, cue_dir, *([images] if images else [])))
@@ -124,22 +129,27 @@ def refine_cams(
         "flip_cues": flip_cues,
         "clip": clip,
     }
-    claims = [Claim(out_dir, settings, ".npy")]
-    if job.labels is not None:
-        claims.append(Claim(job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
-    with claim_folders(COMMAND, pairing.ids, claims, overwrite=overwrite) as done:
-        todo = [image_id for image_id in pairing.ids if image_id not in done]
+    todo, claims = part.of(pairing.ids), _claims(job, settings)
+    with claim_folders(COMMAND, todo, claims, overwrite=overwrite, shard=part.name) as done:
         outcome = run_images(
             job,
-            todo,
+            [image_id for image_id in todo if image_id not in done],
             workers=workers,
             title="refining",
             prefer=make_ready() if job.photos else "processes",
             progress=progress,
         )
         report = RefineReport.of(job, outcome, len(done))
-        write_json(record_path(out_dir, COMMAND), {"settings": settings, "report": asdict(report)})
+        content = {"settings": settings, "report": asdict(report)}
+        write_json(record_path(out_dir, COMMAND, part.name), content)
     return report
+
+
+def _claims(job: ImageJob, settings: dict[str, Any]) -> list[Claim]:
+    claims = [Claim(job.out_dir, settings, ".npy")]
+    if job.labels is not None:
+        claims.append(Claim(job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
+    return claims
 
 
 def _check_options(

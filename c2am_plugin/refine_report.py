@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from .batch import BatchResult
 from .image_job import ImageJob, ImageResult
@@ -17,6 +18,7 @@ class RefineReport:
     out_dir: str
     method: str
     threshold: float
+    pixels: int = 0
     refined: int = 0
     kept_unchanged: int = 0
     already_there: int = 0
@@ -29,6 +31,14 @@ class RefineReport:
     cues_all_background: list[str] = field(default_factory=list)
     cues_all_foreground: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+
+    MERGE: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("pixels", "refined", "kept_unchanged", "already_there"), "sum"),
+        **dict.fromkeys(("without_class", "seconds"), "sum"),
+        **dict.fromkeys(("cues_all_background", "cues_all_foreground", "failures"), "join"),
+        **dict.fromkeys(("foreground_before", "foreground_after"), "pixels"),
+        "images_per_second": "seconds",
+    }
 
     def summary(self) -> str:
         """The run in one or two lines."""
@@ -59,11 +69,12 @@ class RefineReport:
         """The report of a run of `job`; `already`: so many images were done before."""
         results: dict[str, ImageResult] = outcome.results
         kept = sum(result.cue == "none" for result in results.values())
-        pixels = max(1, sum(result.pixels for result in results.values()))
+        pixels = sum(result.pixels for result in results.values())
         return cls(
             out_dir=str(job.out_dir),
             method=job.adapter.name,
             threshold=job.threshold,
+            pixels=pixels,
             refined=len(results) - kept,
             kept_unchanged=kept,
             already_there=already,
@@ -71,8 +82,8 @@ class RefineReport:
             without_class=sum(result.n_classes == 0 for result in results.values()),
             seconds=round(outcome.seconds, 3),
             images_per_second=round(len(results) / max(outcome.seconds, 1e-9), 2),
-            foreground_before=sum(result.before for result in results.values()) / pixels,
-            foreground_after=sum(result.after for result in results.values()) / pixels,
+            foreground_before=sum(result.before for result in results.values()) / (pixels or 1),
+            foreground_after=sum(result.after for result in results.values()) / (pixels or 1),
             cues_all_background=[i for i, result in results.items() if result.cue == "background"],
             cues_all_foreground=[i for i, result in results.items() if result.cue == "foreground"],
             failures=outcome.failures,

@@ -7,9 +7,10 @@ import logging
 import sys
 from collections.abc import Callable
 
-from ..errors import C2AMError
+from ..errors import C2AMError, InputError
+from ..shards import Shard
 
-__all__ = ["count", "cut", "print_failures", "run", "strength", "threshold"]
+__all__ = ["count", "cut", "print_failures", "run", "shard", "strength", "threshold"]
 
 
 def run(command: str, work: Callable[[], int]) -> int:
@@ -54,6 +55,14 @@ def strength(text: str) -> float:
 
 def count(text: str) -> int:
     return int(_number(text, lambda value: value >= 1 and value % 1 == 0, "a count from 1"))
+
+
+def shard(text: str) -> str:
+    try:
+        Shard.parse(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def _number(text: str, fits: Callable[[float], bool], expected: str) -> float:

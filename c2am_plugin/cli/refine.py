@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from .common import count, print_failures, run, strength, threshold
+from .common import count, print_failures, run, shard, strength, threshold
 
 __all__ = ["refine_main"]
 
@@ -22,9 +22,10 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
     def work() -> int:
         from ..batch import record_path
         from ..refine import refine_cams
+        from ..shards import Shard
 
         report = refine_cams(**args)
-        record = str(record_path(report.out_dir, "c2am-refine"))
+        record = str(record_path(report.out_dir, "c2am-refine", Shard.parse(args["shard"]).name))
         print(f"{report.summary()}\nreport: {record}")
         return print_failures("c2am-refine", report.failures, record)
 
@@ -70,6 +71,9 @@ def _refine_parser() -> argparse.ArgumentParser:
     add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
     add("--images", metavar="DIR", help="photographs, for --crf")
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
+    add(
+        "--shard", type=shard, metavar="I/N", help="only the I-th of N parts; c2am-merge at the end"
+    )
     add("--workers", type=count, metavar="N", help="images at a time (default: one a core)")
     add("--overwrite", action="store_true", help="replace files of other settings or origin")
     return parser

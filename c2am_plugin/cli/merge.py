@@ -1,0 +1,31 @@
+"""`c2am-merge`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from .common import print_failures, run
+
+__all__ = ["merge_main"]
+
+
+def merge_main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        "c2am-merge", description="One report of a run that was done in shards (--shard I/N)."
+    )
+    parser.add_argument("out_dir", metavar="OUT", help="the folder that all shards wrote into")
+    args = parser.parse_args(argv)
+
+    def work() -> int:
+        from ..batch import record_path
+        from ..shards import merge_reports
+
+        code = 0
+        for command, report in merge_reports(args.out_dir):
+            record = str(record_path(args.out_dir, command))
+            print(f"{report.summary()}\nreport: {record}")
+            code |= print_failures("c2am-merge", report.failures, record)
+        return code
+
+    return run("c2am-merge", work)
