@@ -18,6 +18,7 @@ setup(
         "c2am_plugin.boxes",
         "c2am_plugin.cli",
         "c2am_plugin.network",
+        "c2am_plugin.saliency",
         "c2am_adapters",
     ],
     # "adapters" is the name of another package on PyPI, so ours installs under its own.
@@ -39,8 +40,9 @@ setup(
         "numba>=0.57",  # the dense CRF, compiled
     ],
     extras_require={
+        "dask": ["dask[distributed]"],  # runs on a cluster, through joblib
         # The reference of the CRF's tests. Its build pins a Cython that Python 3.13 breaks.
-        "test": ["pytest", "hypothesis", "pydensecrf2; python_version < '3.13'"],
+        "test": ["pytest", "hypothesis", "dask[distributed]", "pydensecrf2; python_version < '3.13'"],
     },
     entry_points={
         "console_scripts": [
@@ -48,7 +50,9 @@ setup(
             "c2am-bench=c2am_plugin.cli:bench_main",
             "c2am-train=c2am_plugin.cli:train_main",
             "c2am-cues=c2am_plugin.cli:cues_main",
+            "c2am-saliency=c2am_plugin.cli:saliency_main",
             "c2am-boxes=c2am_plugin.cli:boxes_main",
+            "c2am-merge=c2am_plugin.cli:merge_main",
         ],
         "c2am_plugin.adapters": [
             "psa=c2am_adapters.psa:PsaAdapter",

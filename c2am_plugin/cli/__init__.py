@@ -9,7 +9,17 @@ from __future__ import annotations
 from .bench import bench_main
 from .boxes import boxes_main
 from .cues import cues_main
+from .merge import merge_main
 from .refine import refine_main
+from .saliency import saliency_main
 from .train import train_main
 
-__all__ = ["bench_main", "boxes_main", "cues_main", "refine_main", "train_main"]
+__all__ = [
+    "bench_main",
+    "boxes_main",
+    "cues_main",
+    "merge_main",
+    "refine_main",
+    "saliency_main",
+    "train_main",
+]

@@ -30,7 +30,7 @@ from .step import StepResult
 from .trainer import Trainer
 from .weights import save_checkpoint
 
-__all__ = ["COLUMNS", "CONSTANT", "FILES", "UNREADABLE", "Run", "TrainingResult", "interrupts"]
+__all__ = ["COLUMNS", "FILES", "UNREADABLE", "Run", "TrainingResult", "interrupts"]
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.error import URLError
 
 import torch
@@ -23,7 +23,7 @@ from torchvision import models
 from .. import __version__
 from ..batch import atomic_path, first_names
 from ..errors import InputError, UnsafeFileError
-from .model import C2AM
+from .model import C2AM, Backbone
 
 __all__ = [
     "Checkpoint",
@@ -38,6 +38,13 @@ __all__ = [
 NESTS = ("state_dict", "teacher", "model", "student", "model_state_dict")
 # A file is refused where less than this share of the backbone's tensors matches.
 ENOUGH = 0.9
+
+
+class OnBackbone(Protocol):
+    """A network on a torchvision backbone: the backbone's name, and the layers."""
+
+    name: str
+    backbone: Backbone
 
 
 @dataclass(frozen=True)
@@ -85,8 +92,9 @@ def save_checkpoint(
         "output_stride": model.stride,
         "dilated": model.dilated,
     }
-    with atomic_path(path) as temporary:
-        torch.save({"state_dict": state, "flag": flag, "info": {**info, **made_of}}, temporary)
+    # Given a path, torch would write its name into the file: never twice the same bytes.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save({"state_dict": state, "flag": flag, "info": {**info, **made_of}}, file)
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
@@ -127,8 +135,8 @@ def _check_names(
         )
 
 
-def initial_weights(model: C2AM, source: str) -> WeightsReport:
-    """Fill the backbone of `model` and say what matched; the disentangler stays as it is.
+def initial_weights(model: OnBackbone, source: str) -> WeightsReport:
+    """Fill the backbone of `model` and say what matched; its head stays as it is.
 
     source  "random": nothing to do; the name of a torchvision weight ("IMAGENET1K_V2", "DEFAULT",
             "ResNet50_Weights.IMAGENET1K_V2"), downloaded to torch's cache where it is not there
@@ -163,7 +171,7 @@ def initial_weights(model: C2AM, source: str) -> WeightsReport:
     return report
 
 
-def _wanted(model: C2AM) -> dict[str, Tensor]:
+def _wanted(model: OnBackbone) -> dict[str, Tensor]:
     """The backbone's tensors that a file must bring (old files have no BatchNorm counters)."""
     state = model.backbone.state_dict()
     return {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}

@@ -1,0 +1,61 @@
+"""A trained saliency network as a file.
+
+Layout: {"state_dict", "info"}, info with the backbone, the stride and the width that rebuild the
+network, the scales to predict at, and how it was trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..batch import atomic_path
+from ..errors import InputError
+from ..network.weights import read_torch_file
+from .net import PoolNet
+
+__all__ = ["SaliencyCheckpoint", "load_saliency", "save_saliency"]
+
+KIND = "saliency"
+
+
+@dataclass(frozen=True)
+class SaliencyCheckpoint:
+    """A trained network in eval mode; info as noted in training (`train.train_saliency`)."""
+
+    model: PoolNet
+    info: dict[str, Any]
+
+
+def save_saliency(path: str | Path, model: PoolNet, info: Mapping[str, Any]) -> None:
+    """Write a checkpoint, atomically."""
+    network = {"backbone": model.name, "output_stride": model.stride, "width": model.width}
+    content = {
+        "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
+        "info": {"kind": KIND, "version": __version__, **network, **info},
+    }
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
+
+
+def load_saliency(path: str | Path, device: torch.device | str = "cpu") -> SaliencyCheckpoint:
+    """A checkpoint of c2am-saliency. Raises InputError for anything else."""
+    content = read_torch_file(path)
+    info = content.get("info") if isinstance(content, Mapping) else None
+    if not (isinstance(info, Mapping) and info.get("kind") == KIND):
+        raise InputError(
+            f"{path}: is no saliency network; expected last.pt of a c2am-saliency run "
+            "(c2am-cues takes those of c2am-train)"
+        )
+    try:
+        model = PoolNet(info["backbone"], info["output_stride"], info["width"])
+        model.load_state_dict(content["state_dict"])
+    except (KeyError, RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: is damaged or of another version ({reason})") from error
+    return SaliencyCheckpoint(model.to(device).eval(), dict(info))

@@ -1,0 +1,132 @@
+"""Photographs with their cues as pseudo masks, as training sees them.
+
+Knows files and pixels, not the network. Whether an image is mirrored depends on (seed, epoch,
+image) and on nothing else, so that a resumed run sees what an uninterrupted one sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ..batch import find_files, first_names
+from ..cues import CUE_SUFFIXES, read_saliency, resize_cue
+from ..errors import InputError
+from ..network.data import CACHE_BYTES, Views
+from ..photos import read_photo
+
+__all__ = ["Example", "MaskedImages", "collate", "find_cues", "read_example"]
+
+SAMPLE = 16  # cues that are looked at before a run starts
+
+
+class Example(NamedTuple):
+    """image: uint8 3×H×W RGB. mask: float32 1×H×W in [0, 1], 1 = foreground."""
+
+    image: Tensor
+    mask: Tensor
+
+
+def find_cues(cues: str | Path, images: dict[str, Path], *, flip: bool = False) -> dict[str, Path]:
+    """{image id: cue file} for every image.
+
+    Raises InputError where an image has no cue, and where none of a few cues can be used: another
+    shape than its photograph, or one value throughout.
+    """
+    found = find_files(cues, CUE_SUFFIXES)
+    if lacking := [image_id for image_id in images if image_id not in found]:
+        raise InputError(
+            f"{cues}: {len(lacking)} of {len(images)} images have no cue "
+            f"({first_names(lacking)}); name those that have one with --ids"
+        )
+    chosen = {image_id: found[image_id] for image_id in images}
+    some = list(images)[:: -(-len(images) // SAMPLE)]
+    errors, flat = [], 0
+    for image_id in some:
+        try:
+            _, mask = read_example(images[image_id], chosen[image_id], flip)
+        except InputError as error:
+            errors.append(error)
+            continue
+        flat += mask.min() == mask.max()
+    if len(errors) == len(some):
+        raise errors[0]
+    if len(errors) + flat == len(some):
+        raise InputError(
+            f"{cues}: each of the {flat} cues looked at is of one value throughout, which shows no "
+            "foreground to learn; expected 255 = foreground, 0 = background"
+        )
+    return chosen
+
+
+def read_example(image: Path, cue: Path, flip: bool) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 H×W×3 and its mask float32 H×W in [0, 1], 1 = foreground. Raises InputError."""
+    photo, mask = read_photo(image), read_saliency(cue, flip=flip)
+    try:
+        return photo, resize_cue(mask, photo.shape[:2])
+    except InputError as error:
+        raise InputError(
+            f"{cue}: is {mask.shape[1]}×{mask.shape[0]} pixels and its photograph "
+            f"{photo.shape[1]}×{photo.shape[0]}: other shapes, so not of the same image"
+        ) from error
+
+
+class MaskedImages(Views):
+    """Images and cues: [epoch, index] → Example, or an InputError for a pair that is unusable.
+
+    side: every image becomes a square of so many pixels; 0: they keep their sizes. Half of the
+    examples are mirrored.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Path],
+        cues: Sequence[Path],
+        side: int,
+        seed: int = 0,
+        flip: bool = False,
+    ) -> None:
+        self.images, self.cues = list(images), list(cues)
+        self.side, self.seed, self.flip = side, seed, flip
+        # 3 bytes of a pixel's colour and 4 of its mask.
+        self.keeps = bool(side) and len(self.images) * side * side * 7 <= CACHE_BYTES
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: tuple[int, int]) -> Example | InputError:
+        epoch, index = key
+        try:
+            photo, mask = self._pair(index)
+        except InputError as error:
+            return error
+        if np.random.default_rng([self.seed, epoch, index]).random() < 0.5:
+            photo, mask = photo[:, ::-1], mask[:, ::-1]
+        image = torch.from_numpy(photo.transpose(2, 0, 1).copy())
+        return Example(image, torch.from_numpy(mask[None].copy()))
+
+    def _pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        if index in self._kept:
+            return self._kept[index]
+        photo, mask = read_example(self.images[index], self.cues[index], self.flip)
+        if self.side:
+            photo, mask = (
+                np.asarray(Image.fromarray(x).resize((self.side,) * 2, Image.Resampling.BILINEAR))
+                for x in (photo, mask)
+            )
+        if self.keeps:
+            self._kept[index] = photo, mask
+        return photo, mask
+
+
+def collate(views: list[Example | InputError]) -> tuple[list[Example], list[str]]:
+    """A batch for `training_loader`: its examples, and why others cannot be used."""
+    good = [view for view in views if isinstance(view, Example)]
+    return good, [str(view) for view in views if isinstance(view, InputError)]

@@ -1,0 +1,127 @@
+"""PoolNet on a torchvision backbone: photographs to the log-odds of the foreground.
+
+Knows layers and shapes, neither cues nor files. The head is the one of J.-J. Liu, Q. Hou,
+M.-M. Cheng, J. Feng, J. Jiang, "A Simple Pooling-Based Design for Real-Time Salient Object
+Detection" (CVPR 2019, sections 3.1 to 3.3): a top-down path over the backbone's stages, into which
+a pyramid pooling module says at every level where objects are (the global guidance), and in which
+each merged map is aggregated over several pooled sizes.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..network.model import Backbone
+
+__all__ = ["PoolNet"]
+
+PYRAMID = (1, 3, 5)  # cells a side of the pyramid's pooled copies (section 3.2)
+POOLED = (2, 4, 8)  # by how much the aggregation's copies are smaller (section 3.3)
+
+
+class PoolNet(nn.Module):
+    """Backbone, pyramid pooling, global guidance and feature aggregation: images to log-odds.
+
+    backbone       a torchvision classifier, as for `network.model.C2AM`; without weights
+                   (`network.weights.initial_weights` fills them)
+    output_stride  pixels of the image for one of the coarsest map. Behind a removed stride the
+                   layers are dilated, as in the released ResNet of PoolNet
+    width          channels of the widest level. A level has half as many as its stage, between a
+                   quarter of the width and the width: 512 gives the released ones of ResNet-50,
+                   128, 128 (there 256), 256, 512, 512
+
+    Every stage from the stride 2 on is used. Convolutions of coarse maps come before they are
+    enlarged, not after, which is cheaper. Raises InputError for a backbone or stride that cannot
+    be had.
+    """
+
+    def __init__(
+        self, backbone: str = "resnet50", output_stride: int = 16, width: int = 512
+    ) -> None:
+        super().__init__()
+        self.name, self.stride, self.width = backbone, output_stride, width
+        self.backbone = Backbone(backbone, output_stride, dilated=True)
+        levels = [min(width, max(width // 4, c // 2)) for c in self.backbone.channels]
+        top = levels[-1]
+        self.laterals = nn.ModuleList(
+            nn.Conv2d(c, level, 1, bias=False)
+            for c, level in zip(self.backbone.channels, levels, strict=True)
+        )
+        self.pyramid = PyramidPooling(top)
+        self.guides = nn.ModuleList(_conv(top, level) for level in levels[:-1])
+        self.aggregations = nn.ModuleList(Aggregation(level) for level in levels)
+        self.downs = nn.ModuleList(_conv(above, level) for level, above in pairwise(levels))
+        self.merges = nn.ModuleList(_conv(level, level) for level in levels[:-1])
+        self.score = nn.Conv2d(levels[0], 1, 1)
+        # Backbones without BatchNorm have values in the hundreds, of which a random layer would be
+        # sure: at first everything is undecided.
+        nn.init.zeros_(self.score.weight)
+        nn.init.zeros_(self.score.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """N×3×H×W float32, ImageNet-normalised → log-odds N×1×h×w of the finest stage's size."""
+        stages = self.backbone.stages(images)
+        laterals = [lateral(x) for lateral, x in zip(self.laterals, stages, strict=True)]
+        x = laterals.pop()
+        guidance = self.pyramid(x)
+        for level in reversed(range(len(laterals))):
+            finer = laterals[level]
+            coarse = self.downs[level](self.aggregations[level + 1](x))
+            guide = F.relu(self.guides[level](guidance))
+            x = self.merges[level](finer + _resize(coarse, finer) + _resize(guide, finer))
+        return self.score(self.aggregations[0](x))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """N×3×H×W float32, ImageNet-normalised → log-odds N×1×H×W of the foreground."""
+        return _resize(self(images), images)
+
+
+class PyramidPooling(nn.Module):
+    """Pyramid pooling (section 3.2): a map beside its means over grids of 1, 3 and 5 cells a side.
+
+    N×C×h×w → N×C×h×w. Each place learns what the whole image and its large parts hold.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(nn.Conv2d(channels, channels, 1, bias=False) for _ in PYRAMID)
+        self.merge = _conv((len(PYRAMID) + 1) * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [x]
+        for cells, branch in zip(PYRAMID, self.branches, strict=True):
+            parts.append(_resize(F.relu(branch(F.adaptive_avg_pool2d(x, cells))), x))
+        return F.relu(self.merge(torch.cat(parts, dim=1)))
+
+
+class Aggregation(nn.Module):
+    """Feature aggregation (section 3.3): a map plus what 2, 4 and 8 times smaller copies say.
+
+    N×C×h×w → N×C×h×w, of any size.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(_conv(channels, channels) for _ in POOLED)
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = x
+        for factor, branch in zip(POOLED, self.branches, strict=True):
+            height, width = (math.ceil(side / factor) for side in x.shape[2:])
+            total = total + _resize(branch(F.adaptive_avg_pool2d(x, (height, width))), x)
+        return F.relu(total)
+
+
+def _conv(channels: int, out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels, out, kernel_size=3, padding=1, bias=False)
+
+
+def _resize(x: Tensor, like: Tensor) -> Tensor:
+    if x.shape[2:] == like.shape[2:]:
+        return x
+    return F.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)

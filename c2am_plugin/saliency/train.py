@@ -1,0 +1,265 @@
+"""`train_saliency`: from photographs and cues to a checkpoint.
+
+Knows the settings of a run, its folder and when training has failed. The numbers of a recipe are in
+`recipes`, the optimizer in `trainer`, the images in `data`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from ..batch import first_names
+from ..claims import Claim, claim_folders
+from ..errors import InputError, TrainingError
+from ..network.data import BatchOrder, find_images, training_loader
+from ..network.inference import pick_device
+from ..network.journal import Journal, picture_grid
+from ..network.loop import FILES, UNREADABLE, interrupts
+from ..network.weights import initial_weights, read_torch_file
+from .checkpoint import save_saliency
+from .data import Example, MaskedImages, collate, find_cues
+from .net import PoolNet
+from .recipes import choose_recipe, make_recipe
+from .trainer import SaliencyTrainer, Step
+
+__all__ = ["COLUMNS", "SaliencyResult", "train_saliency"]
+
+log = logging.getLogger(__name__)
+
+COMMAND = "c2am-saliency"
+# The network says the same everywhere where its saliency varies within images by less than this.
+CONSTANT = 0.001
+COLUMNS = ("step", "epoch", "loss", "lr", "images_per_second", "foreground", "spread", "agreement")
+
+
+@dataclass(frozen=True)
+class SaliencyResult:
+    """checkpoint: RUN/last.pt. steps: of the whole run. loss: nats a pixel, mean of the last epoch;
+    NaN where the run was finished before. unreadable: one message for each pair left out.
+    """
+
+    checkpoint: Path
+    steps: int
+    loss: float
+    unreadable: tuple[str, ...]
+
+
+def train_saliency(
+    images: str | Path,
+    cues: str | Path,
+    run: str | Path,
+    *,
+    ids: str | Path | None = None,
+    flip_cues: bool = False,
+    backbone: str = "resnet50",
+    weights: str = "IMAGENET1K_V1",
+    recipe: str = "auto",
+    epochs: int | None = None,
+    lr: float | None = None,
+    side: int | None = None,
+    width: int | None = None,
+    output_stride: int | None = None,
+    accumulate: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    workers: int | None = None,
+    device: str | None = None,
+    picture_every: int = 50,
+    progress: bool = True,
+) -> SaliencyResult:
+    """Train PoolNet on cues as pseudo masks and write `run`/last.pt, log.csv and pictures/.
+
+    images, ids    a folder of images or a VOC root, and which of them (`network.data.find_images`)
+    cues           `<id>.png` for each, 255 = foreground: hard, or soft ones, whose greys are what
+                   the network is to say
+    flip_cues      the cues have the other polarity
+    weights        of the backbone: "random", a torchvision name, or a file, also a checkpoint of
+                   c2am-train (`network.weights.initial_weights`)
+    recipe         "paper" (appendix A.2), or "small" for some hundred images; "auto": small with
+                   fewer than 2,000. None elsewhere: as it says
+    overwrite      replace a run with other settings
+
+    Calling again goes on with an interrupted run, and leaves a finished one as it is. The same
+    settings on the same machine give the same weights, interrupted or not. Raises InputError for
+    bad settings, images or cues, OutputError where `run` holds another run, TrainingError where
+    training fails.
+    """
+    found = find_images(images, ids)
+    masks = find_cues(cues, found, flip=flip_cues)
+    recipe = choose_recipe(recipe, len(found))
+    plan = make_recipe(
+        recipe,
+        epochs=epochs,
+        lr=lr,
+        side=side,
+        width=width,
+        output_stride=output_stride,
+        accumulate=min(accumulate or make_recipe(recipe).accumulate, len(found)),
+    )
+    where = pick_device(device)
+    settings = {
+        "recipe": recipe,
+        **asdict(plan),
+        "backbone": backbone,
+        "weights": str(weights),
+        "cues": str(Path(cues).resolve()),
+        "flip_cues": flip_cues,
+        "seed": seed,
+        "images": len(found),
+        "ids": hashlib.sha256("\n".join(found).encode()).hexdigest()[:16],
+    }
+    run = Path(run)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = PoolNet(backbone, plan.output_stride, plan.width)
+        # Before the folder is claimed: a mistake must not cost the run that is there.
+        report = initial_weights(model, str(weights))
+        claim = Claim(run, settings)
+        with claim_folders(COMMAND, FILES, [claim], overwrite=overwrite) as there:
+            if "last.pt" in there and "resume.pt" not in there:
+                log.info("%s: trained already with these settings", run)
+                steps = read_torch_file(run / "last.pt")["info"]["step"]
+                return SaliencyResult(run / "last.pt", steps, math.nan, ())
+            trainer = SaliencyTrainer(model, plan, where)
+            if "resume.pt" in there:
+                trainer.load(run / "resume.pt")
+            views = MaskedImages(
+                list(found.values()), list(masks.values()), plan.side, seed, flip_cues
+            )
+            order = BatchOrder(len(views), plan.accumulate, plan.epochs, seed, trainer.step)
+            total = trainer.step + len(order)
+            if trainer.step:
+                log.info("%s: going on after step %d of %d", run, trainer.step, total)
+            else:
+                log.info("initial weights: %s", report)
+            log.info(
+                "recipe %s: %d images, %d epochs of %d steps, on %s",
+                *(recipe, len(views), plan.epochs, order.steps_per_epoch, where),
+            )
+            with (
+                closing(Journal(run, COLUMNS, trainer.step)) as journal,
+                tqdm(
+                    desc="training", initial=trainer.step, total=total, disable=not progress
+                ) as bar,
+            ):
+                loop = _Loop(run, settings, trainer, journal, order.steps_per_epoch, len(views))
+                loop.go(training_loader(views, order, workers, collate), picture_every, bar)
+            return loop.finish()
+
+
+class _Loop:
+    """The epochs of a run, and what is written of them."""
+
+    def __init__(
+        self,
+        run: Path,
+        settings: dict[str, Any],
+        trainer: SaliencyTrainer,
+        journal: Journal,
+        steps_per_epoch: int,
+        n_images: int,
+    ) -> None:
+        self.run, self.settings, self.trainer, self.journal = run, settings, trainer, journal
+        self.steps_per_epoch, self.n_images = steps_per_epoch, n_images
+        self.rows: list[dict[str, float]] = []  # of the running epoch
+        self.epoch: dict[str, float] = {}  # means of the last whole one
+        self.unusable: dict[str, None] = {}
+
+    def go(self, batches: DataLoader, picture_every: int, bar: tqdm) -> None:
+        """Go through the batches; on an interrupt finish the step, keep its state and stop."""
+        trainer = self.trainer
+        last = time.perf_counter()
+        with interrupts() as asked:
+            for examples, errors in batches:
+                self._note_unusable(errors, len(examples))
+                step = trainer.advance(examples)
+                now = time.perf_counter()
+                row = self._row(examples, step, len(examples) / (now - last))
+                last = now
+                self.rows.append(row)
+                self.journal.write(row)
+                if picture_every and (trainer.step - 1) % picture_every == 0:
+                    self.journal.picture(trainer.step, _picture(examples[:8], step.saliency[:8]))
+                if trainer.step % self.steps_per_epoch == 0:
+                    self._end_epoch()
+                bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
+                bar.update()
+                if asked.is_set():
+                    trainer.save(self.run / "resume.pt")
+                    raise KeyboardInterrupt
+
+    def finish(self) -> SaliencyResult:
+        """Write the checkpoint, unless the network says the same everywhere."""
+        trainer = self.trainer
+        if self.epoch and self.epoch["spread"] < CONSTANT:
+            raise TrainingError(
+                "the network says the same of every pixel (its saliency varies by "
+                f"{self.epoch['spread']:.4f} within images); take more --epochs, another --lr than "
+                f"{trainer.plan.lr}, or cues that show foreground"
+            )
+        path = self.run / "last.pt"
+        side = trainer.plan.side
+        info = {
+            "scales": [float(side or 1)],
+            "step": trainer.step,
+            "settings": self.settings,
+        }
+        save_saliency(path, trainer.model, info)
+        (self.run / "resume.pt").unlink(missing_ok=True)
+        if self.unusable:
+            log.warning("%d images or cues cannot be used and were left out:", len(self.unusable))
+            for message in self.unusable:
+                log.warning("  %s", message)
+        loss = self.epoch.get("loss", math.nan)
+        return SaliencyResult(path, trainer.step, loss, tuple(self.unusable))
+
+    def _note_unusable(self, errors: list[str], n_good: int) -> None:
+        self.unusable.update(dict.fromkeys(errors))
+        allowed = max(1, self.n_images // UNREADABLE)
+        if len(self.unusable) > allowed or n_good == 0:
+            raise InputError(
+                f"{len(self.unusable)} of {self.n_images} images or cues cannot be used, more than "
+                f"are left out silently ({allowed}): {first_names(self.unusable, 3)}"
+            )
+
+    def _row(self, examples: Sequence[Example], step: Step, speed: float) -> dict[str, float]:
+        trainer, pairs = self.trainer, zip(step.saliency, examples, strict=True)
+        sides = [(p > 0.5, e.mask[0].numpy() > 0.5) for p, e in pairs]
+        both = sum(np.count_nonzero(p & mask) for p, mask in sides)
+        either = sum(np.count_nonzero(p | mask) for p, mask in sides)
+        return {
+            "step": trainer.step,
+            "epoch": (trainer.step - 1) // self.steps_per_epoch + 1,
+            "loss": step.loss,
+            "lr": trainer.plan.lr,
+            "images_per_second": speed,
+            "foreground": float(np.mean([p.mean() for p in step.saliency])),
+            "spread": float(np.mean([p.std() for p in step.saliency])),
+            "agreement": both / max(1, either),
+        }
+
+    def _end_epoch(self) -> None:
+        self.epoch = {name: float(np.mean([row[name] for row in self.rows])) for name in COLUMNS}
+        self.rows.clear()
+        self.trainer.save(self.run / "resume.pt")
+
+
+def _picture(examples: Sequence[Example], saliency: list[np.ndarray]) -> np.ndarray:
+    """Photographs, below them their cues, below those what the network says: uint8 H×W×3."""
+    photos = [example.image.numpy() for example in examples]
+    cues = picture_grid(photos, [example.mask[0].numpy() for example in examples])
+    said = picture_grid(photos, saliency)
+    return np.concatenate([cues, said[len(said) // 2 :]])

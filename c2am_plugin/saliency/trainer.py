@@ -1,0 +1,114 @@
+"""A saliency network in training: its optimizer, how many steps they have made, how both are kept.
+
+Knows examples and a recipe, not where they come from or what a run writes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from ..batch import atomic_path
+from ..errors import InputError, TrainingError
+from ..memory import keep_freed_memory
+from ..network.data import normalise
+from ..network.step import is_out_of_memory
+from ..network.weights import read_torch_file
+from .data import Example
+from .net import PoolNet
+from .recipes import Recipe
+
+__all__ = ["SaliencyTrainer", "Step"]
+
+
+class Step(NamedTuple):
+    """Of one step: the loss of a pixel in nats, and the saliency that was predicted, each float32
+    H×W in [0, 1], 1 = foreground."""
+
+    loss: float
+    saliency: list[np.ndarray]
+
+
+class SaliencyTrainer:
+    """A PoolNet, its optimizer and how many steps they have made.
+
+    The network stays in eval mode: one image is too few to move BatchNorm's statistics. Its scale
+    and shift stay too. PoolNet and the released code do the same.
+    """
+
+    def __init__(self, model: PoolNet, plan: Recipe, where: torch.device) -> None:
+        if where.type == "cpu":
+            keep_freed_memory()
+        self.model = model.to(where).to(memory_format=torch.channels_last).eval()
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.requires_grad_(False)
+        self.plan, self.where = plan, where
+        self.step = 0
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.Adam(trained, lr=plan.lr, weight_decay=plan.weight_decay)
+
+    def advance(self, examples: Sequence[Example]) -> Step:
+        """One step with the gradients of some examples. Raises TrainingError."""
+        self.optimizer.zero_grad(set_to_none=True)
+        losses, saliency = [], []
+        for example in examples:
+            loss, p = self._learn(example)
+            losses.append(loss)
+            saliency.append(p)
+        mean = float(np.mean(losses))
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"the loss is {mean} at step {self.step + 1}; take a lower --lr than {self.plan.lr}"
+            )
+        self.optimizer.step()
+        self.step += 1
+        return Step(mean, saliency)
+
+    def _learn(self, example: Example) -> tuple[float, np.ndarray]:
+        """Add the gradient of one example; its loss a pixel, and the saliency."""
+        image, mask = (part[None].to(self.where, non_blocking=True) for part in example)
+        try:
+            logits = self.model.logits(
+                normalise(image).contiguous(memory_format=torch.channels_last)
+            )
+            loss = F.binary_cross_entropy_with_logits(logits, mask, reduction="sum")
+            (loss / self.plan.accumulate).backward()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"out of memory with one image of {image.shape[3]}×{image.shape[2]} pixels; "
+                "take --side 320 or less, or a smaller --width or --backbone"
+            ) from error
+        return float(loss.detach()) / mask.numel(), logits.detach().sigmoid()[0, 0].cpu().numpy()
+
+    def save(self, path: Path) -> None:
+        """Write all that the next step depends on, atomically."""
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
+
+    def load(self, path: Path) -> None:
+        """Go on from what `save` wrote. Raises InputError."""
+        state = read_torch_file(path)
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = int(state["step"])
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{path}: is not the state of this run ({type(error).__name__}); "
+                "start anew with --overwrite"
+            ) from error

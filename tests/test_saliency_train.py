@@ -1,0 +1,421 @@
+"""c2am-saliency as a user runs it: it denoises cues, resumes to the same weights, says mistakes."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from c2am_plugin.cli import saliency_main
+from c2am_plugin.cues import is_soft_cue, read_saliency
+from c2am_plugin.errors import C2AMError, InputError, OutputError, TrainingError
+from c2am_plugin.network.weights import save_checkpoint
+from c2am_plugin.saliency.checkpoint import load_saliency
+from c2am_plugin.saliency.predict import predict_saliency
+from c2am_plugin.saliency.recipes import RECIPES, choose_recipe, make_recipe
+from c2am_plugin.saliency.train import SaliencyResult, train_saliency
+
+Sets = tuple[Path, Path, dict[str, np.ndarray]]
+
+
+def draw(folder: Path, n: int, seed: int = 0) -> Sets:
+    """Bright discs on dark noise, sizes of all kinds; cues of which a third is wrong, in blocks.
+
+    Returns (images, cues, {image id: bool H×W, the truth}).
+    """
+    rng = np.random.default_rng(seed)
+    images, cues = folder / "images", folder / "cues"
+    images.mkdir(parents=True)
+    cues.mkdir()
+    truths = {}
+    for index in range(n):
+        height, width = (int(side) for side in rng.integers(50, 80, 2))
+        y, x = np.mgrid[:height, :width]
+        row, column = rng.uniform(0.3, 0.7, 2) * (height, width)
+        truth = (y - row) ** 2 + (x - column) ** 2 < rng.uniform(14, 20) ** 2
+        pixels = rng.integers(0, 80, (height, width, 3))
+        pixels[truth] += rng.integers(90, 170, 3)
+        blocks = rng.random((-(-height // 8), -(-width // 8))) < 1 / 3
+        wrong = np.kron(blocks, np.ones((8, 8), bool))[:height, :width]
+        name = f"img_{index:02d}"
+        Image.fromarray(pixels.astype(np.uint8)).save(images / f"{name}.png")
+        Image.fromarray(((truth ^ wrong) * 255).astype(np.uint8)).save(cues / f"{name}.png")
+        truths[name] = truth
+    return images, cues, truths
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Sets:
+    return draw(tmp_path_factory.mktemp("drawn"), 9)
+
+
+def small_train(sets: Sets, run: Path, **changes: Any) -> SaliencyResult:
+    """A run of a second: 3 epochs of 2 steps of 4 images."""
+    settings: dict[str, Any] = {
+        "backbone": "squeezenet1_1",
+        "weights": "random",
+        "accumulate": 4,
+        "epochs": 3,
+        "lr": 2e-3,
+        "side": 64,
+        "width": 8,
+        "workers": 0,
+        "device": "cpu",
+        "progress": False,
+    }
+    return train_saliency(sets[0], sets[1], run, **{**settings, **changes})
+
+
+def same_state(one: Path, other: Path) -> bool:
+    a, b = (load_saliency(path).model.state_dict() for path in (one, other))
+    return set(a) == set(b) and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    with (run / "log.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return float((one & other).sum() / (one | other).sum())
+
+
+# What it is for -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_it_finds_the_discs_behind_wrong_cues(tmp_path: Path, flip: bool) -> None:
+    """Of cues a third of which is wrong; the polarity is kept, and turned where that is asked."""
+    images, cues, truths = draw(tmp_path, 24)
+    if flip:
+        for path in cues.iterdir():
+            Image.fromarray(255 - np.asarray(Image.open(path))).save(path)
+    settings: dict[str, Any] = {"epochs": 8, "flip_cues": flip, "seed": 1, "lr": 2e-3}
+    result = small_train((images, cues, truths), tmp_path / "run", **settings)
+    predict_saliency(images, result.checkpoint, tmp_path / "out", progress=False)
+    said = {name: read_saliency(tmp_path / "out" / f"{name}.png") for name in truths}
+    given = {name: read_saliency(cues / f"{name}.png", flip=flip) for name in truths}
+    before = np.mean([iou(given[name] > 0.5, truths[name]) for name in truths])
+    after = np.mean([iou(said[name] > 0.5, truths[name]) for name in truths])
+    assert before < 0.5
+    assert after > 0.8
+    # A third of the cues was wrong, so the network should not be sure of more than two thirds.
+    inside = np.mean([said[name][truths[name]].mean() for name in truths])
+    assert 0.55 < inside < 0.8
+
+
+def test_soft_cues_teach_their_greys(tmp_path: Path) -> None:
+    images, cues, truths = draw(tmp_path, 12)
+    for name, truth in truths.items():
+        grey = np.where(truth, 204, 26).astype(np.uint8)
+        Image.fromarray(grey).save(cues / f"{name}.png")
+    result = small_train((images, cues, truths), tmp_path / "run", epochs=24, lr=2e-3)
+    predict_saliency(images, result.checkpoint, tmp_path / "out", progress=False)
+    said = {name: read_saliency(tmp_path / "out" / f"{name}.png") for name in truths}
+    inside = np.mean([said[name][truth].mean() for name, truth in truths.items()])
+    outside = np.mean([said[name][~truth].mean() for name, truth in truths.items()])
+    assert inside == pytest.approx(0.8, abs=0.1)
+    assert outside == pytest.approx(0.1, abs=0.1)
+
+
+# A run ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def finished(drawn: Sets, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an uninterrupted run. Not to be changed."""
+    run = tmp_path_factory.mktemp("finished") / "run"
+    small_train(drawn, run, picture_every=4)
+    return run
+
+
+def test_what_a_run_leaves_behind(finished: Path) -> None:
+    assert {path.name for path in finished.iterdir()} == {"last.pt", "log.csv", "pictures"}
+    log = rows(finished)
+    assert [int(row["step"]) for row in log] == [1, 2, 3, 4, 5, 6]
+    assert [int(row["epoch"]) for row in log] == [1, 1, 2, 2, 3, 3]
+    assert float(log[0]["loss"]) == pytest.approx(np.log(2), abs=1e-4)  # undecided at first
+    assert float(log[-1]["loss"]) < float(log[0]["loss"])
+    assert all(0 <= float(row["agreement"]) <= 1 for row in log)
+    pictures = sorted(path.name for path in (finished / "pictures").iterdir())
+    assert pictures == ["step_000001.png", "step_000005.png"]
+    assert Image.open(finished / "pictures" / pictures[0]).size == (4 * 128, 3 * 128)
+
+
+def interrupt_after(run: Path, n_rows: int) -> None:
+    """Press Ctrl-C as soon as the log has so many rows."""
+    while not (run / "log.csv").exists() or len(rows(run)) < n_rows:
+        time.sleep(0.001)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize(("n_rows", "workers"), [(1, 0), (3, 2)])
+def test_an_interrupted_run_ends_with_the_same_weights(
+    drawn: Sets, finished: Path, tmp_path: Path, n_rows: int, workers: int
+) -> None:
+    run = tmp_path / "run"
+    threading.Thread(target=interrupt_after, args=(run, n_rows)).start()
+    with pytest.raises(KeyboardInterrupt):
+        small_train(drawn, run, workers=workers)
+    assert (run / "resume.pt").exists()
+    assert len(rows(run)) < 6
+    torch.rand(3)
+    small_train(drawn, run)
+    assert same_state(run / "last.pt", finished / "last.pt")
+    assert [row["loss"] for row in rows(run)] == [row["loss"] for row in rows(finished)]
+    assert not (run / "resume.pt").exists()
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_epoch(
+    drawn: Sets, finished: Path, tmp_path: Path
+) -> None:
+    """What a kill leaves is what lies there at some moment after the first epoch."""
+    run, left = tmp_path / "run", tmp_path / "left"
+
+    def copy() -> None:
+        while not (run / "resume.pt").exists():
+            time.sleep(0.001)
+        left.mkdir()
+        for name in ("resume.pt", "log.csv"):
+            shutil.copy(run / name, left / name)
+
+    killer = threading.Thread(target=copy)
+    killer.start()
+    small_train(drawn, run)
+    killer.join()
+    shutil.copy(tmp_path / "run.c2am-saliency.json", tmp_path / "left.c2am-saliency.json")
+    small_train(drawn, left)
+    assert same_state(left / "last.pt", finished / "last.pt")
+    assert [row["step"] for row in rows(left)] == list("123456")
+
+
+def test_a_finished_run_is_left_as_it_is(drawn: Sets, finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    result = small_train(drawn, finished)
+    assert (result.checkpoint, result.steps) == (finished / "last.pt", 6)
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+def test_the_seed_decides(drawn: Sets, finished: Path, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    small_train(drawn, tmp_path / "same")
+    assert torch.equal(torch.get_rng_state(), before)  # the caller's randomness is his own
+    small_train(drawn, tmp_path / "other", seed=1)
+    assert same_state(tmp_path / "same" / "last.pt", finished / "last.pt")
+    assert not same_state(tmp_path / "other" / "last.pt", finished / "last.pt")
+
+
+def test_another_run_is_not_overwritten_unless_asked(drawn: Sets, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small_train(drawn, run)
+    before = (run / "last.pt").read_bytes()
+    with pytest.raises(OutputError, match=r"lr 0\.002 then, 0\.004 now.*--overwrite"):
+        small_train(drawn, run, lr=0.004)
+    with pytest.raises(InputError):  # a mistake costs nothing either
+        small_train(drawn, run, weights="no such weights", overwrite=True)
+    assert (run / "last.pt").read_bytes() == before
+    small_train(drawn, run, lr=0.004, overwrite=True)
+    assert load_saliency(run / "last.pt").info["settings"]["lr"] == 0.004
+
+
+def test_images_of_their_own_sizes(drawn: Sets, tmp_path: Path) -> None:
+    """The paper's recipe resizes nothing, and predicts at the image's size."""
+    result = small_train(drawn, tmp_path / "run", recipe="paper", side=None)
+    info = load_saliency(result.checkpoint).info
+    assert (info["settings"]["recipe"], info["settings"]["side"], info["scales"]) == (
+        *("paper", 0),
+        [1.0],
+    )
+    report = predict_saliency(drawn[0], result.checkpoint, tmp_path / "out", progress=False)
+    assert (report.written, report.failures) == (9, {})
+
+
+def test_recipes() -> None:
+    paper = RECIPES["paper"]
+    assert (paper.lr, paper.weight_decay, paper.epochs, paper.accumulate) == (5e-5, 5e-4, 9, 10)
+    assert (paper.side, paper.width, paper.output_stride) == (0, 512, 16)
+    assert (choose_recipe("auto", 97), choose_recipe("auto", 10_582)) == ("small", "paper")
+    assert choose_recipe("paper", 97) == "paper"
+    for wrong in ({"side": 16}, {"epochs": 0}, {"lr": -1.0}, {"lr": float("nan")}, {"width": 0}):
+        with pytest.raises(InputError):
+            make_recipe("small", **wrong)
+    with pytest.raises(InputError, match="paper, small"):
+        make_recipe("papper")
+
+
+# Mistakes -------------------------------------------------------------------------------------
+
+
+def copied(sets: Sets, folder: Path) -> Sets:
+    shutil.copytree(sets[0], folder / "images")
+    shutil.copytree(sets[1], folder / "cues")
+    return folder / "images", folder / "cues", sets[2]
+
+
+def test_an_image_without_a_cue(drawn: Sets, tmp_path: Path) -> None:
+    sets = copied(drawn, tmp_path)
+    (sets[1] / "img_03.png").unlink()
+    with pytest.raises(InputError, match=r"1 of 9 images have no cue \(img_03\).*--ids"):
+        small_train(sets, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_cues_of_other_images(drawn: Sets, tmp_path: Path) -> None:
+    sets = copied(drawn, tmp_path)
+    for path in sets[1].iterdir():
+        Image.new("L", (90, 30), 255).save(path)
+    with pytest.raises(InputError, match=r"img_00\.png: is 90×30 pixels and its photograph \d+×"):
+        small_train(sets, tmp_path / "run")
+
+
+def test_a_cue_of_another_size_but_the_same_shape_is_resized(drawn: Sets, tmp_path: Path) -> None:
+    sets = copied(drawn, tmp_path)
+    for path in sets[1].iterdir():
+        half = Image.open(path)
+        half.resize((half.width // 2, half.height // 2)).save(path)
+    assert small_train(sets, tmp_path / "run").unreadable == ()
+
+
+def test_cues_of_one_value(drawn: Sets, tmp_path: Path) -> None:
+    sets = copied(drawn, tmp_path)
+    for path in sets[1].iterdir():
+        Image.new("L", Image.open(path).size, 255).save(path)
+    with pytest.raises(InputError, match=r"each of the 9 cues looked at is of one value"):
+        small_train(sets, tmp_path / "run")
+
+
+def test_single_bad_pairs_are_left_out_up_to_a_limit(drawn: Sets, tmp_path: Path) -> None:
+    sets = copied(drawn, tmp_path)
+    (sets[1] / "img_03.png").write_bytes(b"no image")
+    result = small_train(sets, tmp_path / "run")
+    [message] = result.unreadable
+    assert "img_03.png" in message
+    (sets[0] / "img_05.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"2 of 9 images or cues cannot be used"):
+        small_train(sets, tmp_path / "again")
+
+
+def test_a_network_that_says_nothing_is_an_error(drawn: Sets, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="says the same of every pixel"):
+        small_train(drawn, tmp_path / "run", lr=1e-9)
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_a_loss_that_is_not_finite_is_an_error(drawn: Sets, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"loss is (nan|inf).*lower --lr"):
+        small_train(drawn, tmp_path / "run", lr=1e30)
+
+
+def test_what_is_no_saliency_network(drawn: Sets, tmp_path: Path) -> None:
+    from c2am_plugin.network.model import C2AM
+
+    save_checkpoint(tmp_path / "c2am.pt", C2AM("squeezenet1_1"), False, {})
+    with pytest.raises(InputError, match=r"c2am\.pt: is no saliency network"):
+        predict_saliency(drawn[0], tmp_path / "c2am.pt", tmp_path / "out")
+    torch.save({"info": {"kind": "saliency"}, "state_dict": {}}, tmp_path / "cut.pt")
+    with pytest.raises(InputError, match=r"cut\.pt: is damaged"):
+        predict_saliency(drawn[0], tmp_path / "cut.pt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# The command ----------------------------------------------------------------------------------
+
+
+def arguments(sets: Sets, out: Path, *extra: str) -> list[str]:
+    options = ["--backbone", "squeezenet1_1", "--weights", "random", "--epochs", "3"]
+    options += ["--side", "64", "--width", "8", "--lr", "0.002", "--accumulate", "4"]
+    return [str(sets[0]), str(sets[1]), "-o", str(out), "--device", "cpu", *options, *extra]
+
+
+def test_the_command_trains_predicts_and_goes_on(
+    drawn: Sets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert saliency_main(arguments(drawn, out)) == 0
+    shown = capsys.readouterr()
+    assert "out_run/last.pt: 6 steps" in shown.out
+    assert "wrote 9 soft cues" in shown.out
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *("out", "out_run", "out.c2am-saliency.json", "out_run.c2am-saliency.json")
+    }
+    for name, truth in drawn[2].items():
+        assert is_soft_cue(out / f"{name}.png")
+        assert read_saliency(out / f"{name}.png").shape == truth.shape
+    (out / "img_02.png").unlink()
+    before = (out / "img_01.png").stat().st_mtime_ns
+    assert saliency_main(arguments(drawn, out)) == 0
+    assert "wrote 1 soft cues" in capsys.readouterr().out
+    assert (out / "img_01.png").stat().st_mtime_ns == before
+    # Another network's cues do not go into the same folder unasked.
+    changed = arguments(drawn, out, "--seed", "5", "--run", str(tmp_path / "other"))
+    assert saliency_main(changed) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_the_command_with_a_trained_network(
+    drawn: Sets, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = tmp_path / "ids.txt"
+    ids.write_text("img_01\nimg_04\n")
+    trained = ["--checkpoint", str(finished / "last.pt"), "-o", str(tmp_path / "out")]
+    assert saliency_main([str(drawn[0]), *trained, "--ids", str(ids), "--scales", "64", "1.5"]) == 0
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"img_01.png", "img_04.png"}
+    capsys.readouterr()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.png").write_bytes(b"no image")
+    shutil.copy(drawn[0] / "img_00.png", tmp_path / "bad" / "y.png")
+    elsewhere = [*trained[:3], str(tmp_path / "mixed")]
+    assert saliency_main([str(tmp_path / "bad"), *elsewhere]) == 1
+    shown = capsys.readouterr()
+    assert "wrote 1 soft cues" in shown.out
+    assert "x.png: cannot be read" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ([], "give CUES to train on, or --checkpoint"),
+        (["cues", "--checkpoint", "x.pt"], "give CUES to train on, or --checkpoint"),
+        (["--checkpoint", "x.pt", "--epochs", "3"], "--epochs is about training"),
+    ],
+)
+def test_wrong_usage(given: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        saliency_main(["images", *given, "-o", "out"])
+    assert stop.value.code == 2
+    assert told in capsys.readouterr().err
+
+
+def test_mistakes_are_one_line(
+    drawn: Sets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for change, told in (
+        (["--backbone", "resnet19"], "resnet19"),
+        (["--device", "toaster"], "toaster"),
+        (["--recipe", "large"], "large"),
+        (["--weights", str(tmp_path / "none.pth")], "none.pth"),
+    ):
+        assert saliency_main(arguments(drawn, tmp_path / "out", *change)) == 1
+        error = capsys.readouterr().err
+        assert told in error
+        assert error.count("\n") == 1
+    empty = (drawn[0], tmp_path / "empty", drawn[2])
+    assert saliency_main(arguments(empty, tmp_path / "out")) == 1
+    assert "9 of 9 images have no cue" in capsys.readouterr().err
+    assert not (tmp_path / "out_run").exists()
+
+
+def test_a_photograph_as_cue_is_refused(drawn: Sets, tmp_path: Path) -> None:
+    with pytest.raises(C2AMError):
+        small_train((drawn[0], drawn[0], drawn[2]), tmp_path / "run")
