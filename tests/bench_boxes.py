@@ -5,8 +5,8 @@
 MASKS holds <id>.png of class indices (0 background, 255 ignored), each DIR cues or maps. Two kinds
 of ground truth are made: the box of the largest connected component of one class, one object an
 image as in WSOL; and the boxes of all components of at least 1 % of the image, with their classes.
-The centre box, half of each side, stands beside. Prints a Markdown table, and how much faster one
-pass over all thresholds is than a labelling for each.
+Two trivial boxes stand beside: half of each side in the middle, and the whole image. Prints a
+Markdown table, and how much faster one pass over all thresholds is than a labelling for each.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from c2am_plugin.boxes.components import find_components
 from c2am_plugin.boxes.make_boxes import make_boxes
 from c2am_plugin.boxes.scores import Localisation, Measures
 from c2am_plugin.boxes.sweep import THRESHOLDS, sweep
-from c2am_plugin.cues import read_saliency
+from c2am_plugin.cues import read_saliency, write_cue
 from c2am_plugin.labels import VOC_CLASSES, read_label
 
 LEAST_SHARE = 0.01
@@ -38,11 +38,12 @@ def main() -> None:
     args = parser.parse_args()
     folders = dict(each.split("=", 1) for each in args.folders)
     with tempfile.TemporaryDirectory() as temporary:
+        everything = {**folders, "the whole image": write_whole(args.gt, Path(temporary, "whole"))}
         for kind in ("largest", "all"):
             truth = Path(temporary) / f"{kind}.json"
             count = write_truth(args.gt, truth, kind)
             print(f"\n{kind}: {count} boxes\n")
-            print_table({name: score(folder, truth) for name, folder in folders.items()})
+            print_table({name: score(folder, truth) for name, folder in everything.items()})
     print_speed(folders)
 
 
@@ -75,7 +76,14 @@ def mask_boxes(label: np.ndarray, kind: str) -> list[tuple[int, list[int]]]:
     return [(index, box.tolist()) for area, index, box in kept if area >= least]
 
 
-def score(folder: str, truth: Path) -> Localisation:
+def write_whole(masks: Path, folder: Path) -> Path:
+    """Cues that are foreground everywhere."""
+    for image_id, file in find_files(masks, (".png",)).items():
+        write_cue(folder / f"{image_id}.png", np.ones(read_label(file).shape, bool))
+    return folder
+
+
+def score(folder: str | Path, truth: Path) -> Localisation:
     found = make_boxes(folder, gt=truth, progress=False).localisation
     assert found is not None
     return found
