@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from threading import Thread
+from threading import Condition, Thread
 from typing import Any, TypeVar
 
 from .errors import C2AMError, InputError, OutputError
@@ -202,8 +202,8 @@ def run_images(
     only = getattr(work, "only", lambda _: work)
     if len(ids) < PROCESSES_PAY:
         prefer = "threads"
-    me = os.getpid()
-    calls = (delayed(_attempt)(only(image_id), image_id, me) for image_id in ids)
+    me, hand = os.getpid(), _Hand()
+    calls = (delayed(_attempt)(only(image_id), image_id, me, hand) for image_id in ids)
     try:
         finished = Parallel(workers or -1, prefer=prefer, return_as="generator_unordered")(calls)
     except ValueError:  # Dask's backend gives all results at once
@@ -222,6 +222,9 @@ def run_images(
             f"{len(outcome.results)} of {len(ids)} images are done. Run the same command again to "
             "go on, best with fewer --workers"
         ) from error
+    except BaseException:
+        hand.stop()
+        raise
     outcome.results = dict(sorted(outcome.results.items()))
     outcome.failures = dict(sorted(outcome.failures.items()))
     outcome.seconds = time.perf_counter() - start
@@ -234,14 +237,41 @@ def _in_parts(parallel: Any, calls: Iterator[Any]) -> Iterator[Any]:
         yield from parallel(part)
 
 
+class _Hand:
+    """The images that threads of this process have in hand; they take no more after `stop`."""
+
+    def __init__(self) -> None:
+        self.images, self.stopped, self.changed = 0, False, Condition()
+
+    def __reduce__(self) -> tuple[type[_Hand], tuple[()]]:
+        return _Hand, ()  # joblib ends other processes itself
+
+    def stop(self) -> None:
+        """Wait until the images in hand are done: threads cut short would leave their files."""
+        with self.changed:
+            self.stopped = True
+            self.changed.wait_for(lambda: self.images == 0)
+
+    def __enter__(self) -> _Hand:
+        with self.changed:
+            self.images += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self.changed:
+            self.images -= 1
+            self.changed.notify_all()
+
+
 def _attempt(
-    work: Callable[[str], T], image_id: str, parent: int
+    work: Callable[[str], T], image_id: str, parent: int, hand: _Hand
 ) -> tuple[str, T | None, str | None]:
     keep_freed_memory()
     if os.getppid() == parent:
         _end_with(parent)
     try:
-        return image_id, work(image_id), None
+        with hand:
+            return image_id, None if hand.stopped else work(image_id), None
     except C2AMError as error:
         return image_id, None, " ".join(str(error).split("\n"))
     except Exception as error:

@@ -59,10 +59,15 @@ def claim_folders(
         # Once more: another run may have come and gone since.
         there = [_check(claim, command, ids, overwrite) for claim in claims]
         for claim, safe, present in zip(claims, held, there, strict=True):
-            with _naming(claim.folder):
-                _prepare(claim, command, ids, present, safe, shard, overwrite)
+            _clear_away(claim, command, ids, safe, shard)
+            _prepare(claim, command, present, overwrite)
             done &= set() if overwrite else {name.removesuffix(claim.suffix) for name in present}
-        yield done
+        try:
+            yield done
+        except BaseException:  # workers that were cut short could not clear up
+            for claim, safe in zip(claims, held, strict=True):
+                _clear_away(claim, command, ids, safe, shard)
+            raise
 
 
 def check_folders(
@@ -143,30 +148,28 @@ def _check(claim: Claim, command: str, ids: Iterable[str], overwrite: bool) -> s
     return theirs
 
 
-def _prepare(
-    claim: Claim,
-    command: str,
-    ids: Iterable[str],
-    present: set[str],
-    held: bool,
-    shard: str,
-    overwrite: bool,
-) -> None:
-    """Clear away what killed runs left and what is to be replaced, then note the settings."""
-    record, settings = record_path(claim.folder, command), _as_stored(claim.settings)
-    # A temporary file is dead where its writer would have to hold what is held here.
+def _clear_away(claim: Claim, command: str, ids: Iterable[str], held: bool, shard: str) -> None:
+    """Remove the temporary files of runs that are over: their writers would have to hold what is
+    held here."""
     dead = {image_id + claim.suffix for image_id in ids} if held else set()
     remains = [*_temporaries(claim.folder, None if held and not shard else dead)]
     if held and not shard:
+        record = record_path(claim.folder, command)
         beside = glob.escape(str(record.with_name(f".{record.name}.")))
         remains += glob.glob(f"{beside}*{TEMPORARY}")
-    for path in remains:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
+    with _naming(claim.folder):
+        for path in remains:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+
+
+def _prepare(claim: Claim, command: str, present: Iterable[str], overwrite: bool) -> None:
+    """Remove what is to be replaced, then note the settings; an interrupted run must not mix."""
+    record, settings = record_path(claim.folder, command), _as_stored(claim.settings)
     if overwrite:
-        # Removed before the new settings are noted: an interrupted run must not mix the two.
-        for name in present:
-            (claim.folder / name).unlink()
+        with _naming(claim.folder):
+            for name in present:
+                (claim.folder / name).unlink()
     if read_record(record) != settings:
         write_json(record, {"settings": settings})
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from ..errors import C2AMError, InputError
 from ..shards import Shard
 
-__all__ = ["count", "cut", "print_failures", "run", "shard", "strength", "threshold"]
+__all__ = ["count", "cut", "print_failures", "run", "setting", "shard", "strength", "threshold"]
 
 
 def run(command: str, work: Callable[[], int]) -> int:
@@ -20,7 +23,8 @@ def run(command: str, work: Callable[[], int]) -> int:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        return work()
+        with _terminable():
+            return work()
     except C2AMError as error:
         print(f"{command}: {error}", file=sys.stderr)
         return 1
@@ -29,6 +33,19 @@ def run(command: str, work: Callable[[], int]) -> int:
         return 130
     finally:
         log.removeHandler(handler)
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM, by which schedulers end what takes too long, ends a command as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def print_failures(command: str, failures: dict[str, str], report: str) -> int:
@@ -51,6 +68,14 @@ def cut(text: str) -> float:
 
 def strength(text: str) -> float:
     return _number(text, lambda value: 0 <= value < float("inf"), "a number from 0")
+
+
+def setting(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=NUMBER") from None
 
 
 def count(text: str) -> int:
