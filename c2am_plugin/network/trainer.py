@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ..batch import atomic_path
 from ..errors import InputError, TrainingError
+from ..memory import keep_freed_memory
 from .data import normalise
 from .distributed import ALONE, Ranks
 from .model import C2AM
@@ -60,6 +61,8 @@ class Trainer:
         ranks: Ranks = ALONE,
         sync_bn: bool = False,
     ) -> None:
+        if where.type == "cpu":
+            keep_freed_memory()
         if sync_bn:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = model.to(where).to(memory_format=torch.channels_last).train()
