@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from .pairing import Pairing, check_polarity, pair
 from .photos import find_photos
 from .refine_report import RefineReport
 from .registry import choose_adapter
+from .seeds import plan_seeds
 from .shards import Shard
 
 __all__ = ["RefineReport", "refine_cams", "refine_image"]
@@ -53,6 +54,8 @@ def refine_cams(
     clip: bool = False,
     labels: str | Path | None = None,
     crf: bool = False,
+    seeds: str | Path | None = None,
+    seed_settings: Mapping[str, float] | None = None,
     images: str | Path | None = None,
     ids: str | Path | Sequence[str] | None = None,
     shard: str | None = None,
@@ -79,7 +82,10 @@ def refine_cams(
     clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
     labels     folder for pseudo labels argmax([t, refined]) as palette PNGs; default none
     crf        run the dense CRF on the labels before they are written; needs `images`
-    images     folder of photographs `<id>.jpg`; only read for `crf`
+    seeds      folder for what the pipeline's next stage trains on, made of the refined CAMs as
+               `seeds.make_seeds` says; needs `images`; default none
+    seed_settings  the numbers of that step that are not to be the pipeline's own
+    images     folder of photographs `<id>.jpg`; only read for `crf` and `seeds`
     ids        a list file or a sequence of image ids; default every CAM file
     shard      "I/N": work on the I-th of N parts of the images, I from 1; N such runs, at once or
                one after another, do what one without it does (`shards.merge_reports`)
@@ -91,10 +97,13 @@ def refine_cams(
     before any image is worked on.
     """
     _check_options(missing, calibrate, strength, threshold, labels, crf, images)
+    if (seeds or seed_settings) and not (seeds and images):
+        raise InputError("seeds need two folders: --seeds DIR and --images DIR")
     part = Shard.parse(shard)
     cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
     out_dir = Path(out_dir) if out_dir else _sibling(cam_dir)
-    _check_folders(out_dir, labels, (cam_dir, cue_dir, *([images] if images else [])))
+    outputs = [Path(folder) for folder in (out_dir, labels, seeds) if folder]
+    _check_folders(outputs, (cam_dir, cue_dir, *([images] if images else [])))
     log.info("refined CAMs go to %s", out_dir)
 
     # Read everything that could refuse the run before anything is written.
@@ -113,6 +122,9 @@ def refine_cams(
         clip=clip,
         guard=guard,
     )
+    todo, plan = part.of(pairing.ids), None
+    if seeds and images:
+        plan = plan_seeds(adapter, out_dir, seeds, images, todo, seed_settings, clip)
     _check_sample(job, sample)
     if calibrate == "on" or (calibrate == "auto" and _all_soft(pairing, sample)):
         job = replace(job, fit=_fit(job, workers, progress))
@@ -129,7 +141,9 @@ def refine_cams(
         "flip_cues": flip_cues,
         "clip": clip,
     }
-    todo, claims = part.of(pairing.ids), _claims(job, settings)
+    if plan:
+        plan.check(settings, overwrite=overwrite)
+    claims = _claims(job, settings)
     with claim_folders(COMMAND, todo, claims, overwrite=overwrite, shard=part.name) as done:
         outcome = run_images(
             job,
@@ -140,8 +154,19 @@ def refine_cams(
             progress=progress,
         )
         report = RefineReport.of(job, outcome, len(done))
-        content = {"settings": settings, "report": asdict(report)}
+        stored = asdict(report)
+        stored.pop("seeds")  # they have a report of their own
+        content = {"settings": settings, "report": stored}
         write_json(record_path(out_dir, COMMAND, part.name), content)
+        if plan:
+            report.seeds = plan.run(
+                {i: out_dir / f"{i}.npy" for i in todo if i not in outcome.failures},
+                settings,
+                shard=part.name,
+                workers=workers,
+                overwrite=overwrite,
+                progress=progress,
+            )
     return report
 
 
@@ -178,11 +203,11 @@ def _sibling(cam_dir: Path) -> Path:
     return folder.with_name(folder.name + "_c2am")
 
 
-def _check_folders(out_dir: Path, labels: Any, inputs: tuple[str | Path, ...]) -> None:
+def _check_folders(folders: list[Path], inputs: tuple[str | Path, ...]) -> None:
     """Outputs may not be, or lie inside, what is read: a later run would read them as input."""
-    outputs = [out_dir.resolve(), *([Path(labels).resolve()] if labels else [])]
+    outputs = [folder.resolve() for folder in folders]
     if len(set(outputs)) < len(outputs):
-        raise InputError(f"{out_dir}: labels and refined CAMs need two folders")
+        raise InputError(f"{folders[0]}: refined CAMs, labels and seeds need folders of their own")
     for source in (Path(folder).resolve() for folder in inputs):
         for output in outputs:
             if output == source or source in output.parents:

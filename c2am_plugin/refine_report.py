@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from .batch import BatchResult
 from .image_job import ImageJob, ImageResult
+from .seed_report import SeedReport
 
 __all__ = ["RefineReport"]
 
@@ -31,6 +32,7 @@ class RefineReport:
     cues_all_background: list[str] = field(default_factory=list)
     cues_all_foreground: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    seeds: SeedReport | None = None
 
     MERGE: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("pixels", "refined", "kept_unchanged", "already_there"), "sum"),

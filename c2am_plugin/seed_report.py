@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -35,6 +36,7 @@ class SeedReport:
     out_dir: str
     method: str
     settings: dict[str, float]
+    pixels: int = 0
     made: int = 0
     already_there: int = 0
     without_class: int = 0
@@ -44,6 +46,12 @@ class SeedReport:
     ignored: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
 
+    MERGE: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("pixels", "made", "already_there", "without_class", "seconds"), "sum"),
+        **dict.fromkeys(("foreground", "background", "ignored"), "pixels"),
+        "failures": "join",
+    }
+
     def add(self, outcome: BatchResult, already: int) -> None:
         """Fill in what a run gave, a SeedCount an image, and how many were done before."""
         counts: list[SeedCount] = list(outcome.results.values())
@@ -51,9 +59,10 @@ class SeedReport:
         self.without_class = sum(count.without_class for count in counts)
         self.seconds = round(outcome.seconds, 3)
         self.failures = outcome.failures
-        if pixels := sum(count.pixels for count in counts):
-            self.background = sum(count.background for count in counts) / pixels
-            self.ignored = sum(count.ignored for count in counts) / pixels
+        self.pixels = sum(count.pixels for count in counts)
+        if counts:
+            self.background = sum(count.background for count in counts) / self.pixels
+            self.ignored = sum(count.ignored for count in counts) / self.pixels
             self.foreground = 1 - self.background - self.ignored
 
     def summary(self) -> str:

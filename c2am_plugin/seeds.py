@@ -28,6 +28,7 @@ from .errors import InputError
 from .photos import find_photos, read_photo, read_photo_of
 from .registry import choose_adapter
 from .seed_report import SeedCount, SeedReport
+from .shards import Shard
 
 __all__ = ["SeedPlan", "SeedReport", "make_seeds", "plan_seeds"]
 
@@ -43,6 +44,7 @@ def make_seeds(
     settings: Mapping[str, float] | None = None,
     clip: bool = False,
     ids: str | Path | Sequence[str] | None = None,
+    shard: str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     progress: bool = True,
@@ -62,6 +64,7 @@ def make_seeds(
                "bg" (PuzzleCAM 0.40, 0.10; AdvCAM 0.35, 0.15)
     clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
     ids        a list file or a sequence of image ids; default every CAM file
+    shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
     workers    images at a time; default one a core
     overwrite  replace files that another run, or somebody else, wrote
 
@@ -69,11 +72,18 @@ def make_seeds(
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
     before any image is worked on.
     """
-    cams = _find_cams(Path(cam_dir), ids)
-    adapter = choose_adapter(method, list(cams.values()))
+    found, part = _find_cams(Path(cam_dir), ids), Shard.parse(shard)
+    adapter = choose_adapter(method, list(found.values()))
+    cams = {image_id: found[image_id] for image_id in part.of(list(found))}
     plan = plan_seeds(adapter, cam_dir, out_dir, images, list(cams), settings, clip)
-    refined_as = read_record(record_path(cam_dir, REFINE))
-    return plan.run(cams, refined_as, workers=workers, overwrite=overwrite, progress=progress)
+    return plan.run(
+        cams,
+        read_record(record_path(cam_dir, REFINE)),
+        shard=part.name,
+        workers=workers,
+        overwrite=overwrite,
+        progress=progress,
+    )
 
 
 @dataclass(frozen=True)
@@ -116,12 +126,14 @@ class SeedPlan:
         cams: Mapping[str, Path],
         refined_as: Mapping[str, Any] | None,
         *,
+        shard: str,
         workers: int | None,
         overwrite: bool,
         progress: bool,
     ) -> SeedReport:
         """Make the seeds of these CAM files, {image id: path}, but for those that are there."""
-        with claim_folders(COMMAND, cams, self.claims(refined_as), overwrite=overwrite) as done:
+        claims = self.claims(refined_as)
+        with claim_folders(COMMAND, cams, claims, overwrite=overwrite, shard=shard) as done:
             outcome = run_images(
                 _Job(self, cams),
                 [image_id for image_id in cams if image_id not in done],
@@ -133,7 +145,7 @@ class SeedPlan:
             report = SeedReport(str(self.out_dir), self.adapter.name, self.settings)
             report.add(outcome, len(done))
             content = {"settings": self.record(refined_as), "report": asdict(report)}
-            write_json(record_path(self.out_dir, COMMAND), content)
+            write_json(record_path(self.out_dir, COMMAND, shard), content)
         return report
 
 

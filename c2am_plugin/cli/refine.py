@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
+from typing import Any
 
-from .common import count, print_failures, run, shard, strength, threshold
+from .common import count, print_failures, run, setting, shard, strength, threshold
 
 __all__ = ["refine_main"]
 
 
 def refine_main(argv: Sequence[str] | None = None) -> int:
     args = vars(_refine_parser().parse_args(argv))
-    if args["crf"] and not (args["labels"] and args["images"]):
-        _refine_parser().error("--crf works on the labels: it needs --labels DIR and --images DIR")
+    _check_usage(args)
+    args["seed_settings"] = dict(args["seed_settings"] or ()) or None
 
     # Refining does no linear algebra, and BLAS threads take a third of the start to start.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -25,11 +26,26 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
         from ..shards import Shard
 
         report = refine_cams(**args)
-        record = str(record_path(report.out_dir, "c2am-refine", Shard.parse(args["shard"]).name))
-        print(f"{report.summary()}\nreport: {record}")
-        return print_failures("c2am-refine", report.failures, record)
+        code, part = 0, Shard.parse(args["shard"]).name
+        reports = {"c2am-refine": report, "c2am-seeds": report.seeds}
+        for name, done in reports.items():
+            if done:
+                record = str(record_path(done.out_dir, name, part))
+                print(f"{done.summary()}\nreport: {record}")
+                code |= print_failures("c2am-refine", done.failures, record)
+        return code
 
     return run("c2am-refine", work)
+
+
+def _check_usage(args: dict[str, Any]) -> None:
+    error = _refine_parser().error
+    if args["crf"] and not (args["labels"] and args["images"]):
+        error("--crf works on the labels: it needs --labels DIR and --images DIR")
+    if args["seeds"] and not args["images"]:
+        error("seeds are made with the photographs: --seeds needs --images DIR")
+    if args["seed_settings"] and not args["seeds"]:
+        error("--seed-setting needs --seeds DIR")
 
 
 def _refine_parser() -> argparse.ArgumentParser:
@@ -69,7 +85,16 @@ def _refine_parser() -> argparse.ArgumentParser:
     add("--clip", action="store_true", help="accept CAMs outside [0, 1] and NaN by clipping")
     add("--labels", metavar="DIR", help="also write pseudo labels, palette PNGs")
     add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
-    add("--images", metavar="DIR", help="photographs, for --crf")
+    add("--seeds", metavar="DIR", help="also make what your next stage trains on (needs --images)")
+    add(
+        "--seed-setting",
+        dest="seed_settings",
+        action="append",
+        type=setting,
+        metavar="NAME=NUMBER",
+        help="for --seeds: low_alpha, high_alpha; or fg, bg (default: your pipeline's own)",
+    )
+    add("--images", metavar="DIR", help="photographs, for --crf and --seeds")
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
     add(
         "--shard", type=shard, metavar="I/N", help="only the I-th of N parts; c2am-merge at the end"
