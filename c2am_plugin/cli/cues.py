@@ -35,7 +35,7 @@ def _cues_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "c2am-cues",
         description="Make background cues of photographs with a network that c2am-train trained.",
-        epilog="On N GPUs: torchrun --no-python --nproc-per-node N c2am-cues IMAGES …",
+        epilog="On N GPUs: torchrun --standalone --no-python --nproc-per-node N c2am-cues IMAGES …",
         argument_default=argparse.SUPPRESS,  # the defaults are make_cues' own
     )
     add = parser.add_argument

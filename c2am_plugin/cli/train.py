@@ -36,7 +36,7 @@ def _train_parser() -> argparse.ArgumentParser:
         description="Train C2AM on unlabelled images. The same command again goes on with a run "
         "that was interrupted.",
         epilog="A number that is not given is the recipe's. On N GPUs: "
-        "torchrun --no-python --nproc-per-node N c2am-train IMAGES -o RUN …",
+        "torchrun --standalone --no-python --nproc-per-node N c2am-train IMAGES -o RUN …",
     )
     add = parser.add_argument
     add("images", metavar="IMAGES", help="a folder of images, or a VOC root")
