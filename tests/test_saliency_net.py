@@ -68,7 +68,7 @@ def test_it_starts_undecided() -> None:
 
 
 def test_aggregation_sees_further_than_its_convolutions() -> None:
-    """One pixel reaches 3 pixels by two convolutions, and 8·2 by the copy that is 8 times smaller."""
+    """One pixel reaches 3 pixels by two convolutions, and 16 by the smallest copy."""
     torch.manual_seed(0)
     module = Aggregation(4)
     x = torch.zeros(1, 4, 64, 64)

@@ -60,8 +60,8 @@ class PoolNet(nn.Module):
         self.score = nn.Conv2d(levels[0], 1, 1)
         # Backbones without BatchNorm have values in the hundreds, of which a random layer would be
         # sure: at first everything is undecided.
-        nn.init.zeros_(self.score.weight)
-        nn.init.zeros_(self.score.bias)
+        for parameter in self.score.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Tensor:
         """N×3×H×W float32, ImageNet-normalised → log-odds N×1×h×w of the finest stage's size."""
