@@ -59,10 +59,11 @@ def brief(value: Any) -> str:
 
 
 def like(old: Any, new: np.ndarray) -> Any:
-    """`new` in the container and dtype of the stored value `old`."""
+    """`new` in the container of the stored value `old`, and in its dtype or float16, if it is that."""
     if isinstance(old, (list, tuple)):
         return type(old)(like(before, layer) for before, layer in zip(old, new, strict=True))
-    array = new.astype(to_array("", "", old).dtype, copy=False)
+    dtype = new.dtype if new.dtype == np.float16 else to_array("", "", old).dtype
+    array = new.astype(dtype, copy=False)
     return TorchArray(array) if isinstance(old, TorchArray) else array
 
 

@@ -56,7 +56,7 @@ class ImageCams:
                 object.__setattr__(self, name, _check_maps(self.image_id, name, maps, len(ids)))
 
     def with_maps(self, maps: np.ndarray, strided: np.ndarray | None) -> ImageCams:
-        """The same image with other maps, of the same shapes and dtypes."""
+        """The same image with other maps, of the same shapes, and of the same dtypes or float16."""
         return replace(self, maps=maps, strided=strided)
 
 

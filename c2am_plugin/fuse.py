@@ -21,7 +21,11 @@ BLOCK = 1 << 15
 
 
 def refine(
-    maps: np.ndarray, cue: np.ndarray, threshold: float, strength: float = 1.0
+    maps: np.ndarray,
+    cue: np.ndarray,
+    threshold: float,
+    strength: float = 1.0,
+    dtype: np.dtype | type | None = None,
 ) -> np.ndarray:
     """CAMs updated by a background cue.
 
@@ -29,56 +33,71 @@ def refine(
     cue        floating H×W in [0, 1], b, 1 = surely background
     threshold  t in (0, 1), the background score that the pipeline compares its CAMs with
     strength   S ≥ 0, exponent of the cue's odds ratio: 1 is the paper, 0 changes nothing
+    dtype      floating, of the result; default that of `maps`
 
-    Returns a new array of the shape and dtype of `maps`, in [0, 1], never NaN. At S = 1:
+    Returns a new array of the shape of `maps`, in [0, 1], never NaN. At S = 1:
     argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, ties going to the
-    background, whether t is compared in float64 or rounded to the dtype of `maps` (it must not
-    round to 1 there). A cue within 2⁻²³ of t is read as t: the CAM is unchanged, to the bit.
-    Class ratios at a pixel are kept to rounding; the maximum falls as b rises.
+    background, whether t is compared in float64 or rounded to the result's dtype (it must not
+    round to 1 there). A cue within 2⁻²³ of t is read as t: the CAM is unchanged, to the bit (in
+    another dtype: its label is). Class ratios at a pixel are kept to rounding; the maximum falls
+    as b rises.
     Raises InputError on shapes or values out of range.
     """
     _check(maps, cue)
     check_threshold(threshold)
     check_strength(strength)
-    refined = maps.copy()
-    if maps.size == 0 or strength == 0:
-        return refined
+    dtype = maps.dtype if dtype is None else np.dtype(dtype)
+    if maps.size == 0 or (strength == 0 and dtype == maps.dtype):
+        return maps.astype(dtype)
+    refined = np.empty(maps.shape, dtype)
     hard = NO_NEWS < threshold < 1 - NO_NEWS and bool(((cue == 0) | (cue == 1)).all())
     # A few rows at a time: the intermediates stay in the processor's cache.
     for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
         part = slice(start, start + rows)
-        if hard:
-            _decide_rows(refined[:, part], cue[part], threshold)
+        block, top = maps[:, part], _top(maps[:, part])
+        if hard and strength != 0:
+            new_top = _decide(top, cue[part], threshold, dtype)
         else:
-            _refine_rows(refined[:, part], cue[part], threshold, strength)
+            new_top = _compute(top, cue[part], threshold, strength, dtype)
+        _scale(block, refined[:, part], top, new_top)
     return refined
 
 
-def _decide_rows(maps: np.ndarray, cue: np.ndarray, threshold: float) -> None:
-    """`_refine_rows` where every b is 0 or 1: the odds are nothing or infinite, and m' 0 or 1."""
-    top = _top(maps)
-    new_top = (top > cue).astype(maps.dtype)
+def _decide(top: np.ndarray, cue: np.ndarray, threshold: float, dtype: np.dtype) -> np.ndarray:
+    """`_compute` where every b is 0 or 1: the odds are nothing or infinite, and m' is 0 or 1."""
+    new_top = (top > cue).astype(dtype)
     tie = np.minimum(top, cue) == 1
-    new_top[tie] = _around(threshold, maps.dtype)[0]
-    _scale(maps, top, new_top)
+    new_top[tie] = _around(threshold, dtype)[0]
+    return new_top
 
 
-def _refine_rows(maps: np.ndarray, cue: np.ndarray, threshold: float, strength: float) -> None:
-    """`refine` in place, on a block of rows."""
-    top = _top(maps)
-    new_top = _update(top, cue, threshold, strength).astype(maps.dtype)
+def _compute(
+    top: np.ndarray, cue: np.ndarray, threshold: float, strength: float, dtype: np.dtype
+) -> np.ndarray:
+    """m' for m = `top`: at S = 1 on the label's side of t, and m itself where there is no news."""
+    new_top = _update(top, cue, threshold, strength).astype(dtype)
     unchanged = np.abs(cue - threshold) <= NO_NEWS
+    own_foreground = top > top.dtype.type(threshold)
     if strength == 1:
-        # Labels are exact: where rounding puts m' on the wrong side of t, m' yields.
         foreground = top > cue
-        below, above = _around(threshold, maps.dtype)
-        low, high = foreground & (new_top < above), (new_top > below) & ~foreground
-        if low.any() or high.any():
-            new_top[low], new_top[high] = above, below
-        unchanged &= foreground == (top > maps.dtype.type(threshold))
+        _settle(new_top, foreground, threshold)
+        unchanged &= foreground == own_foreground
+    elif strength == 0:
+        unchanged[:] = True
     if unchanged.any():
-        np.copyto(new_top, top, where=unchanged)
-    _scale(maps, top, new_top)
+        kept = top.astype(dtype)
+        if dtype != top.dtype:
+            _settle(kept, own_foreground, threshold)
+        np.copyto(new_top, kept, where=unchanged)
+    return new_top
+
+
+def _settle(new_top: np.ndarray, foreground: np.ndarray, threshold: float) -> None:
+    """Labels are exact: where rounding put m' on the wrong side of t, m' yields."""
+    below, above = _around(threshold, new_top.dtype)
+    low, high = foreground & (new_top < above), (new_top > below) & ~foreground
+    if low.any() or high.any():
+        new_top[low], new_top[high] = above, below
 
 
 def pseudo_label(maps: np.ndarray, class_ids: np.ndarray, threshold: float) -> np.ndarray:
@@ -159,20 +178,24 @@ def _update(top: np.ndarray, cue: np.ndarray, t: float, strength: float) -> np.n
     return updated
 
 
-def _scale(maps: np.ndarray, top: np.ndarray, new_top: np.ndarray) -> None:
-    """cam_k · m'/m in place, with the class that won still winning after rounding."""
+def _scale(
+    maps: np.ndarray, scaled: np.ndarray, top: np.ndarray, new_top: np.ndarray
+) -> None:
+    """cam_k · m'/m into `scaled`, with the class that won still winning after rounding."""
     if len(maps) == 1:
-        maps[0] = new_top
+        scaled[0] = new_top
         return
     changed = new_top != top
+    if scaled.dtype != maps.dtype:
+        changed[:] = True
     divisor = np.where(top > 0, top, 1).astype(np.float64)
     # argmax takes the first of equals: a class before the winner must stay strictly below it.
-    limit = np.nextafter(new_top, maps.dtype.type(0))
+    limit = np.nextafter(new_top, scaled.dtype.type(0))
     won = np.zeros(top.shape, bool)
-    for values in maps:
+    for values, result in zip(maps, scaled, strict=True):
         wins = (values == top) & ~won
         won |= wins
-        scaled = (values / divisor * new_top).astype(maps.dtype)
-        np.minimum(scaled, np.where(won, new_top, limit), out=scaled)
-        np.copyto(scaled, new_top, where=wins)
-        np.copyto(values, scaled, where=changed)
+        result[:] = values / divisor * new_top
+        np.minimum(result, np.where(won, new_top, limit), out=result)
+        np.copyto(result, new_top, where=wins)
+        np.copyto(result, values, where=~changed, casting="same_kind")

@@ -26,16 +26,23 @@ __all__ = ["CountJob", "ImageJob", "ImageResult", "refine_image"]
 
 
 def refine_image(
-    cams: ImageCams, cue: np.ndarray, threshold: float, strength: float = 1.0
+    cams: ImageCams,
+    cue: np.ndarray,
+    threshold: float,
+    strength: float = 1.0,
+    *,
+    float16: bool = False,
 ) -> ImageCams:
     """One image's CAMs, both stored sizes, updated by its cue.
 
     cue: float H×W in [0, 1], 1 = surely background, of any size with the same aspect ratio.
-    threshold, strength: as in `fuse.refine`. Raises InputError where the shapes do not match.
+    threshold, strength: as in `fuse.refine`. float16: the CAMs at the image's size become that;
+    the smaller copy stays what it is. Raises InputError where the shapes do not match.
     """
     if len(cams.class_ids) == 0:
         return cams
-    maps = refine(cams.maps, resize_cue(cue, cams.maps.shape[1:]), threshold, strength)
+    full_cue, dtype = resize_cue(cue, cams.maps.shape[1:]), np.float16 if float16 else None
+    maps = refine(cams.maps, full_cue, threshold, strength, dtype)
     strided = cams.strided
     if strided is not None:
         strided = refine(strided, resize_cue(cue, strided.shape[1:]), threshold, strength)
@@ -55,18 +62,22 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class ImageJob:
-    """Everything that a worker needs to refine one image; called with its id."""
+    """Everything that a worker needs to refine one image; called with its id.
+
+    out_dir, labels: where CAM files and labels go; None for what is not wanted.
+    """
 
     adapter: CamAdapter
     pairing: Pairing
     photos: dict[str, Path]
-    out_dir: Path
+    out_dir: Path | None
     labels: Path | None
     threshold: float
     strength: float
     flip_cues: bool
     clip: bool
     guard: bool = False
+    float16: bool = False
     fit: CueFit | None = None
 
     def only(self, image_id: str) -> ImageJob:
@@ -83,21 +94,24 @@ class ImageJob:
 
     def __call__(self, image_id: str) -> ImageResult:
         cams = self.read(image_id)
-        out = self.out_dir / f"{image_id}.npy"
         if image_id not in self.pairing.cues:
-            with atomic_path(out) as temporary:
-                shutil.copyfile(self.pairing.cams[image_id], temporary)
+            if self.out_dir is not None:
+                with atomic_path(self.out_dir / f"{image_id}.npy") as temporary:
+                    shutil.copyfile(self.pairing.cams[image_id], temporary)
             return self.finish(cams, cams, cams.maps.shape[1:], "none")
         cue = self.read_cue(image_id)
         try:
             evidence = cue if self.fit is None else self.fit.apply(cams, cue, self.threshold)
             if self.guard:
                 evidence = guard_cue(cams.maps, evidence, self.threshold)
-            refined = refine_image(cams, evidence, self.threshold, self.strength)
+            refined = refine_image(
+                cams, evidence, self.threshold, self.strength, float16=self.float16
+            )
         except InputError as error:
             raise InputError(f"{self.pairing.cues[image_id]}: {error}") from error
-        with atomic_path(out) as temporary:
-            self.adapter.dump(refined, temporary)
+        if self.out_dir is not None:
+            with atomic_path(self.out_dir / f"{image_id}.npy") as temporary:
+                self.adapter.dump(refined, temporary)
         flat = (
             "both" if cue.min() < cue.max() else "background" if cue.flat[0] > 0.5 else "foreground"
         )

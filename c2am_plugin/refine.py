@@ -52,7 +52,9 @@ def refine_cams(
     missing: str = "error",
     flip_cues: bool = False,
     clip: bool = False,
+    float16: bool = False,
     labels: str | Path | None = None,
+    labels_only: bool = False,
     crf: bool = False,
     seeds: str | Path | None = None,
     seed_settings: Mapping[str, float] | None = None,
@@ -80,7 +82,10 @@ def refine_cams(
     missing    for an image without a cue: "error" refuse to start, "keep" its CAM, "skip" it
     flip_cues  the cues have the other polarity, high = background
     clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
+    float16    store the CAMs at the image's size in half the room. Labels are the same; the
+               smaller copy of PuzzleCAM and IRN stays float32, as their random walks want it
     labels     folder for pseudo labels argmax([t, refined]) as palette PNGs; default none
+    labels_only  write no CAM files; needs `labels`
     crf        run the dense CRF on the labels before they are written; needs `images`
     seeds      folder for what the pipeline's next stage trains on, made of the refined CAMs as
                `seeds.make_seeds` says; needs `images`; default none
@@ -99,12 +104,15 @@ def refine_cams(
     _check_options(missing, calibrate, strength, threshold, labels, crf, images)
     if (seeds or seed_settings) and not (seeds and images):
         raise InputError("seeds need two folders: --seeds DIR and --images DIR")
+    if labels_only and (not labels or seeds or out_dir):
+        raise InputError("--labels-only needs --labels DIR, and neither --out nor --seeds")
     part = Shard.parse(shard)
     cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
-    out_dir = Path(out_dir) if out_dir else _sibling(cam_dir)
-    outputs = [Path(folder) for folder in (out_dir, labels, seeds) if folder]
+    refined = None if labels_only else Path(out_dir) if out_dir else _sibling(cam_dir)
+    if refined:
+        log.info("refined CAMs go to %s", refined)
+    outputs = [Path(folder) for folder in (refined, labels, seeds) if folder]
     _check_folders(outputs, (cam_dir, cue_dir, *([images] if images else [])))
-    log.info("refined CAMs go to %s", out_dir)
 
     # Read everything that could refuse the run before anything is written.
     pairing = pair(cam_dir, cue_dir, ids, missing)
@@ -114,17 +122,18 @@ def refine_cams(
         adapter=adapter,
         pairing=pairing,
         photos=find_photos(images, pairing.ids) if crf and images else {},
-        out_dir=out_dir,
+        out_dir=refined,
         labels=Path(labels) if labels else None,
         threshold=float(adapter.threshold if threshold is None else threshold),
         strength=float(strength),
         flip_cues=flip_cues,
         clip=clip,
         guard=guard,
+        float16=float16,
     )
     todo, plan = part.of(pairing.ids), None
-    if seeds and images:
-        plan = plan_seeds(adapter, out_dir, seeds, images, todo, seed_settings, clip)
+    if seeds and images and refined:
+        plan = plan_seeds(adapter, refined, seeds, images, todo, seed_settings, clip)
     _check_sample(job, sample)
     if calibrate == "on" or (calibrate == "auto" and _all_soft(pairing, sample)):
         job = replace(job, fit=_fit(job, workers, progress))
@@ -140,6 +149,7 @@ def refine_cams(
         "missing": missing,
         "flip_cues": flip_cues,
         "clip": clip,
+        "float16": float16,
     }
     if plan:
         plan.check(settings, overwrite=overwrite)
@@ -156,11 +166,11 @@ def refine_cams(
         report = RefineReport.of(job, outcome, len(done))
         stored = asdict(report)
         stored.pop("seeds")  # they have a report of their own
-        content = {"settings": settings, "report": stored}
-        write_json(record_path(out_dir, COMMAND, part.name), content)
-        if plan:
+        content = {"settings": claims[0].settings, "report": stored}
+        write_json(record_path(claims[0].folder, COMMAND, part.name), content)
+        if plan and refined:
             report.seeds = plan.run(
-                {i: out_dir / f"{i}.npy" for i in todo if i not in outcome.failures},
+                {i: refined / f"{i}.npy" for i in todo if i not in outcome.failures},
                 settings,
                 shard=part.name,
                 workers=workers,
@@ -171,7 +181,7 @@ def refine_cams(
 
 
 def _claims(job: ImageJob, settings: dict[str, Any]) -> list[Claim]:
-    claims = [Claim(job.out_dir, settings, ".npy")]
+    claims = [] if job.out_dir is None else [Claim(job.out_dir, settings, ".npy")]
     if job.labels is not None:
         claims.append(Claim(job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
     return claims

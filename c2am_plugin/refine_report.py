@@ -73,7 +73,7 @@ class RefineReport:
         kept = sum(result.cue == "none" for result in results.values())
         pixels = sum(result.pixels for result in results.values())
         return cls(
-            out_dir=str(job.out_dir),
+            out_dir=str(job.out_dir or job.labels),
             method=job.adapter.name,
             threshold=job.threshold,
             pixels=pixels,

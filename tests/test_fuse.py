@@ -171,6 +171,26 @@ def test_a_hard_cue_is_decided_to_the_bit_as_the_formula_would(n_classes, t, dty
     assert decided[:, 0, 1:].tobytes() == computed[:, 0, 1:].tobytes()
 
 
+@settings(max_examples=200, deadline=None)
+@given(images(dtypes=(np.float32, np.float64)))
+def test_labels_are_exact_in_half_precision(image):
+    maps, cue, t = image
+    assume(0 < np.float16(t) < 1)
+    half = refine(maps, cue, t, dtype=np.float16)
+    assert half.dtype == np.float16
+    expected = paper_label(maps, cue)
+    np.testing.assert_array_equal(own_label(half, t), expected)
+    np.testing.assert_array_equal(float64_label(half, t), expected)
+
+
+@pytest.mark.parametrize("strength", [0, 1])
+def test_no_news_in_half_precision_keeps_the_label_and_rounds(strength):
+    maps = np.random.default_rng(0).random((3, 60, 60)).astype(np.float32)
+    half = refine(maps, np.full((60, 60), 0.2), 0.2, strength, np.float16)
+    np.testing.assert_array_equal(own_label(half, 0.2), own_label(maps, 0.2))
+    assert np.abs(half - maps).max() < 2**-10
+
+
 # --- property 2 and 3: no news, no change --------------------------------------------------------
 
 

@@ -42,6 +42,8 @@ def _check_usage(args: dict[str, Any]) -> None:
     error = _refine_parser().error
     if args["crf"] and not (args["labels"] and args["images"]):
         error("--crf works on the labels: it needs --labels DIR and --images DIR")
+    if args["labels_only"] and (not args["labels"] or args["seeds"] or args["out_dir"]):
+        error("--labels-only needs --labels DIR, and neither --out nor --seeds")
     if args["seeds"] and not args["images"]:
         error("seeds are made with the photographs: --seeds needs --images DIR")
     if args["seed_settings"] and not args["seeds"]:
@@ -83,7 +85,9 @@ def _refine_parser() -> argparse.ArgumentParser:
     add("--missing", choices=("error", "keep", "skip"), default="error", help="image without a cue")
     add("--flip-cues", action="store_true", help="the cues are high where the background is")
     add("--clip", action="store_true", help="accept CAMs outside [0, 1] and NaN by clipping")
+    add("--float16", action="store_true", help="store the CAMs in half the room; same labels")
     add("--labels", metavar="DIR", help="also write pseudo labels, palette PNGs")
+    add("--labels-only", action="store_true", help="write the labels and no CAM files")
     add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
     add("--seeds", metavar="DIR", help="also make what your next stage trains on (needs --images)")
     add(
