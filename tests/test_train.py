@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from c2am_plugin.cli import train_main
 from c2am_plugin.errors import C2AMError, InputError, MissingDependency, OutputError, TrainingError
+from c2am_plugin.network.distributed import ALONE, Ranks
 from c2am_plugin.network.loss import c2am_loss
 from c2am_plugin.network.model import C2AM, Output
 from c2am_plugin.network.polarity import decide
@@ -122,6 +123,10 @@ def test_two_passes_give_the_gradient_of_the_whole_batch(micro_batch: int) -> No
     torch.testing.assert_close(parted.p, whole.p)
 
 
+def drop_at_random(squeezenet: C2AM) -> None:
+    squeezenet.backbone.features[-1].expand3x3_activation = nn.Dropout(0.5)  # type: ignore[index]
+
+
 def test_accumulated_gradients_are_another_loss() -> None:
     model = settled("resnet18")
     whole = loss_gradient(model, batch(4), 0.25).parts.total
@@ -137,7 +142,7 @@ def test_with_batch_statistics_each_part_is_normalised_by_itself() -> None:
     torch.manual_seed(0)
     model, reference = (C2AM("squeezenet1_1").double() for _ in range(2))
     for network in (model, reference):
-        network.backbone.features.append(nn.Dropout(0.5))
+        drop_at_random(network)
     reference.load_state_dict(model.state_dict())
     x = batch(6)
     torch.manual_seed(5)
@@ -187,6 +192,27 @@ def test_out_of_memory_says_what_fits() -> None:
     trainer = Trainer(model, plan, 5, CPU, micro_batch=None, precision=None)
     with pytest.raises(TrainingError, match=r"12 images of 64 pixels.*--micro-batch 3"):
         trainer.advance(torch.zeros(12, 3, 64, 64, dtype=torch.uint8))
+
+
+def dropping(ranks: Ranks = ALONE) -> Trainer:
+    """A trainer of a network that draws at random."""
+    torch.manual_seed(0)
+    model = C2AM("squeezenet1_1", 8)
+    drop_at_random(model)
+    plan = make_recipe("small", batch_size=4, crop=64)
+    return Trainer(model, plan, 5, CPU, None, None, seed=3, ranks=ranks)
+
+
+def test_what_layers_draw_depends_on_the_step_and_the_rank(tmp_path: Path) -> None:
+    pixels = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8)
+    whole, first, again, other = dropping(), dropping(), dropping(), dropping(Ranks(1, 1))
+    expected = [whole.advance(pixels).parts.total for _ in range(2)]
+    assert first.advance(pixels).parts.total == expected[0]
+    first.save(tmp_path / "resume.pt")
+    torch.rand(3)
+    again.load(tmp_path / "resume.pt")
+    assert again.advance(pixels).parts.total == expected[1]
+    assert other.advance(pixels).parts.total != expected[0]
 
 
 # Recipes --------------------------------------------------------------------------------------
