@@ -14,6 +14,7 @@ from test_registry import PLUGIN
 from c2am_plugin import make_seeds, refine_cams
 from c2am_plugin.cli import refine_main
 from c2am_plugin.errors import InputError, OutputError
+from c2am_plugin.shards import merge_reports
 
 METHODS = ("psa", "sc_cam", "seam", "puzzlecam", "advcam")
 
@@ -187,6 +188,25 @@ def test_overwrite_replaces_both(make_all, tmp_path):
     report = run(cams, cues, tmp_path, photos, strength=0.3, overwrite=True)
     assert (report.refined, report.seeds.made) == (4, 4)
     assert contents(tmp_path / "seeds") != before
+
+
+@pytest.mark.parametrize("method", ["seam", "puzzlecam"])
+def test_two_shards_make_the_seeds_of_one_run(make_all, tmp_path, method):
+    cams, cues, photos = make_all(method)
+    whole = run(cams, cues, tmp_path, photos, method=method).seeds
+    options = {"method": method, "images": photos, "progress": False}
+    for shard in ("2/2", "1/2"):
+        out = {"out_dir": tmp_path / "parts", "seeds": tmp_path / "seeds2"}
+        refine_cams(cams, cues, shard=shard, **out, **options)
+    for shard in ("2/2", "1/2"):
+        make_seeds(tmp_path / "parts", tmp_path / "seeds3", shard=shard, **options)
+    for name in ("seeds2", "seeds3"):
+        assert contents(tmp_path / name) == contents(tmp_path / "seeds")
+        ((command, merged),) = merge_reports(tmp_path / name)
+        assert (command, merged.made, merged.pixels) == ("c2am-seeds", 4, whole.pixels)
+        assert merged.ignored == pytest.approx(whole.ignored)
+    ((_, refined),) = merge_reports(tmp_path / "parts")
+    assert refined.refined == 4
 
 
 def test_kept_and_clipped_cams_have_seeds_too(make_all, tmp_path):

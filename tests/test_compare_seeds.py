@@ -1,0 +1,56 @@
+"""examples/compare_seeds.py: what it counts, and the whole of it on three small images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import write_png
+from PIL import Image
+
+COMMAND = Path(sys.executable).with_name("c2am-refine")
+
+
+@pytest.fixture
+def compare_seeds(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "examples"))
+    return pytest.importorskip("compare_seeds")
+
+
+def test_what_is_counted(compare_seeds):
+    truth = np.array([[0, 0, 3, 3, 3, 255, 255, 0, 5]])
+    label = np.array([[0, 3, 3, 5, 0, 3, 255, 255, 255]])
+    assert compare_seeds.count(label, truth).tolist() == [3, 1, 2, 1, 2]
+    assert compare_seeds.row("psa", "CAMs", np.array([3, 1, 2, 1, 2])) == (
+        "| psa | CAMs | 42.9% | 33.3% | 28.6% | 50.0% | 28.6% |"
+    )
+
+
+def test_a_table_of_five_formats_and_a_picture(compare_seeds, tmp_path, monkeypatch, capfd):
+    if not COMMAND.exists():
+        pytest.skip("the package is not installed here")
+    inside = np.zeros((48, 64), bool)
+    inside[12:36, 16:48] = True
+    rows, columns = np.mgrid[:48, :64]
+    cam = np.exp(-((rows - 24) ** 2 + (columns - 24) ** 2) / 150)[None]
+    for index in range(3):
+        photo = np.where(inside[..., None], (200, 90, 40), (30, 60 + 20 * index, 90))
+        path = tmp_path / "JPEGImages" / f"{index}.jpg"
+        write_png(path, photo)
+        write_png(tmp_path / "SegmentationClass" / f"{index}.png", inside * 8)
+        write_png(tmp_path / "cues" / f"{index}.png", inside * 255)
+        (tmp_path / "cams").mkdir(exist_ok=True)
+        np.savez(tmp_path / "cams" / f"{index}.npz", keys=[7], cam=cam.astype(np.float16))
+    arguments = [tmp_path, tmp_path / "cues", "-o", tmp_path / "out", "--show", "2"]
+    monkeypatch.setattr(sys, "argv", ["compare_seeds", *map(str, arguments)])
+    compare_seeds.main()
+    table = [line.split(" | ") for line in capfd.readouterr().out.splitlines()[2:]]
+    assert len(table) == 10
+    for before, after in zip(table[::2], table[1::2], strict=True):
+        assert (before[1], after[1]) == ("CAMs", "refined CAMs")
+        assert float(after[-1].rstrip("% |")) < float(before[-1].rstrip("% |"))
+        assert float(after[3].rstrip("%")) > 95
+    with Image.open(tmp_path / "out" / "seeds.png") as image:
+        assert image.width > 12 * 150
