@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "C2AMError": "errors",
     "ImageCams": "cams",
+    "describe_cues": "describe",
     "evaluate_cams": "bench.evaluate",
     "evaluate_labels": "bench.evaluate",
     "make_seeds": "seeds",

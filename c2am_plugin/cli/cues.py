@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 
-from .common import print_failures, run
+from .common import count, print_failures, run
 
 __all__ = ["cues_main"]
 
 
 def cues_main(argv: Sequence[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if any(each.split("=")[0] == "--describe" for each in argv):
+        return _describe(argv)
     parser = _cues_parser()
     args = vars(parser.parse_args(argv))
     if (args.get("threshold") == "agree") != ("cams" in args):
@@ -31,10 +35,40 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
     return run("c2am-cues", work)
 
 
+def _describe(argv: Sequence[str]) -> int:
+    args = vars(_describe_parser().parse_args(argv))
+
+    def work() -> int:
+        from ..describe import describe_cues
+
+        found = describe_cues(**args)
+        print(found.text())
+        for message in [*found.failures.values()][:5]:
+            print(f"c2am-cues: {message}", file=sys.stderr)
+        return 1 if found.failures else 0
+
+    return run("c2am-cues", work)
+
+
+def _describe_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "c2am-cues",
+        description="Say what a folder of cues, or of anybody's saliency maps, is: hard or soft, "
+        "which side is high, sizes, share of foreground. Writes nothing.",
+    )
+    add = parser.add_argument
+    add("--describe", dest="cues", required=True, metavar="CUES", help="<id>.png or float <id>.npy")
+    add("--cams", metavar="CAM_DIR", help="also how far they agree with these CAM files")
+    add("--method", default="auto", metavar="auto|NAME", help="the format of --cams")
+    add("--workers", type=count, metavar="N", help="images at a time (default: one a core)")
+    return parser
+
+
 def _cues_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "c2am-cues",
-        description="Make background cues of photographs with a network that c2am-train trained.",
+        description="Make background cues of photographs with a network that c2am-train trained. "
+        "Or: c2am-cues --describe CUES [--cams CAM_DIR] says what a folder of cues is.",
         epilog="On N GPUs: torchrun --standalone --no-python --nproc-per-node N c2am-cues IMAGES …",
         argument_default=argparse.SUPPRESS,  # the defaults are make_cues' own
     )
