@@ -5,9 +5,9 @@
 DATA holds `cams/<id>.npz` (`keys` int [K] 0-based, `cam` K×H×W in [0, 1]), `JPEGImages/<id>.jpg`
 and `SegmentationClass/<id>.png`; CUES holds `<id>.png` cues. Writes the CAMs in the five formats,
 makes seeds of them, refines them and makes seeds of that by the installed command, and prints the
-table of the README: of the pixels with ground truth, how many the seeds call foreground,
-background or nothing, and how many of those they are right about. OUT/seeds.png shows images from
-the one that gains most to the one that loses most: in right pixels less wrong ones.
+table of the README: of the pixels with ground truth, how many percent the seeds call foreground,
+background or nothing, and how many percent of those rightly, before → after. OUT/seeds.png shows
+images from the one that gains most to the one that loses most: in right pixels less wrong ones.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from c2am_plugin.registry import adapter_names, get_adapter
 from c2am_plugin.seeds import make_seeds
 
 HEAD = (
-    "| format | seeds of | foreground | right | background | right | ignored |\n"
-    "|---|---|---:|---:|---:|---:|---:|"
+    "| format | foreground | right | background | right | ignored |\n|---|---:|---:|---:|---:|---:|"
 )
 NAMES = ("CAMs", "refined CAMs")
 SIDE, GAP = 150, 6
@@ -42,7 +41,8 @@ def make_both(cams: Path, cues: Path, images: Path, method: str, out: Path) -> N
     command = Path(sys.executable).with_name("c2am-refine")
     options = ["--method", method, "--seeds", str(out / "after"), "--images", str(images)]
     call = [str(command), str(cams), str(cues), "-o", str(out / "refined"), *options]
-    subprocess.run(call, check=True, stdout=sys.stderr)
+    if subprocess.run(call, check=False, stdout=sys.stderr).returncode:
+        sys.exit(1)  # the command has said why
 
 
 def read_all(method: str, folder: Path, ids: Sequence[str]) -> list[np.ndarray]:
@@ -60,12 +60,17 @@ def count(label: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.array([np.count_nonzero(kind) for kind in (*kinds, label == IGNORE)])
 
 
-def row(method: str, name: str, counts: np.ndarray) -> str:
-    total = counts[[0, 2, 4]].sum()
-    shares = counts[[0, 2, 4]] / total
-    right = counts[[1, 3]] / np.maximum(counts[[0, 2]], 1)
-    cells = (shares[0], right[0], shares[1], right[1], shares[2])
-    return f"| {method} | {name} | " + " | ".join(f"{cell:.1%}" for cell in cells) + " |"
+def percents(counts: np.ndarray) -> np.ndarray:
+    """Share of all pixels and share of right ones, for the columns of the table: float64 [5]."""
+    called = counts[[0, 0, 2, 2, 4]].astype(float)
+    called[[1, 3]] = counts[[1, 3]]
+    whole = np.array([counts[[0, 2, 4]].sum(), counts[0], counts[2]])[[0, 1, 0, 2, 0]]
+    return 100 * called / np.maximum(whole, 1)
+
+
+def row(method: str, before: np.ndarray, after: np.ndarray) -> str:
+    pairs = zip(percents(before), percents(after), strict=True)
+    return f"| {method} | " + " | ".join(f"{old:.1f} → {new:.1f}" for old, new in pairs) + " |"
 
 
 def picture(
@@ -127,8 +132,7 @@ def main() -> None:
         counts = np.array(
             [[count(*pair) for pair in zip(each, truths, strict=True)] for each in labels[method]]
         )
-        for name, each in zip(NAMES, counts, strict=True):
-            print(row(method, name, each.sum(axis=0)))
+        print(row(method, *counts.sum(axis=1)))
         # Right pixels less wrong ones: ignoring all gains nothing.
         balance = 2 * counts[..., [1, 3]].sum(axis=2) - counts[..., [0, 2]].sum(axis=2)
         gains += (balance[1] - balance[0]) / counts[0][:, [0, 2, 4]].sum(axis=1)
