@@ -20,7 +20,14 @@ from .batch import TEMPORARY, first_names, record_path, walk, write_json
 from .errors import OutputError
 from .locks import lock_folder
 
-__all__ = ["Claim", "check_folders", "claim_file", "claim_folders", "read_record"]
+__all__ = [
+    "Claim",
+    "as_setting",
+    "check_folders",
+    "claim_file",
+    "claim_folders",
+    "read_record",
+]
 
 # Nothing takes so long to write, in seconds.
 LONG_DEAD = 86400
@@ -76,6 +83,11 @@ def check_folders(
     """Raise what `claim_folders` would of what the folders hold, and touch nothing."""
     for claim in claims:
         _check(claim, command, ids, overwrite)
+
+
+def as_setting(value: Any) -> Any:
+    """A path, a sequence of ids or nothing, as JSON holds it."""
+    return str(value) if isinstance(value, (str, Path)) else value and list(value)
 
 
 def claim_file(

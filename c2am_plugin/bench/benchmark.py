@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ..batch import IMAGE_SUFFIXES, first_names, run_images
-from ..claims import Claim, claim_folders
+from ..claims import Claim, as_setting, claim_folders
 from ..crf import make_ready
 from ..cues import CUE_SUFFIXES, is_soft_cue
 from ..errors import InputError
@@ -107,7 +107,7 @@ def benchmark(
     settings: dict[str, Any] = {
         "cams": {label: str(folder) for label, folder in cams.items()},
         **{"cues": str(cues), "gt": str(gt), "images": str(images) if images else None},
-        **{name: _plain(value) for name, value in (("ids", ids), ("classes", classes))},
+        **{name: as_setting(value) for name, value in (("ids", ids), ("classes", classes))},
         **{"crf": crf, "guard": guard, "strength": strength, "calibrate": calibrate},
         "band": band,
         **{"flip_cues": flip_cues, "clip": clip, "pictures": pictures, "show": list(show)},
@@ -131,10 +131,6 @@ def benchmark(
 
             write_report(result, out, reader, sources, pictures, show)
         return result
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, (str, Path)) else value and list(value)
 
 
 def _fit(

@@ -6,7 +6,6 @@ truths.py, what is counted scores.py. Here they meet.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from ..batch import (
-    IMAGE_SUFFIXES,
     BatchResult,
     find_files,
     first_names,
@@ -26,9 +24,10 @@ from ..batch import (
     write_json,
 )
 from ..cams import CamAdapter, read_cams
-from ..claims import claim_file
+from ..claims import as_setting, claim_file
 from ..cues import CUE_SUFFIXES, read_saliency
 from ..errors import InputError
+from ..photos import find_photos
 from ..registry import get_adapter
 from .box_files import ImageBoxes, choose_format, write_boxes
 from .box_report import BoxReport
@@ -42,7 +41,6 @@ __all__ = ["BoxReport", "make_boxes"]
 COMMAND = "c2am-boxes"
 # Mid-grey of a cue; of a stored map the share of its maximum that the released code cuts at.
 CUE_THRESHOLD, MAP_THRESHOLD = 0.5, 0.3
-log = logging.getLogger("c2am_plugin")
 
 
 def make_boxes(
@@ -85,37 +83,25 @@ def make_boxes(
     read does not stop the others and is in the report, which is stored beside `out`. Raises
     InputError or OutputError before anything is written.
     """
-    if threshold is not None and not 0 <= threshold < 1:
-        raise InputError(f"threshold {threshold:g}: expected a number in [0, 1)")
     form = choose_format(form, out or "")
-    if form == "psol" and images is None:
-        raise InputError("PSOL's boxes are named by the paths of the images: it needs --images DIR")
-    if predictions is not None and gt is None:
-        raise InputError("predicted classes are scored with boxes: they need --gt")
+    _check_options(threshold, form, images, gt, predictions)
     files = find_files(maps, CUE_SUFFIXES)
     if not files:
         raise InputError(f"{maps}: holds no map or cue ({', '.join(CUE_SUFFIXES)})")
     chosen = _choose(files, ids, maps)
-    photos = find_files(images, IMAGE_SUFFIXES) if images else {}
-    if lacking := [each for each in chosen if images and each not in photos]:
-        raise InputError(
-            f"{images}: {len(lacking)} of {len(chosen)} images have no photograph "
-            f"({first_names(lacking)})"
-        )
+    photos = find_photos(images, chosen) if images else {}
     truths = find_truths(gt) if gt else None
     scored = _scored(chosen, truths, gt)
-    guesses = read_predictions(predictions, truths) if predictions and truths else None
-    if guesses is not None and not guesses.keys() & scored:
-        raise InputError(
-            f"{predictions}: predicts no image that is scored; it has ids like "
-            f"{next(iter(guesses))}, the maps like {chosen[0]}"
-        )
+    guesses = _guesses(predictions, truths, scored)
     settings: dict[str, Any] = {
         **{"maps": str(maps), "threshold": threshold, "all_components": all_components},
-        **{"format": form, "images": str(images) if images else None},
-        **{"ids": ids if ids is None else str(ids) if isinstance(ids, (str, Path)) else list(ids)},
-        **{"gt": str(gt) if gt else None, "flip_cues": flip_cues, "normalise": normalise},
-        "predictions": str(predictions) if predictions else None,
+        **{
+            "format": form,
+            "images": as_setting(images),
+            "ids": as_setting(ids),
+            "gt": as_setting(gt),
+        },
+        **{"predictions": as_setting(predictions), "flip_cues": flip_cues, "normalise": normalise},
     }
     if out is not None:
         claim_file(Path(out), COMMAND, settings, overwrite=overwrite)
@@ -192,6 +178,17 @@ class BoxJob:
         return 1 - values if self.flip_cues else values, MAP_THRESHOLD
 
 
+def _check_options(
+    threshold: float | None, form: str, images: Any, gt: Any, predictions: Any
+) -> None:
+    if threshold is not None and not 0 <= threshold < 1:
+        raise InputError(f"threshold {threshold:g}: expected a number in [0, 1)")
+    if form == "psol" and images is None:
+        raise InputError("PSOL's boxes are named by the paths of the images: it needs --images DIR")
+    if predictions is not None and gt is None:
+        raise InputError("predicted classes are scored with boxes: they need --gt")
+
+
 def _choose(
     files: Mapping[str, Path], ids: str | Path | Sequence[str] | None, maps: str | Path
 ) -> list[str]:
@@ -216,6 +213,20 @@ def _scored(chosen: Sequence[str], truths: Truths | None, gt: str | Path | None)
             f"{next(iter(truths.ids), 'none')}, the maps like {chosen[0]}"
         )
     return scored
+
+
+def _guesses(
+    predictions: str | Path | None, truths: Truths | None, scored: set[str]
+) -> dict[str, list[str]] | None:
+    if predictions is None or truths is None:
+        return None
+    guesses = read_predictions(predictions, truths)
+    if not guesses.keys() & scored:
+        raise InputError(
+            f"{predictions}: predicts no image that is scored; it has ids like "
+            f"{next(iter(guesses))}, the maps like {min(scored)}"
+        )
+    return guesses
 
 
 def _photo_size(path: Path) -> tuple[int, int]:

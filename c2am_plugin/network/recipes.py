@@ -69,7 +69,8 @@ RECIPES = {
     "paper": _PAPER,
     # What the released code does: its weight decay stands where SGD takes the momentum.
     "released": replace(_PAPER, lr=1e-3, schedule="poly", momentum=1e-4, convolutions_only=True),
-    # Class-agnostic boxes; batch and epochs of CUB-200-2011 (ImageNet: 256 and 5).
+    # Class-agnostic boxes; batch and epochs of CUB-200-2011 (ImageNet: 256 and 5). Maps are made as
+    # squares of 448: c2am-cues --scales 448.
     "localisation": replace(_PAPER, alpha=0.05, resize=256, crop=224, batch_size=16, epochs=20),
     # Some hundred images and little time. The paper's ten epochs would be ten or twenty steps, so
     # there are more, with a higher rate; the head starts alone, because a random head over features
