@@ -89,9 +89,9 @@ def talk() -> tuple[Any, ...]:
         mean = torch.tensor(float(ranks.rank))
         ranks.average([mean])
         rows = torch.full((ranks.rank + 1, 2), float(ranks.rank))
-        whole, mine = ranks.gather(rows)
+        (whole, twice), mine = ranks.gather(rows, 2 * rows[:, :1])
         heard = ranks.collect(ranks.rank)
-        own = torch.equal(whole[mine], rows)
+        own = torch.equal(whole[mine], rows) and torch.equal(twice, 2 * whole[:, :1])
     with joined() as again:  # a second run of the same processes
         return (
             said,
@@ -113,7 +113,7 @@ def test_alone_everything_is_ones_own() -> None:
     with joined() as ranks:
         assert (ranks.rank, ranks.count, ranks.first(lambda: 5), ranks.collect(7)) == (0, 1, 5, [7])
         rows = torch.rand(3, 2)
-        whole, mine = ranks.gather(rows)
+        [whole], mine = ranks.gather(rows)
         ranks.average([whole])
         assert torch.equal(whole[mine], rows)
 

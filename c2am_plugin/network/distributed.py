@@ -75,21 +75,23 @@ class Ranks:
                 dist.all_gather_object(values, value)
         return values
 
-    def gather(self, rows: Tensor) -> tuple[Tensor, slice]:
+    def gather(self, *tensors: Tensor) -> tuple[list[Tensor], slice]:
         """n×… of each rank, n as it may be → N×… of all, and which of them are this rank's.
 
-        No gradient passes through.
+        Several tensors of one n, type and device at once. No gradient passes through.
         """
         if self.count == 1:
-            return rows.detach(), slice(None)
-        counts = self.collect(len(rows))
+            return [tensor.detach() for tensor in tensors], slice(None)
+        n = len(tensors[0])
+        counts = self.collect(n)
         start = sum(counts[: self.rank])
-        mine = slice(start, start + len(rows))
-        whole = rows.new_zeros(sum(counts), *rows.shape[1:])
-        whole[mine] = rows.detach()
+        mine = slice(start, start + n)
+        wholes = [tensor.new_zeros(sum(counts), *tensor.shape[1:]) for tensor in tensors]
+        for whole, tensor in zip(wholes, tensors, strict=True):
+            whole[mine] = tensor.detach()
         # A sum with zeros is exact, and parts of different sizes are no matter to it.
-        self.add([whole])
-        return whole, mine
+        self.add(wholes)
+        return wholes, mine
 
     def add(self, tensors: Iterable[Tensor]) -> None:
         """Replace tensors by their sums over the ranks; floating, of one type and device."""

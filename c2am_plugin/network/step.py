@@ -93,7 +93,7 @@ def _forward(model: C2AM, images: Tensor, precision: torch.dtype | None) -> Outp
 
 def _compare(own: Output, alpha: float, ranks: Ranks) -> tuple[StepResult, tuple[Tensor, Tensor]]:
     """The loss over the pairs of all ranks' images, and its gradient for this rank's embeddings."""
-    (foreground, mine), (background, _), (logits, _) = map(ranks.gather, own)
+    (foreground, background, logits), mine = ranks.gather(*own)
     foreground.requires_grad_()
     background.requires_grad_()
     parts = c2am_loss(foreground, background, alpha)
