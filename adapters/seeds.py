@@ -100,6 +100,8 @@ class CrfDumps:
 
 def _read_dump(path: Path) -> np.ndarray:
     content = load_npy(path)
+    if not isinstance(content, dict) or 0 not in content:
+        raise InputError(f"{path}: is no CRF dump; expected {{0: background, c + 1: class}}")
     channel = np.stack(list(content.values())).argmax(axis=0)
     return _values(list(content))[channel]
 

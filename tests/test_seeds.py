@@ -418,6 +418,12 @@ def test_a_photograph_of_another_size_or_a_bad_file_fails_alone(make_set, make_p
     assert stored_report["failures"] == report.failures
 
 
+def test_cams_are_not_taken_for_dumps(make_set, make_photos, tmp_path):
+    cam_dir, _ = make_set(ids=("a", "b"), size=SIZE)
+    with pytest.raises(InputError, match=r"b\.npy: is no CRF dump"):
+        get_adapter("psa").read_seeds([cam_dir / "b.npy"] * 2)
+
+
 def test_dumps_are_not_taken_for_cams(make_set, make_photos, tmp_path):
     cam_dir, _ = make_set(size=SIZE)
     photos = make_photos()
