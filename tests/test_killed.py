@@ -184,30 +184,26 @@ def test_refine_killed_before_each_change_of_a_file(refine_set, launcher, tmp_pa
 
 
 def test_an_overwriting_run_that_is_killed_mixes_nothing(refine_set, launcher, tmp_path):
-    """Files of the old settings are gone before one of the new is there."""
-    cams, cues, old = refine_set(2, (12, 16))
-    succeed(launcher, "refine_main", refining(cams, cues, tmp_path / "new", "--strength", 0.5))
-    new = results(tmp_path / "new")
-    assert not old.items() & new.items()
-
-    def arguments(folder):
-        succeed(launcher, "refine_main", refining(cams, cues, folder))
-        return refining(cams, cues, folder, "--strength", 0.5, "--workers", 1, "--overwrite")
-
-    def whole(folder):
-        for part in ("out", "labels"):
-            left = {name: data for name, data in results(folder).items() if name.startswith(part)}
-            assert left.items() <= old.items() or left.items() <= new.items()
-
-    kill_before_each_change(
-        launcher,
-        "refine_main",
-        arguments,
-        tmp_path,
-        whole,
-        lambda folder: assert_finished(folder, new),
-        step=2,
-    )
+    """Files of the old settings are gone before the new ones are noted, or any new file is there:
+    the next run either goes on with the new, or is refused because all is still as it was."""
+    cams, cues, _ = refine_set(2, (12, 16))
+    change = ["--strength", 0.5, "--workers", 1]
+    succeed(launcher, "refine_main", [cams, cues, *change, "-o", tmp_path / "new" / "out"])
+    at, status, refused = 0, -9, 0
+    while status == -9:
+        at += 1
+        out = tmp_path / f"killed{at}" / "out"
+        succeed(launcher, "refine_main", [cams, cues, "-o", out])
+        order = [cams, cues, *change, "--overwrite", "-o", out]
+        status, said = launcher.run("refine_main", *order, at_change=at)
+        assert status in (0, -9), said
+        again, said = launcher.run("refine_main", cams, cues, *change, "-o", out)
+        if again == 1:
+            assert "strength 1.0 then, 0.5 now" in said
+            refused += 1
+            succeed(launcher, "refine_main", order)
+        assert_finished(out, results(tmp_path / "new" / "out"))
+    assert 0 < refused < at - 1
 
 
 def test_the_installed_command_killed_at_random(refine_set, tmp_path):
@@ -305,7 +301,7 @@ def rows_without_speed(log):
 
 
 def test_training_killed_before_a_change_of_a_file(trained, torch_launcher, tmp_path):
-    """At every fourth of them: what a checkpoint and the state beside it say must never differ."""
+    """At every third of them: what a checkpoint and the state beside it say must never differ."""
     photos, undisturbed = trained
     kills = kill_before_each_change(
         torch_launcher,
@@ -314,9 +310,9 @@ def test_training_killed_before_a_change_of_a_file(trained, torch_launcher, tmp_
         tmp_path,
         checkpoint_is_whole,
         lambda folder: assert_trained(folder, undisturbed),
-        step=4,
+        step=3,
     )
-    assert kills > 8
+    assert kills > 10
 
 
 def test_training_killed_at_random(trained, torch_launcher, tmp_path):
