@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -134,12 +134,13 @@ class SeedPlan:
         """Make the seeds of these CAM files, {image id: path}, but for those that are there."""
         claims = self.claims(refined_as)
         with claim_folders(COMMAND, cams, claims, overwrite=overwrite, shard=shard) as done:
+            todo = [image_id for image_id in cams if image_id not in done]
             outcome = run_images(
                 _Job(self, cams),
-                [image_id for image_id in cams if image_id not in done],
+                todo,
                 workers=workers,
                 title="seeds",
-                prefer=make_ready(),
+                prefer=make_ready() if todo else "threads",
                 progress=progress,
             )
             report = SeedReport(str(self.out_dir), self.adapter.name, self.settings)
@@ -158,8 +159,10 @@ def plan_seeds(
     settings: Mapping[str, float] | None,
     clip: bool,
 ) -> SeedPlan:
-    """Check all that can be known before there are CAMs in cam_dir. As `make_seeds`; touches
-    nothing. Raises InputError."""
+    """Check for a run of `make_seeds` all that can be known before there are CAMs in cam_dir.
+
+    Touches nothing. Raises InputError.
+    """
     if not isinstance(adapter, SeedAdapter):
         raise InputError(
             f"{adapter.name}: this adapter makes no seeds (it has no write_seeds, see "
@@ -187,6 +190,11 @@ class _Job:
 
     plan: SeedPlan
     cams: Mapping[str, Path]
+
+    def only(self, image_id: str) -> _Job:
+        """The same job with the files of one image: what travels to another process."""
+        photos = {image_id: self.plan.photos[image_id]}
+        return _Job(replace(self.plan, photos=photos), {image_id: self.cams[image_id]})
 
     def __call__(self, image_id: str) -> SeedCount:
         plan, adapter = self.plan, self.plan.adapter

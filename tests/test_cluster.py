@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import joblib
+import numpy as np
 import pytest
+from conftest import write_png
 
+from c2am_plugin.bench.benchmark import benchmark
+from c2am_plugin.bench.evaluate import evaluate_cams
 from c2am_plugin.refine import refine_cams
+from c2am_plugin.seeds import make_seeds
 
 distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install .[dask]")
 
@@ -22,7 +27,8 @@ def cluster():
 
 
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_a_dask_cluster_gives_the_same_bytes(cluster, make_set, tmp_path):
@@ -36,3 +42,30 @@ def test_a_dask_cluster_gives_the_same_bytes(cluster, make_set, tmp_path):
     assert contents(tmp_path / "tl") == contents(tmp_path / "hl")
     assert there.refined == here.refined == 11
     assert there.failures == here.failures
+
+
+def test_seeds_and_scores_are_the_same_on_a_cluster(cluster, make_set, tmp_path):
+    ids = [f"{i:02}" for i in range(5)]
+    cam_dir, cue_dir = make_set(ids=ids)
+    rng = np.random.default_rng(0)
+    for image_id in ids:
+        write_png(tmp_path / "gt" / f"{image_id}.png", rng.integers(0, 21, (24, 32)))
+        write_png(tmp_path / "photos" / f"{image_id}.png", rng.integers(0, 256, (24, 32, 3)))
+
+    def everything(name):
+        make_seeds(cam_dir, tmp_path / name, tmp_path / "photos", method="psa", progress=False)
+        result = benchmark(
+            {"psa": cam_dir},
+            cue_dir,
+            tmp_path / "gt",
+            tmp_path / f"{name}-bench",
+            images=tmp_path / "photos",
+            crf=True,
+            progress=False,
+        )
+        sweep = evaluate_cams(cam_dir, tmp_path / "gt", method="psa", progress=False)
+        return contents(tmp_path / name), result.table(), [float(each.miou) for each in sweep]
+
+    here = everything("here")
+    with joblib.parallel_config(backend="dask"):
+        assert everything("there") == here

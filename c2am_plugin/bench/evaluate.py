@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,10 @@ class _SweepJob:
     def shape(self) -> tuple[int, ...]:
         return self.n_classes, self.n_classes, len(self.thresholds) + 1
 
+    def only(self, image_id: str) -> _SweepJob:
+        cams, truths = {image_id: self.cams[image_id]}, {image_id: self.truths[image_id]}
+        return replace(self, cams=cams, truths=truths)
+
     def __call__(self, image_id: str) -> _Counts:
         content = self.adapter.load(self.cams[image_id])
         cams = self.adapter.parse(content, image_id)
@@ -74,6 +78,10 @@ class _LabelJob:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.n_classes, self.n_classes
+
+    def only(self, image_id: str) -> _LabelJob:
+        labels, truths = {image_id: self.labels[image_id]}, {image_id: self.truths[image_id]}
+        return replace(self, labels=labels, truths=truths)
 
     def __call__(self, image_id: str) -> _Counts:
         label, truth = read_label(self.labels[image_id]), read_label(self.truths[image_id])
@@ -147,7 +155,9 @@ def scored_ids(
 def _total(
     job: _SweepJob | _LabelJob, ids: list[str], workers: int | None, progress: bool
 ) -> np.ndarray:
-    outcome = run_images(job, ids, workers=workers, title="evaluating", progress=progress)
+    outcome = run_images(
+        job, ids, workers=workers, title="evaluating", prefer="processes", progress=progress
+    )
     if outcome.failures:
         first = next(iter(outcome.failures.values()))
         raise InputError(f"{len(outcome.failures)} of {len(ids)} images failed; first: {first}")

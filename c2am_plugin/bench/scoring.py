@@ -7,8 +7,9 @@ not known here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -50,6 +51,9 @@ class Source:
     thresholds: np.ndarray
     fit: CueFit | None = None
 
+    def only(self, image_id: str) -> Source:
+        return replace(self, files={image_id: self.files[image_id]})
+
 
 @dataclass(frozen=True)
 class RowPlan:
@@ -76,6 +80,11 @@ class ImageReader:
     guard: bool
     flip_cues: bool
     clip: bool
+
+    def only(self, image_id: str) -> ImageReader:
+        photos = {image_id: self.photos[image_id]} if image_id in self.photos else {}
+        cues, truths = {image_id: self.cues[image_id]}, {image_id: self.truths[image_id]}
+        return replace(self, cues=cues, truths=truths, photos=photos)
 
     def truth(self, image_id: str) -> np.ndarray:
         return read_label(self.truths[image_id])
@@ -138,11 +147,22 @@ def make_label(
 
 
 @dataclass(frozen=True)
-class AgreementJob:
-    """How one image's cue agrees with each pipeline's CAMs: {label: int64 [2, 256]}."""
-
+class _Job:
     reader: ImageReader
     sources: Sequence[Source]
+
+    def only(self: Job, image_id: str) -> Job:
+        """The same job with the files of one image: what travels to another process."""
+        sources = [source.only(image_id) for source in self.sources]
+        return replace(self, reader=self.reader.only(image_id), sources=sources)
+
+
+Job = TypeVar("Job", bound=_Job)
+
+
+@dataclass(frozen=True)
+class AgreementJob(_Job):
+    """How one image's cue agrees with each pipeline's CAMs: {label: int64 [2, 256]}."""
 
     def __call__(self, image_id: str) -> dict[str, np.ndarray]:
         shape = self.reader.truth(image_id).shape
@@ -156,14 +176,12 @@ class AgreementJob:
 
 
 @dataclass(frozen=True)
-class SweepJob:
+class SweepJob(_Job):
     """The histograms of one image for all thresholds: {label: {variant: (index, count)}}.
 
     Of the int64 C×C×(T+1) of `metrics.score_histogram` only what is not 0 is kept, int32.
     """
 
-    reader: ImageReader
-    sources: Sequence[Source]
     n_classes: int
 
     def __call__(self, image_id: str) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
@@ -189,15 +207,13 @@ class SweepJob:
 
 
 @dataclass(frozen=True)
-class ScoreJob:
+class ScoreJob(_Job):
     """What every row of every pipeline counts in one image, and how far its cue is trusted.
 
     Returns ({label: {row key: int64 [2, 3, C]}}, {label: float64 [K] trust by class}); the counts
     are those of the whole image and of the band along the outlines.
     """
 
-    reader: ImageReader
-    sources: Sequence[Source]
     plans: Mapping[str, Sequence[RowPlan]]
     n_classes: int
     band: int
