@@ -234,7 +234,7 @@ def test_images_of_their_own_sizes(drawn: Sets, tmp_path: Path) -> None:
     info = load_saliency(result.checkpoint).info
     assert (info["settings"]["recipe"], info["settings"]["side"], info["scales"]) == (
         *("paper", 0),
-        [1.0],
+        (1.0,),
     )
     report = predict_saliency(drawn[0], result.checkpoint, tmp_path / "out", progress=False)
     assert (report.written, report.failures) == (9, {})

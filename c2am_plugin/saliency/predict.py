@@ -67,8 +67,8 @@ def predict_saliency(
     images, ids  a folder of images or a VOC root, and which of them (`network.data.find_images`)
     checkpoint   `last.pt` of `train_saliency`
     scales       up to 8 a factor of the image's size, from 32 the side of a square in pixels;
-                 default the size that was trained with. Each is seen mirrored too; the mean of the
-                 log-odds counts
+                 default squares of 3/4, 1 and 11/8 of the side that was trained with, or the
+                 image's own size. Each is seen mirrored too; the mean of the log-odds counts
 
     What is done already is skipped. An image that fails does not stop the others and is in the
     report, which is also stored, with the settings, beside out. Raises InputError or OutputError

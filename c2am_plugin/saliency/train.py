@@ -28,6 +28,7 @@ from ..network.data import BatchOrder, find_images, training_loader
 from ..network.inference import pick_device
 from ..network.journal import Journal, picture_grid
 from ..network.loop import FILES, UNREADABLE, interrupts
+from ..network.maps import default_scales
 from ..network.weights import initial_weights, read_torch_file
 from .checkpoint import save_saliency
 from .data import Example, MaskedImages, collate, find_cues
@@ -213,7 +214,7 @@ class _Loop:
         path = self.run / "last.pt"
         side = trainer.plan.side
         info = {
-            "scales": [float(side or 1)],
+            "scales": default_scales(side) if side else (1.0,),
             "step": trainer.step,
             "settings": self.settings,
         }
