@@ -7,8 +7,8 @@ There is no DistributedDataParallel, because C2AM's loss is not a mean over imag
 across ranks. Every rank computes the loss of the whole batch from the embeddings of all, and
 takes its own images' part of the gradient; the sum of what the ranks make of their parts is the
 gradient of one process with the whole batch, whatever the sizes of the parts. DDP would average,
-would want a gather that passes gradients on, scaled up by the number of ranks, and forbids what the
-rest does: to freeze the backbone for some steps, and to go through the network in parts.
+would want a gather that passes gradients on, scaled up by the number of ranks, and would have to be
+told of a backbone that is frozen for some steps and of a network that is gone through in parts.
 """
 
 from __future__ import annotations

@@ -143,22 +143,33 @@ def train(
             log.info("initial weights: %s", report)
         views = TrainingImages(list(found.values()), plan.resize, plan.crop, seed)
         run = Run(out, settings, trainer, views)
-        order = BatchOrder(len(views), plan.batch_size, plan.epochs, seed, trainer.step, ranks)
         log.info(
             "recipe %s: %d images, %d epochs of %d steps, batches of %d, on %s%s%s",
             *(recipe, len(views), plan.epochs, run.steps_per_epoch, plan.batch_size, where.type),
             f" by {ranks.count} processes" if ranks.count > 1 else "",
             " in bfloat16" if precision else "",
         )
+        _make_steps(run, workers, picture_every, tensorboard, progress)
+        return run.finish()
+
+
+def _make_steps(
+    run: Run, workers: int | None, picture_every: int, tensorboard: bool, progress: bool
+) -> None:
+    """All that are left, with a log and a bar of the first rank."""
+    trainer, plan, ranks = run.trainer, run.trainer.plan, run.ranks
+    order = BatchOrder(
+        len(run.images), plan.batch_size, plan.epochs, trainer.seed, trainer.step, ranks
+    )
+    loader = training_loader(run.images, order, workers)
+    silent = not (progress and ranks.is_first)
+    with ExitStack() as stack:
         journal = None
         if ranks.is_first:
-            journal = Journal(out, COLUMNS, trainer.step, tensorboard)
+            journal = Journal(run.out, COLUMNS, trainer.step, tensorboard)
             stack.callback(journal.close)
-        silent = not (progress and ranks.is_first)
-        bar = tqdm(desc="training", initial=trainer.step, total=steps, disable=silent)
-        with bar:
-            run.train(journal, training_loader(views, order, workers), picture_every, bar)
-        return run.finish()
+        bar = tqdm(desc="training", initial=trainer.step, total=trainer.steps, disable=silent)
+        run.train(journal, loader, picture_every, stack.enter_context(bar))
 
 
 def _check_least(least: int, **values: int | None) -> None:
