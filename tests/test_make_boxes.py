@@ -197,6 +197,19 @@ def test_of_several_classes_the_highest_counts(tmp_path):
     assert text_of(tmp_path / "boxes.txt") == ["a 1 1 6 6"]
 
 
+def test_cams_of_another_format_are_refused(tmp_path):
+    path = tmp_path / "maps" / "a.npy"
+    path.parent.mkdir()
+    get_adapter("psa").dump(ImageCams("a", np.array([4]), np.ones((1, 4, 4), np.float32)), path)
+    with pytest.raises(InputError, match=r"a\.npy: is no map of c2am-cues \(a: holds keys \[4\]"):
+        make_boxes(path.parent, progress=False)
+    get_adapter("puzzlecam").dump(
+        ImageCams("a", np.zeros(0, np.int64), np.zeros((0, 4, 4), np.float32)), path
+    )
+    with pytest.raises(InputError, match=r"a\.npy: holds no map"):
+        make_boxes(path.parent, progress=False)
+
+
 def test_no_pickle_is_run(tmp_path):
     class Evil:
         def __reduce__(self):

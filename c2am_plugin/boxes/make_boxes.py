@@ -23,7 +23,7 @@ from ..batch import (
     run_images,
     write_json,
 )
-from ..cams import CamAdapter, read_cams
+from ..cams import CamAdapter
 from ..claims import as_setting, claim_file
 from ..cues import CUE_SUFFIXES, read_saliency
 from ..errors import InputError
@@ -169,9 +169,13 @@ class BoxJob:
     def read(self, image_id: str) -> tuple[np.ndarray, float]:
         """Foreground float32 H×W in [0, 1] of a cue or a stored map, and where it is cut."""
         path = self.files[image_id]
-        if path.suffix.lower() != ".npy" or isinstance(self.puzzle.load(path), np.ndarray):
+        content = self.puzzle.load(path) if path.suffix.lower() == ".npy" else None
+        if content is None or isinstance(content, np.ndarray):
             return read_saliency(path, flip=self.flip_cues), CUE_THRESHOLD
-        maps = read_cams(self.puzzle, path, image_id).maps
+        try:
+            maps = self.puzzle.parse(content, image_id).maps
+        except InputError as error:
+            raise InputError(f"{path}: is no map of c2am-cues ({error})") from error
         if maps.size == 0:
             raise InputError(f"{path}: holds no map")
         values = maps.max(axis=0).astype(np.float32)

@@ -9,6 +9,9 @@ MaxBoxAcc      GT-known at the map threshold that suits best (Choe et al., CVPR 
 MaxBoxAccV2    any component's box may hit any object; at IoU 0.3, 0.5 and 0.7, each at its best map
                threshold; the mean (the same authors' arXiv 2007.04178)
 top-1, top-5   GT-known that also needs the class of a hit object among the 1 or 5 predicted first
+
+All in half-open pixels of the photographs. The evaluator of Choe et al. squeezes maps and boxes to
+224×224 and counts the last pixel in, so that its last digit can differ.
 """
 
 from __future__ import annotations
