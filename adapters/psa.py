@@ -43,7 +43,9 @@ class PsaAdapter(CrfDumps):
         layers = [to_array(image_id, f"class {key}", layer) for key, layer in content.items()]
         shapes = {layer.shape for layer in layers}
         if len(shapes) > 1 or any(len(shape) != 2 for shape in shapes):
-            raise InputError(f"{image_id}: CAMs of shapes {sorted(shapes)}; expected one H×W")
+            raise InputError(
+                f"{image_id}: CAMs of shapes {brief(sorted(shapes))}; expected one H×W"
+            )
         maps = stack(image_id, layers) if layers else np.zeros((0, 0, 0), np.float32)
         if 0 in content and _is_crf_dump(maps):
             raise InputError(

@@ -33,7 +33,7 @@ def to_array(image_id: str, name: str, value: Any) -> np.ndarray:
     if isinstance(value, np.ndarray) and value.dtype != object:
         return value
     if isinstance(value, (list, tuple)):
-        if all(isinstance(item, (int, np.integer)) for item in value):
+        if all(isinstance(item, (int, np.integer)) and abs(int(item)) < 2**63 for item in value):
             return np.array(value, np.int64)
         if all(isinstance(item, (np.ndarray, TorchArray)) for item in value):
             layers = [to_array(image_id, name, item) for item in value]
@@ -43,9 +43,16 @@ def to_array(image_id: str, name: str, value: Any) -> np.ndarray:
 
 
 def stack(image_id: str, layers: Sequence[np.ndarray]) -> np.ndarray:
-    """Layers of one shape as one array. Raises InputError where a few arrays pose as many."""
+    """Layers of one shape as one array.
+
+    Raises InputError where they are no numbers, or a few arrays pose as many.
+    """
+    kinds = {layer.dtype for layer in layers}
+    if any(kind.kind not in "biuf" for kind in kinds):
+        raise InputError(f"{image_id}: CAMs are {brief(sorted(map(str, kinds)))}, not all numbers")
     distinct = {id(layer): layer.nbytes for layer in layers}
-    if sum(layer.nbytes for layer in layers) > REPEATS * sum(distinct.values()):
+    stacked = np.result_type(*kinds).itemsize * sum(layer.size for layer in layers)
+    if stacked > REPEATS * sum(distinct.values()):
         raise InputError(f"{image_id}: {len(layers)} CAMs are {len(distinct)} arrays, repeated")
     return np.stack(layers)
 
@@ -59,7 +66,7 @@ def brief(value: Any) -> str:
 
 
 def like(old: Any, new: np.ndarray) -> Any:
-    """`new` in the container of the stored value `old`, and in its dtype or float16, if it is that."""
+    """`new` in the container of the stored value `old`, and in its dtype unless it is float16."""
     if isinstance(old, (list, tuple)):
         return type(old)(like(before, layer) for before, layer in zip(old, new, strict=True))
     dtype = new.dtype if new.dtype == np.float16 else to_array("", "", old).dtype

@@ -13,6 +13,7 @@ import pickletools
 import struct
 from collections import OrderedDict
 from math import prod
+from sys import getsizeof
 from typing import Any
 
 import numpy as np
@@ -25,21 +26,33 @@ __all__ = ["Budget", "Unpickler"]
 
 
 class Budget:
-    """What reading one file may still cost, opcodes and bytes of what its calls build together.
+    """What reading one file may still cost: the bytes that its opcodes and calls take in memory.
 
-    A CAM file's bytes are copied two or three times; a file that repeats itself, by naming one
-    large value over and over, soon asks for more than `COPIES` times its size.
+    A CAM file's bytes are copied two or three times. A file of many small objects, as lists of
+    labels are, takes some 20 times its size; one that repeats itself, by naming one large value
+    over and over, or that is nothing but brackets, soon asks for more than `COPIES` times.
     """
 
-    COPIES = 8
+    COPIES = 32
 
     def __init__(self, file_size: int) -> None:
-        self.left = self.COPIES * file_size + (1 << 16)
+        self.left = self.COPIES * file_size + (1 << 20)
 
     def spend(self, cost: int) -> None:
         self.left -= cost
         if self.left < 0:
             raise ValueError(f"asks for more than {self.COPIES} times its size")
+
+
+# Bytes that an opcode takes in memory: its place on the stack, and what it makes.
+PUT, CONTAINER, CALL = 128, 96, 160
+COSTS = {
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), PUT),
+    **dict.fromkeys(("EMPTY_LIST", "EMPTY_DICT", "LIST", "DICT"), CONTAINER),
+    **dict.fromkeys(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "MARK"), CONTAINER),
+    **dict.fromkeys(("GLOBAL", "STACK_GLOBAL", "BINPERSID", "REDUCE", "BUILD"), CALL),
+}
+OTHERS = 24
 
 
 def _cost(value: Any) -> int:
@@ -74,7 +87,8 @@ class Unpickler:
 
     def run(self, file: io.BytesIO) -> Any:
         for opcode, argument, _ in pickletools.genops(file):
-            self.budget.spend(1)
+            size = getsizeof(argument) if isinstance(argument, (str, bytes, bytearray)) else 0
+            self.budget.spend(COSTS.get(opcode.name, OTHERS) + size)
             if opcode.name in LITERALS:
                 self.stack.append(argument)
             elif opcode.name in ("PROTO", "FRAME"):
@@ -162,6 +176,7 @@ class Unpickler:
 
     def set_items(self, items: list[Any]) -> None:
         target = self.top(dict)
+        self.budget.spend(PUT * (len(items) // 2))
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[_key(key)] = value
 
@@ -173,6 +188,7 @@ class Unpickler:
     # Memo
 
     def do_put(self, index: int) -> None:
+        _check_hash(index)
         self.memo[index] = self.stack[-1]
 
     do_binput = do_long_binput = do_put
@@ -247,12 +263,26 @@ def _plain(name: Any) -> str:
 
 
 def _key(key: Any) -> Any:
-    if not isinstance(key, (str, int, float, np.generic, type(None))):
+    # Not every number of numpy: those of 16 bytes are also too many for the few hashes of floats.
+    if not isinstance(key, (str, int, float, np.integer, type(None))):
         raise TypeError(f"a dict key of type {type(key).__name__}")
-    # Long integers can be chosen to share one hash, which makes a dict slow without end.
+    _check_hash(key)
+    return key
+
+
+def _check_hash(key: Any) -> None:
+    """Long integers can be chosen to share one hash, which makes a dict slow without end."""
     if isinstance(key, int) and key.bit_length() > 63:
         raise ValueError(f"a dict key of {key.bit_length()} bits")
-    return key
+
+
+def _lengths(values: Any) -> tuple[int, ...]:
+    """A shape or the like: few numbers and none of them long, as a product of such never ends."""
+    if not isinstance(values, (tuple, list)) or len(values) > MAX_DIMENSIONS:
+        raise ValueError(f"a shape that is {type(values).__name__}, or of too many dimensions")
+    if not all(type(n) is int and 0 <= n < 1 << 63 for n in values):
+        raise ValueError("a shape that is not of small whole numbers")
+    return tuple(values)
 
 
 def _bytes(data: Any) -> bytes:
@@ -263,12 +293,13 @@ def _bytes(data: Any) -> bytes:
     return bytes(data)
 
 
-# What the known globals build
+# What the known globals build. An argument may be anything: a list that holds itself, or, through
+# the memo, one whose text would fill the memory. A message says of what type it is.
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding != "latin1":
-        raise ValueError(f"encoding {encoding}")
+def _encode(text: Any, encoding: Any) -> bytes:
+    if not isinstance(text, str) or encoding != "latin1":
+        raise ValueError("bytes in another encoding than latin1")
     return text.encode("latin1")
 
 
@@ -291,7 +322,7 @@ def _start_array(kind: Any, *_: Any) -> _Pending:
 def _start_dtype(code: Any, *_: Any) -> _Pending:
     code = code.decode("ascii") if isinstance(code, bytes) else code
     if not isinstance(code, str) or code[:1] not in "bBiuforcOUSV?" or not code:
-        raise ValueError(f"dtype {code!r}")
+        raise ValueError(f"a dtype that is {type(code).__name__}, or of an unknown kind")
     dtype = np.dtype(code)
     if dtype.kind not in "biufOUS":
         raise ValueError(f"dtype {code!r}")
@@ -311,8 +342,9 @@ def _array(_version: int, shape: Any, dtype: Any, fortran: Any, data: Any) -> np
 
 def _frombuffer(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
     dtype = dtype.code if isinstance(dtype, _Pending) else dtype
-    if not isinstance(dtype, np.dtype) or not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError("an array without a shape or dtype")
+    if not isinstance(dtype, np.dtype):
+        raise ValueError("an array without a dtype")
+    shape = _lengths(shape)
     if dtype == object:
         if prod(shape) != len(data):
             raise ValueError(f"{len(data)} objects for an array of {shape}")
@@ -322,7 +354,7 @@ def _frombuffer(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
         return values.reshape(shape, order="F" if order == "F" else "C")
     raw = _bytes(data)
     if prod(shape) * dtype.itemsize != len(raw):
-        raise ValueError(f"{len(raw)} bytes for {dtype} {tuple(shape)}")
+        raise ValueError(f"{len(raw)} bytes for {dtype} {shape}")
     values = np.frombuffer(raw, dtype) if raw else np.empty(0, dtype)
     return values.reshape(shape, order="F" if order == "F" else "C")
 
@@ -355,16 +387,16 @@ def _storage_id(identity: Any) -> tuple[str, Any, int]:
     if kind != "storage" or not isinstance(storage_class, GlobalName) or any(view):
         raise ValueError("a torch storage of an unknown kind")
     if type(count) is not int or count < 0 or not isinstance(key, str):
-        raise ValueError(f"a torch storage of {count} values")
+        raise ValueError(f"a torch storage of {type(count).__name__} values")
     return storage_class.name.removeprefix("torch."), key, count
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> TorchArray:
-    numbers = (offset, *size, *stride)
+    (offset,), size, stride = _lengths((offset,)), _lengths(size), _lengths(stride)
     if not isinstance(storage, np.ndarray) or len(size) != len(stride):
         raise ValueError("a tensor without values")
-    if not all(type(n) is int and n >= 0 for n in numbers) or prod(size) > len(storage):
-        raise ValueError(f"a tensor of size {tuple(size)}, stride {tuple(stride)}")
+    if prod(size) > len(storage):
+        raise ValueError(f"a tensor of size {size}, stride {stride}")
     if 0 in size:
         return TorchArray(np.empty(size, storage.dtype))
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
@@ -375,6 +407,8 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Torch
     return TorchArray(np.ascontiguousarray(view).reshape(size))
 
 
+# numpy's own limit.
+MAX_DIMENSIONS = 64
 GLOBALS: dict[str, Any] = {
     "_codecs.encode": _encode,
     "__builtin__.bytes": _empty_bytes,

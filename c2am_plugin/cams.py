@@ -136,8 +136,14 @@ def read_cams(adapter: CamAdapter, path: Path, image_id: str, *, clip: bool = Fa
 
 
 def clip_maps(maps: np.ndarray) -> np.ndarray:
-    """Floating maps of any range → the same shape and dtype in [0, 1]; NaN becomes 0."""
-    return np.clip(np.nan_to_num(maps, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+    """Floating maps of any range → the same shape and dtype in [0, 1]; NaN becomes 0.
+
+    What is not floating is no CAM, and stays as it is for `ImageCams` to refuse.
+    """
+    if maps.dtype.kind != "f":
+        return maps
+    clipped = np.nan_to_num(maps, nan=0.0, posinf=1.0, neginf=0.0)
+    return np.clip(clipped, 0, 1, out=clipped)
 
 
 def _check_maps(image_id: str, name: str, maps: np.ndarray, n_classes: int) -> np.ndarray:

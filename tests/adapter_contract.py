@@ -376,18 +376,26 @@ class AdapterContract:
             {"keys": [0, 0], "hr_cam": np.ones((1, 8, 8))},
             {"keys": [5], "high_res": [np.ones((8, 8)), np.ones((8, 9))]},
             {"keys": [3, 1], "hr_cam": np.ones((1, 8, 8))},
+            *({0: np.full((2, 2), "x")}, {1: np.full((2, 2), b"x"), 2: np.ones((2, 2))}),
+            *({i: np.ones((i + 1, 2)) for i in range(200)}, {1: np.ones((2, 2), "i4")}),
+            {"keys": [2**70], "high_res": np.ones((1, 8, 8))},
+            {"keys": [0, 2**70], "hr_cam": np.ones((1, 8, 8))},
+            {"keys": [1], "high_res": np.full((1, 8, 8), "x")},
+            {"keys": [0, 1], "hr_cam": np.full((1, 8, 8), "x"), "cam": np.ones((1, 2, 2))},
+            {"keys": [0, 1], "hr_cam": np.ones((1, 8, 8)), "cam": np.full((1, 2, 2), b"x")},
         ],
         ids=lambda content: str(content).replace("\n", " ")[:60],
     )
     def test_other_content_is_refused_with_one_line(self, tmp_path, content):
         np.save(tmp_path / "a.npy", content)
         loaded = self.adapter.load(tmp_path / "a.npy")
-        with pytest.raises(InputError) as refusal:
-            self.adapter.parse(loaded, "a")
-        message = str(refusal.value)
-        assert message.startswith("a: ")
-        assert len(message.splitlines()) == 1
-        assert len(message) < 400
+        for clip in (False, True):
+            with pytest.raises(InputError) as refusal:
+                self.adapter.parse(loaded, "a", clip=clip)
+            message = str(refusal.value)
+            assert message.startswith("a: ")
+            assert len(message.splitlines()) == 1
+            assert len(message) < 400
 
 
 class DictContract(AdapterContract):
