@@ -27,7 +27,7 @@ from .pairing import Pairing, check_polarity, pair
 from .photos import find_photos
 from .refine_report import RefineReport
 from .registry import choose_adapter
-from .seeds import plan_seeds
+from .seeds import SeedPlan, plan_seeds
 from .shards import Shard
 
 __all__ = ["RefineReport", "refine_cams", "refine_image"]
@@ -101,7 +101,9 @@ def refine_cams(
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
     before any image is worked on.
     """
-    _check_options(missing, calibrate, strength, threshold, labels, crf, images)
+    _check_options(missing, calibrate, strength, threshold)
+    if crf and not (images and labels):
+        raise InputError("--crf works on the labels: it needs --labels DIR and --images DIR")
     if (seeds or seed_settings) and not (seeds and images):
         raise InputError("seeds need two folders: --seeds DIR and --images DIR")
     if labels_only and (not labels or seeds or out_dir):
@@ -138,23 +140,51 @@ def refine_cams(
     if calibrate == "on" or (calibrate == "auto" and _all_soft(pairing, sample)):
         job = replace(job, fit=_fit(job, workers, progress))
 
-    settings = {
+    settings = _settings(job, cam_dir, cue_dir, missing)
+    if plan:
+        plan.check(settings, overwrite=overwrite)
+    return _run(
+        job,
+        settings,
+        todo,
+        part.name,
+        plan,
+        workers=workers,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def _settings(job: ImageJob, cam_dir: Path, cue_dir: Path, missing: str) -> dict[str, Any]:
+    """What the CAM files depend on: a run with others is another run."""
+    return {
         "cam_dir": str(cam_dir.resolve()),
         "cue_dir": str(cue_dir.resolve()),
-        "method": adapter.name,
+        "method": job.adapter.name,
         "threshold": job.threshold,
         "strength": job.strength,
         "calibrated": asdict(job.fit) if job.fit else None,
-        "guard": guard,
+        "guard": job.guard,
         "missing": missing,
-        "flip_cues": flip_cues,
-        "clip": clip,
-        "float16": float16,
+        "flip_cues": job.flip_cues,
+        "clip": job.clip,
+        "float16": job.float16,
     }
-    if plan:
-        plan.check(settings, overwrite=overwrite)
+
+
+def _run(
+    job: ImageJob,
+    settings: dict[str, Any],
+    todo: list[str],
+    shard: str,
+    plan: SeedPlan | None,
+    *,
+    workers: int | None,
+    overwrite: bool,
+    progress: bool,
+) -> RefineReport:
     claims = _claims(job, settings)
-    with claim_folders(COMMAND, todo, claims, overwrite=overwrite, shard=part.name) as done:
+    with claim_folders(COMMAND, todo, claims, overwrite=overwrite, shard=shard) as done:
         outcome = run_images(
             job,
             [image_id for image_id in todo if image_id not in done],
@@ -167,12 +197,12 @@ def refine_cams(
         stored = asdict(report)
         stored.pop("seeds")  # they have a report of their own
         content = {"settings": claims[0].settings, "report": stored}
-        write_json(record_path(claims[0].folder, COMMAND, part.name), content)
-        if plan and refined:
+        write_json(record_path(claims[0].folder, COMMAND, shard), content)
+        if plan and job.out_dir:
             report.seeds = plan.run(
-                {i: refined / f"{i}.npy" for i in todo if i not in outcome.failures},
+                {i: job.out_dir / f"{i}.npy" for i in todo if i not in outcome.failures},
                 settings,
-                shard=part.name,
+                shard=shard,
                 workers=workers,
                 overwrite=overwrite,
                 progress=progress,
@@ -187,21 +217,11 @@ def _claims(job: ImageJob, settings: dict[str, Any]) -> list[Claim]:
     return claims
 
 
-def _check_options(
-    missing: str,
-    calibrate: str,
-    strength: float,
-    threshold: float | None,
-    labels: Any,
-    crf: bool,
-    images: Any,
-) -> None:
+def _check_options(missing: str, calibrate: str, strength: float, threshold: float | None) -> None:
     if calibrate not in ("auto", "on", "off"):
         raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
     if missing not in ("error", "keep", "skip"):
         raise InputError(f"missing is {missing!r}; expected error, keep or skip")
-    if crf and not (images and labels):
-        raise InputError("--crf works on the labels: it needs --labels DIR and --images DIR")
     check_strength(strength)
     if threshold is not None:
         check_threshold(threshold)
