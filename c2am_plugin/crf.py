@@ -159,7 +159,7 @@ def make_ready(backend: Backend = "auto") -> Literal["threads", "processes"]:
     Raises MissingDependency where the backend is not installed.
     """
     if needs_compiling(backend):
-        log.info("compiling the dense CRF (once; later runs find it in numba's cache)")
+        log.info("getting the dense CRF ready (compiled at first use, then in numba's cache)")
         warm_up(backend)
     return "threads" if _choose(backend) == "numba" else "processes"
 
