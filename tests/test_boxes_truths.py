@@ -224,7 +224,7 @@ def test_predictions_of_ids_with_dots(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("id,class\n", "no prediction"), ("a\n", "a has no class"), ("", "no pre")],
+    [("id,class\n", "no prediction"), ("a\n", "has no class"), ("", "no pre")],
 )
 def test_bad_predictions(tmp_path, text, message):
     path = write(tmp_path / "classes.csv", text)
