@@ -69,6 +69,8 @@ def _rank(
     names |= {"TORCHELASTIC_USE_AGENT_STORE": True}
     os.environ.update({name: str(value) for name, value in names.items()})
     torch.set_num_threads(1)
+    # A loader's processes are this one's children, as everywhere, and end with it.
+    multiprocessing.set_start_method("fork", force=True)
     try:
         ended = Ended(value=work(*arguments))
     except BaseException as error:
