@@ -11,18 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from .batch import find_files, first_names, read_ids
 from .cams import ImageCams
 from .cues import CUE_SUFFIXES, resize_cue
 from .errors import InputError
 
-__all__ = ["Pairing", "check_polarity", "pair"]
+__all__ = ["Pairing", "check_polarity", "check_same_images", "pair"]
 
 log = logging.getLogger("c2am_plugin")
 
 # A CAM at least this high is confident foreground, whatever the pipeline's threshold.
 CONFIDENT = 0.5
+# From so many images on it can be told whether cues are of the same images, at this size of each.
+ENOUGH, SIDE = 12, 32
+# Paired t below which they are not. Of 32 images of COCO, cues of others stay below it in 95 of
+# 100 draws, and the right ones, hard or soft, in none of 1,000.
+SAME = 1.5
 # Of the rows and columns of an image, every so many tell its statistics.
 STEP = 3
 
@@ -83,11 +89,12 @@ def pair(
     return Pairing(cams, cues, [i for i in wanted if i not in out], len(out))
 
 
-def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
+def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
     """Warn where the cues (b, 1 = background) call the CAMs' confident foreground background.
 
     Compares the mean of b inside the regions where a CAM is confident with its mean elsewhere,
-    over all the pairs. Says the numbers, and the flag that flips the cues.
+    over all the pairs. Says the numbers, and the flag that flips the cues. Returns whether
+    nothing was wrong.
     """
     inside, outside = [0.0, 0], [0.0, 0]
     for cams, cue in pairs:
@@ -107,7 +114,7 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
             outside[1] + b.size - count,
         ]
     if not (inside[1] and outside[1]):
-        return
+        return True
     within, without = inside[0] / inside[1], outside[0] / outside[1]
     if within > without + 0.05:
         log.warning(
@@ -123,3 +130,39 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
             100 * within,
             100 * without,
         )
+    return within <= without - 0.02
+
+
+def check_same_images(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
+    """Warn where the cues fit the CAMs no better than cues of other images do.
+
+    Objects stand in the middle of most photographs, so that any cue fits any CAM somewhat. Here
+    every CAM meets the cues of all pairs: how much higher b is outside its confident region than
+    inside, with its own cue against the mean of the others'. Sizes are brought to one.
+    """
+    masks, cues = [], []
+    for cams, cue in pairs:
+        mask = _small(cams.maps.max(axis=0) >= CONFIDENT) if cams.maps.size else np.zeros(1)
+        if 0 < mask.mean() < 1:
+            masks.append(mask)
+            cues.append(_small(cue))
+    n = len(masks)
+    if n < ENOUGH:
+        return
+    inside, b = np.stack(masks), np.stack(cues)
+    outside = 1 - inside
+    gaps = outside @ b.T / outside.sum(axis=1, keepdims=True)
+    gaps -= inside @ b.T / inside.sum(axis=1, keepdims=True)
+    own = np.diag(gaps)
+    better = own - (gaps.sum(axis=1) - own) / (n - 1)
+    if better.mean() < SAME * better.std(ddof=1) / np.sqrt(n):
+        log.warning(
+            "the cues fit these CAMs no better than cues of other images would (%d looked at): "
+            "are they of the same images?",
+            n,
+        )
+
+
+def _small(pixels: np.ndarray) -> np.ndarray:
+    image = Image.fromarray(pixels.astype(np.float32))
+    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), np.float64).ravel()

@@ -23,7 +23,7 @@ from .errors import InputError
 from .evidence import CueFit, fit_cues
 from .fuse import check_strength, check_threshold
 from .image_job import CountJob, ImageJob, refine_image
-from .pairing import Pairing, check_polarity, pair
+from .pairing import Pairing, check_polarity, check_same_images, pair
 from .photos import find_photos
 from .refine_report import RefineReport
 from .registry import choose_adapter
@@ -258,7 +258,8 @@ def _check_sample(job: ImageJob, sample: list[str]) -> None:
                 errors.append(error)
     if errors and not pairs:
         raise errors[0]
-    check_polarity(pairs)
+    if check_polarity(pairs):
+        check_same_images(pairs)
 
 
 def _all_soft(pairing: Pairing, sample: list[str]) -> bool:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from c2am_plugin.cams import ImageCams
+from c2am_plugin.cues import read_cue
 from c2am_plugin.errors import InputError
-from c2am_plugin.pairing import check_polarity, pair
+from c2am_plugin.pairing import check_polarity, check_same_images, pair
 
 
 @pytest.fixture
@@ -154,3 +155,52 @@ def test_images_that_cannot_say_are_passed_over(said):
     check_polarity([without_class, other_shape])
     check_polarity([])
     assert said() == []
+
+
+# --- cues of other images -----------------------------------------------------------------------
+
+
+def centred_set(n=16):
+    """CAMs and cues of objects near the middle, as in most photographs, in two sizes."""
+    rng = np.random.default_rng(0)
+    for index in range(n):
+        height, width = ((40, 60), (60, 40))[index % 2]
+        y, x = np.mgrid[:height, :width] / [[[height]], [[width]]] - 0.5
+        oy, ox = rng.normal(0, 0.12, 2)
+        shape = np.exp(-((y - oy) ** 2 + (x - ox) ** 2) / 0.03).astype(np.float32)
+        noise = rng.normal(0, 0.2, shape.shape)
+        yield ImageCams(str(index), [3], shape[None]), np.clip(1 - shape + noise, 0, 1)
+
+
+def test_cues_of_other_images_are_said_though_their_polarity_looks_right(said):
+    pairs = [*centred_set()]
+    assert check_polarity(pairs)
+    check_same_images(pairs)
+    assert said() == []
+    cues = [cue for _, cue in pairs]
+    strangers = [(cams, cue) for (cams, _), cue in zip(pairs, cues[2:] + cues[:2], strict=True)]
+    assert check_polarity(strangers), "objects are in the middle: the polarity cannot tell"
+    check_same_images(strangers)
+    (message,) = said()
+    assert "no better than cues of other images" in message
+    assert "(16 looked at)" in message
+
+
+def test_few_images_say_nothing_about_that(said):
+    pairs = [*centred_set(11)]
+    empty = ImageCams("x", [], np.zeros((0, 0, 0), np.float32)), np.ones((4, 6), "f4")
+    check_same_images([*[(cams, pairs[0][1]) for cams, _ in pairs], empty])
+    assert said() == []
+
+
+@pytest.mark.parametrize("cues", ["cues_crf", "cues_soft"])
+def test_cues_of_other_real_images_are_said(coco_voc, said, cues):
+    pairs, b = [], []
+    for path in sorted((coco_voc / "cams").iterdir())[:32]:
+        twin = np.load(path)
+        pairs.append(ImageCams(path.stem, twin["keys"], twin["cam"].astype(np.float32)))
+        b.append(read_cue(coco_voc / cues / f"{path.stem}.png"))
+    check_same_images(zip(pairs, b, strict=True))
+    assert said() == []
+    check_same_images(zip(pairs, b[1:] + b[:1], strict=True))
+    assert len(said()) == 1
