@@ -42,9 +42,14 @@ def saliency_main(argv: Sequence[str] | None = None) -> int:
 
 
 def _train(cues: str, shared: dict[str, Any], training: dict[str, Any]) -> str:
+    from ..errors import InputError
     from ..saliency.train import train_saliency
 
     folder = training.pop("run", None) or os.path.abspath(shared["out"]) + "_run"
+    taken = {"the cues that are learnt from": cues, "the training run": folder}
+    for name, path in taken.items():
+        if os.path.realpath(path) == os.path.realpath(shared["out"]):
+            raise InputError(f"{shared['out']}: is the folder of {name}; choose another --out")
     kept = {name: value for name, value in shared.items() if name not in ("out", "scales")}
     result = train_saliency(cues=cues, run=folder, **kept, **training)
     print(f"{result.checkpoint}: {result.steps} steps")

@@ -30,6 +30,7 @@ __all__ = [
     "BatchOrder",
     "TrainingImages",
     "Views",
+    "check_outside",
     "find_images",
     "normalise",
     "training_loader",
@@ -70,6 +71,15 @@ def find_images(images: str | Path, ids: str | Path | None = None) -> dict[str, 
             f"({first_names(missing)}); expected ids such as {next(iter(found))}"
         )
     return {name: found[name] for name in wanted}
+
+
+def check_outside(images: str | Path, *outputs: Path) -> None:
+    """Raises InputError for an output among the photographs: a later run would take it for one."""
+    folder = Path(images)
+    photos = (folder / "JPEGImages" if (folder / "JPEGImages").is_dir() else folder).resolve()
+    for output in outputs:
+        if photos in (output.resolve(), *output.resolve().parents):
+            raise InputError(f"{output}: lies among the photographs of {photos}; choose another")
 
 
 def _voc_list(lists: Path, ids: str | Path | None) -> Path | None:

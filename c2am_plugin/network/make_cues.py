@@ -21,11 +21,12 @@ from ..claims import Claim, claim_folders
 from ..crf import make_ready
 from ..errors import InputError
 from ..registry import get_adapter
+from ..shards import Shard
 from .agree import Survey, agreed_boundary, stored_cams
 from .calibration import check_boundary
 from .cue_report import CueReport
 from .cue_writer import CueWriter, Reading
-from .data import find_images
+from .data import check_outside, find_images
 from .distributed import Ranks, cores, joined
 from .inference import fast_copy, pick_device
 from .maps import check_scales, default_scales
@@ -60,6 +61,7 @@ def make_cues(
     soft: bool = True,
     bf16: bool = False,
     batch_size: int | None = None,
+    shard: str | None = None,
     workers: int | None = None,
     device: str | None = None,
     overwrite: bool = False,
@@ -86,6 +88,8 @@ def make_cues(
     bf16         the network computes in bfloat16: faster where the processor has it, less exact
     batch_size   images of one size sent through the network together; default 8 on a GPU, 1 on a
                  CPU, where more gain nothing
+    shard        "I/N": work on the I-th of N parts of the images, I from 1; N such runs, at once or
+                 one after another, do what one without it does (`shards.merge_reports`)
     workers      images (batches) at a time; default one a core
 
     Under torchrun the processes share the images, and all return the report of all.
@@ -97,7 +101,12 @@ def make_cues(
     out, maps = Path(out), Path(maps) if maps else None
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(PATIENCE))
-        threshold = _check_threshold(threshold, cams)
+        threshold, part = _check_threshold(threshold, cams), Shard.parse(shard)
+        if part.name and threshold == "agree":
+            raise InputError(
+                "--threshold agree looks at all images: find it once without --shard, then give "
+                "the number that was found"
+            )
         _check_counts(batch_size=batch_size, workers=workers)
         _check_folders(Path(images), out, maps)
         if polarity not in POLARITIES:
@@ -124,10 +133,11 @@ def make_cues(
         claims = [Claim(out, cue_settings, ".png")]
         if maps:
             claims.append(Claim(maps, settings, ".npy"))
-        claim = claim_folders(COMMAND, paths, claims, overwrite=overwrite)
+        mine = part.of(list(paths))
+        claim = claim_folders(COMMAND, mine, claims, overwrite=overwrite, shard=part.name)
         done = ranks.first(lambda: stack.enter_context(claim))
         report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
-        todo = [image_id for image_id in paths if image_id not in done]
+        todo = [image_id for image_id in mine if image_id not in done]
         if not todo:
             return report
 
@@ -153,7 +163,7 @@ def make_cues(
         report.add(stream(writer, todo, "cues"))
         if ranks.is_first:
             stored_report = {"settings": cue_settings, "report": asdict(report)}
-            write_json(record_path(out, COMMAND), stored_report)
+            write_json(record_path(out, COMMAND, part.name), stored_report)
             if store and not report.failures:
                 shutil.rmtree(store, ignore_errors=True)
         return report
@@ -179,11 +189,7 @@ def _check_counts(**counts: int | None) -> None:
 
 
 def _check_folders(images: Path, out: Path, maps: Path | None) -> None:
-    """Outputs may not lie among the photographs: a later run would take cues for images."""
-    photos = (images / "JPEGImages" if (images / "JPEGImages").is_dir() else images).resolve()
-    for folder in (out, maps):
-        if folder is not None and photos in (folder.resolve(), *folder.resolve().parents):
-            raise InputError(f"{folder}: lies among the photographs of {photos}; choose another")
+    check_outside(images, out, *([maps] if maps else []))
     if maps is not None and maps.resolve() == out.resolve():
         raise InputError(f"{out}: cues and maps need two folders")
 

@@ -28,7 +28,7 @@ from .recipes import choose_recipe, make_recipe
 from .trainer import Trainer, autocast_type
 from .weights import initial_weights, read_torch_file
 
-__all__ = ["TrainingResult", "train"]
+__all__ = ["TrainingResult", "check_least", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,8 @@ def train(
     out = Path(out)
     with ExitStack() as stack:
         ranks = stack.enter_context(joined())
-        _check_least(0, seed=seed, workers=workers, picture_every=picture_every)
-        _check_least(1, micro_batch=micro_batch)
+        check_least(0, seed=seed, workers=workers, picture_every=picture_every)
+        check_least(1, micro_batch=micro_batch)
         found = ranks.first(lambda: find_images(images, ids))
         recipe = choose_recipe(recipe, len(found))
         plan = make_recipe(
@@ -172,7 +172,8 @@ def _make_steps(
         run.train(journal, loader, picture_every, stack.enter_context(bar))
 
 
-def _check_least(least: int, **values: int | None) -> None:
+def check_least(least: int, **values: int | None) -> None:
+    """Raises InputError for a value that is below `least`."""
     for name, value in values.items():
         if value is not None and value < least:
             raise InputError(f"{name} {value}: expected {least} or more")

@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from ..batch import record_path, write_json
 from ..claims import Claim, claim_folders
 from ..cues import write_cue
-from ..network.data import find_images
+from ..network.data import check_outside, find_images
 from ..network.distributed import cores
 from ..network.inference import fast_copy, pick_device
 from ..network.maps import ScaleLogits, check_scales
 from ..network.stream import Network, Stream
+from ..network.train import check_least
 from .checkpoint import load_saliency
 
 __all__ = ["PredictionReport", "image_logits", "predict_saliency"]
@@ -75,6 +76,8 @@ def predict_saliency(
     before anything is written.
     """
     out = Path(out)
+    check_least(0, workers=workers)
+    check_outside(images, out)
     found = find_images(images, ids)
     where = pick_device(device)
     loaded = load_saliency(checkpoint, where)

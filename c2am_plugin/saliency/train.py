@@ -12,23 +12,23 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..batch import first_names
 from ..claims import Claim, claim_folders
 from ..errors import InputError, TrainingError
-from ..network.data import BatchOrder, find_images, training_loader
+from ..network.data import BatchOrder, check_outside, find_images, training_loader
 from ..network.inference import pick_device
 from ..network.journal import Journal, picture_grid
 from ..network.loop import FILES, UNREADABLE, interrupts
 from ..network.maps import default_scales
+from ..network.train import check_least
 from ..network.weights import initial_weights, read_torch_file
 from .checkpoint import save_saliency
 from .data import Example, MaskedImages, collate, find_cues
@@ -98,6 +98,9 @@ def train_saliency(
     bad settings, images or cues, OutputError where `run` holds another run, TrainingError where
     training fails.
     """
+    run = Path(run)
+    check_least(0, seed=seed, workers=workers, picture_every=picture_every)
+    check_outside(images, run)
     found = find_images(images, ids)
     masks = find_cues(cues, found, flip=flip_cues)
     recipe = choose_recipe(recipe, len(found))
@@ -108,8 +111,9 @@ def train_saliency(
         side=side,
         width=width,
         output_stride=output_stride,
-        accumulate=min(accumulate or make_recipe(recipe).accumulate, len(found)),
+        accumulate=accumulate,
     )
+    plan = replace(plan, accumulate=min(plan.accumulate, len(found)))
     where = pick_device(device)
     settings = {
         "recipe": recipe,
@@ -122,7 +126,6 @@ def train_saliency(
         "images": len(found),
         "ids": hashlib.sha256("\n".join(found).encode()).hexdigest()[:16],
     }
-    run = Path(run)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = PoolNet(backbone, plan.output_stride, plan.width)
@@ -137,27 +140,13 @@ def train_saliency(
             trainer = SaliencyTrainer(model, plan, where)
             if "resume.pt" in there:
                 trainer.load(run / "resume.pt")
-            views = MaskedImages(
-                list(found.values()), list(masks.values()), plan.side, seed, flip_cues
-            )
-            order = BatchOrder(len(views), plan.accumulate, plan.epochs, seed, trainer.step)
-            total = trainer.step + len(order)
-            if trainer.step:
-                log.info("%s: going on after step %d of %d", run, trainer.step, total)
+                log.info("%s: going on after step %d", run, trainer.step)
             else:
                 log.info("initial weights: %s", report)
-            log.info(
-                "recipe %s: %d images, %d epochs of %d steps, on %s",
-                *(recipe, len(views), plan.epochs, order.steps_per_epoch, where),
-            )
-            with (
-                closing(Journal(run, COLUMNS, trainer.step)) as journal,
-                tqdm(
-                    desc="training", initial=trainer.step, total=total, disable=not progress
-                ) as bar,
-            ):
-                loop = _Loop(run, settings, trainer, journal, order.steps_per_epoch, len(views))
-                loop.go(training_loader(views, order, workers, collate), picture_every, bar)
+            paths = list(found.values()), list(masks.values())
+            views = MaskedImages(*paths, plan.side, seed, flip_cues)
+            loop = _Loop(run, settings, trainer, views)
+            loop.go(workers, picture_every, progress)
             return loop.finish()
 
 
@@ -165,36 +154,45 @@ class _Loop:
     """The epochs of a run, and what is written of them."""
 
     def __init__(
-        self,
-        run: Path,
-        settings: dict[str, Any],
-        trainer: SaliencyTrainer,
-        journal: Journal,
-        steps_per_epoch: int,
-        n_images: int,
+        self, run: Path, settings: dict[str, Any], trainer: SaliencyTrainer, views: MaskedImages
     ) -> None:
-        self.run, self.settings, self.trainer, self.journal = run, settings, trainer, journal
-        self.steps_per_epoch, self.n_images = steps_per_epoch, n_images
+        self.run, self.settings, self.trainer, self.views = run, settings, trainer, views
+        plan = trainer.plan
+        self.order = BatchOrder(
+            len(views), plan.accumulate, plan.epochs, views.seed, first_step=trainer.step
+        )
+        self.steps = trainer.step + len(self.order)
         self.rows: list[dict[str, float]] = []  # of the running epoch
-        self.epoch: dict[str, float] = {}  # means of the last whole one
+        self.loss = math.nan  # mean of the last whole epoch
         self.unusable: dict[str, None] = {}
 
-    def go(self, batches: DataLoader, picture_every: int, bar: tqdm) -> None:
+    def go(self, workers: int | None, picture_every: int, progress: bool) -> None:
         """Go through the batches; on an interrupt finish the step, keep its state and stop."""
         trainer = self.trainer
+        log.info(
+            "recipe %s: %d images, %d epochs of %d steps, on %s",
+            *(self.settings["recipe"], len(self.views), trainer.plan.epochs),
+            *(self.order.steps_per_epoch, trainer.where),
+        )
         last = time.perf_counter()
-        with interrupts() as asked:
-            for examples, errors in batches:
+        with (
+            interrupts() as asked,
+            closing(Journal(self.run, COLUMNS, trainer.step)) as journal,
+            tqdm(
+                desc="training", initial=trainer.step, total=self.steps, disable=not progress
+            ) as bar,
+        ):
+            for examples, errors in training_loader(self.views, self.order, workers, collate):
                 self._note_unusable(errors, len(examples))
                 step = trainer.advance(examples)
                 now = time.perf_counter()
                 row = self._row(examples, step, len(examples) / (now - last))
                 last = now
                 self.rows.append(row)
-                self.journal.write(row)
+                journal.write(row)
                 if picture_every and (trainer.step - 1) % picture_every == 0:
-                    self.journal.picture(trainer.step, _picture(examples[:8], step.saliency[:8]))
-                if trainer.step % self.steps_per_epoch == 0:
+                    journal.picture(trainer.step, _picture(examples[:8], step.saliency[:8]))
+                if trainer.step % self.order.steps_per_epoch == 0:
                     self._end_epoch()
                 bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
                 bar.update()
@@ -203,14 +201,8 @@ class _Loop:
                     raise KeyboardInterrupt
 
     def finish(self) -> SaliencyResult:
-        """Write the checkpoint, unless the network says the same everywhere."""
+        """Write the checkpoint, and say what came of the run."""
         trainer = self.trainer
-        if self.epoch and self.epoch["spread"] < CONSTANT:
-            raise TrainingError(
-                "the network says the same of every pixel (its saliency varies by "
-                f"{self.epoch['spread']:.4f} within images); take more --epochs, another --lr than "
-                f"{trainer.plan.lr}, or cues that show foreground"
-            )
         path = self.run / "last.pt"
         side = trainer.plan.side
         info = {
@@ -224,16 +216,15 @@ class _Loop:
             log.warning("%d images or cues cannot be used and were left out:", len(self.unusable))
             for message in self.unusable:
                 log.warning("  %s", message)
-        loss = self.epoch.get("loss", math.nan)
-        return SaliencyResult(path, trainer.step, loss, tuple(self.unusable))
+        return SaliencyResult(path, trainer.step, self.loss, tuple(self.unusable))
 
     def _note_unusable(self, errors: list[str], n_good: int) -> None:
         self.unusable.update(dict.fromkeys(errors))
-        allowed = max(1, self.n_images // UNREADABLE)
+        allowed = max(1, len(self.views) // UNREADABLE)
         if len(self.unusable) > allowed or n_good == 0:
             raise InputError(
-                f"{len(self.unusable)} of {self.n_images} images or cues cannot be used, more than "
-                f"are left out silently ({allowed}): {first_names(self.unusable, 3)}"
+                f"{len(self.unusable)} of {len(self.views)} images or cues cannot be used, more "
+                f"than are left out silently ({allowed}): {first_names(self.unusable, 3)}"
             )
 
     def _row(self, examples: Sequence[Example], step: Step, speed: float) -> dict[str, float]:
@@ -243,7 +234,7 @@ class _Loop:
         either = sum(np.count_nonzero(p | mask) for p, mask in sides)
         return {
             "step": trainer.step,
-            "epoch": (trainer.step - 1) // self.steps_per_epoch + 1,
+            "epoch": (trainer.step - 1) // self.order.steps_per_epoch + 1,
             "loss": step.loss,
             "lr": trainer.plan.lr,
             "images_per_second": speed,
@@ -253,8 +244,16 @@ class _Loop:
         }
 
     def _end_epoch(self) -> None:
-        self.epoch = {name: float(np.mean([row[name] for row in self.rows])) for name in COLUMNS}
+        """Keep the state, unless the last epoch leaves a network that says the same everywhere."""
+        spread = float(np.mean([row["spread"] for row in self.rows]))
+        self.loss = float(np.mean([row["loss"] for row in self.rows]))
         self.rows.clear()
+        if self.trainer.step == self.steps and spread < CONSTANT:
+            raise TrainingError(
+                f"the network says the same of every pixel (its saliency varies by {spread:.4f} "
+                "within images); take more --epochs, another --lr than "
+                f"{self.trainer.plan.lr}, or cues that show foreground"
+            )
         self.trainer.save(self.run / "resume.pt")
 
 
