@@ -106,7 +106,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return {"settings": content["settings"], "report": content["report"]}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: is not a shard's report ({error}); run it anew") from error
 
 
@@ -121,13 +121,19 @@ def _merge(reports: Sequence[T]) -> T:
         elif rule == "join":
             values[name] = _join(parts)
         elif rule is None:
-            values[name] = parts[0]
+            # A shard that found nothing to do may have left a field empty.
+            values[name] = next((part for part in parts if part), parts[0])
         else:
-            weights = [getattr(report, rule) for report in reports]
-            total = sum(weights) or 1
-            values[name] = sum(w * part for w, part in zip(weights, parts, strict=True)) / total
+            values[name] = _mean(parts, [getattr(report, rule) for report in reports])
     build: Callable[..., T] = type(reports[0])
     return build(**values)
+
+
+def _mean(parts: Sequence[float | None], weights: Sequence[float]) -> float | None:
+    known = [(part, w) for part, w in zip(parts, weights, strict=True) if part is not None and w]
+    if not known:
+        return parts[0]
+    return sum(part * weight for part, weight in known) / sum(weight for _, weight in known)
 
 
 def _join(parts: Sequence[Any]) -> Any:

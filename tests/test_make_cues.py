@@ -23,6 +23,7 @@ from c2am_plugin.network.maps import activation_map, mean_logit, scale_logits
 from c2am_plugin.network.model import C2AM
 from c2am_plugin.network.weights import load_checkpoint, save_checkpoint
 from c2am_plugin.registry import get_adapter
+from c2am_plugin.shards import merge_reports
 
 SCALES = (0.5, 1.0)
 
@@ -288,3 +289,23 @@ def test_cams_of_other_sizes_are_said(
     ):
         run(photos, checkpoint, tmp_path / "cues", threshold="agree", cams=tmp_path / "cams")
     assert "img_0.npy: CAMs are (9, 9)" in caplog.text
+
+
+def test_shards_make_the_cues_of_one_run(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    options = {"soft": True, "polarity": "border"}
+    whole = run(photos, checkpoint, tmp_path / "whole", **options)
+    for shard in ("2/2", "1/2"):
+        run(photos, checkpoint, tmp_path / "parts", shard=shard, **options)
+    assert bytes_of(tmp_path / "parts") == bytes_of(tmp_path / "whole")
+    ((command, merged),) = merge_reports(tmp_path / "parts")
+    assert command == "c2am-cues"
+    assert merged.written == whole.written
+    assert merged.foreground == pytest.approx(whole.foreground)
+    assert merged.polarity == whole.polarity
+    assert "wrote" in merged.summary()
+
+
+def test_a_shard_cannot_agree_with_all(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    options = {"threshold": "agree", "cams": tmp_path, "shard": "1/2"}
+    with pytest.raises(InputError, match="without --shard"):
+        run(photos, checkpoint, tmp_path / "out", **options)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .common import count, print_failures, run
+from .common import count, print_failures, run, shard
 
 __all__ = ["cues_main"]
 
@@ -24,11 +24,13 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
         from ..batch import record_path
         from ..network.distributed import is_first
         from ..network.make_cues import make_cues
+        from ..shards import Shard
 
         report = make_cues(**args)
         if not is_first():
             return 0
-        record = str(record_path(report.out, "c2am-cues"))
+        part = Shard.parse(args.get("shard")).name
+        record = str(record_path(report.out, "c2am-cues", part))
         print(f"{report.summary()}\nreport: {record}")
         return print_failures("c2am-cues", report.failures, record)
 
@@ -107,6 +109,9 @@ def _cues_parser() -> argparse.ArgumentParser:
     )
     add("--bf16", action="store_true", help="compute in bfloat16: faster on some devices, rougher")
     add("--batch-size", type=int, metavar="N", help="images of one size at once (8 on a GPU)")
+    add(
+        "--shard", type=shard, metavar="I/N", help="only the I-th of N parts; c2am-merge at the end"
+    )
     add("--workers", type=int, metavar="N", help="images at a time (default: one a core)")
     add("--device", metavar="cpu|cuda", help="default: a GPU where there is one")
     add("--overwrite", action="store_true", help="replace files of other settings or origin")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,12 +28,21 @@ class CueReport:
     scales: tuple[float, ...]
     boundary: float | None = None
     polarity: dict[str, Any] = field(default_factory=dict)
+    pixels: int = 0
     written: int = 0
     already_there: int = 0
     foreground: float = 0.0
     seconds: float = 0.0
     images_per_second: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
+
+    MERGE: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("pixels", "written", "already_there", "seconds"), "sum"),
+        "failures": "join",
+        "foreground": "pixels",
+        "boundary": "written",
+        "images_per_second": "seconds",
+    }
 
     def summary(self) -> str:
         """The run in a line or two."""
@@ -60,6 +69,6 @@ class CueReport:
         self.seconds = round(outcome.seconds, 3)
         self.images_per_second = round(len(results) / max(outcome.seconds, 1e-9), 3)
         if results:
-            pixels = sum(result.pixels for result in results)
-            self.foreground = sum(result.foreground for result in results) / pixels
+            self.pixels = sum(result.pixels for result in results)
+            self.foreground = sum(result.foreground for result in results) / self.pixels
             self.boundary = float(np.mean([result.boundary for result in results]))
