@@ -66,7 +66,7 @@ def brief(value: Any) -> str:
 
 
 def like(old: Any, new: np.ndarray) -> Any:
-    """`new` in the container of the stored value `old`, and in its dtype unless it is float16."""
+    """`new` in the container of the stored value `old`, in its dtype unless `new` is float16."""
     if isinstance(old, (list, tuple)):
         return type(old)(like(before, layer) for before, layer in zip(old, new, strict=True))
     dtype = new.dtype if new.dtype == np.float16 else to_array("", "", old).dtype

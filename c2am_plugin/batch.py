@@ -7,6 +7,7 @@ nothing).
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -26,6 +27,7 @@ __all__ = [
     "IMAGE_SUFFIXES",
     "BatchResult",
     "atomic_path",
+    "disk_error",
     "find_files",
     "first_names",
     "read_ids",
@@ -39,6 +41,8 @@ T = TypeVar("T")
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TEMPORARY = ".c2am-tmp"
+# The disk is full, the quota or a limit is reached, it is read-only, or it is broken.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 # Starting processes takes as long as threads take for so many images.
 PROCESSES_PAY = 200
 # On a cluster: so many images are sent at once, so that the progress bar moves.
@@ -116,8 +120,12 @@ def read_ids(path: str | Path) -> list[str]:
     ids = [_id_of_line(line.strip()) for line in text.splitlines() if line.strip()]
     if not ids:
         raise InputError(f"{path}: holds no image id; expected one a line")
-    if any("\0" in name for name in ids):
+    if any(char < " " or char == "\x7f" for name in ids for char in name):
         raise InputError(f"{path}: is not a text file; expected one image id a line")
+    if outside := [name for name in ids if not name or ".." in name.split("/")]:
+        raise InputError(
+            f"{path}: {outside[0][:80]!r} is no image id; expected a name below the folder"
+        )
     return list(dict.fromkeys(ids))
 
 
@@ -132,7 +140,8 @@ def _id_of_line(line: str) -> str:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed to it when the block ends well, else removed.
 
-    So a file is never visible half-written under its own name. Missing folders are made.
+    So a file is never visible half-written under its own name. Missing folders are made. Raises
+    OutputError where the disk is full or cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,8 +150,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         os.replace(temporary, path)
+    except Exception as error:
+        if reason := disk_error(error):
+            raise OutputError(f"{path}: cannot be written ({reason})") from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def disk_error(error: BaseException | None) -> str | None:
+    """What a full, read-only or broken disk says where that is behind an error; else None.
+
+    torch and Pillow raise errors of their own on the way out of a write that failed.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+            return error.strerror
+        error = error.__context__
+    return None
 
 
 def write_json(path: str | Path, content: Any) -> None:

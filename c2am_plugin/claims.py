@@ -225,6 +225,10 @@ def read_record(record: Path) -> dict[str, Any] | None:
     if not record.exists():
         return None
     try:
-        return dict(json.loads(record.read_text(encoding="utf-8"))["settings"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{record}: is not a run's settings ({error}); remove it") from error
+        settings = json.loads(record.read_text(encoding="utf-8"))["settings"]
+        if not isinstance(settings, dict):
+            raise TypeError(f"settings are {type(settings).__name__}")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise OutputError(f"{record}: is not a run's settings ({reason}); remove it") from error
+    return settings

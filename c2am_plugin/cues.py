@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from tokenize import TokenError
-from zipfile import BadZipFile
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
 from .batch import atomic_path
 from .errors import InputError
+from .images import open_image
 
 __all__ = [
     "CUE_SUFFIXES",
@@ -26,8 +26,11 @@ __all__ = [
 ]
 
 CUE_SUFFIXES = (".png", ".npy")
-# What np.load runs into in a damaged or foreign file.
-DAMAGE = (OSError, ValueError, EOFError, MemoryError, SyntaxError, TokenError, BadZipFile)
+# What numpy runs into in a damaged or foreign file.
+DAMAGE = (
+    *(OSError, ValueError, EOFError, MemoryError, SyntaxError, TokenError, TypeError),
+    *(RecursionError, LookupError, ArithmeticError),
+)
 SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
 
 
@@ -100,23 +103,23 @@ def write_cue(path: str | Path, saliency: np.ndarray) -> None:
 def is_soft_cue(path: str | Path) -> bool:
     """Whether a file is a soft cue that `write_cue` wrote. False for anything unreadable."""
     try:
-        with Image.open(path) as image:
-            return image.info.get(SOFT_NOTE[0]) == SOFT_NOTE[1]
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        with open_image(path) as image:
+            return bool(image.info.get(SOFT_NOTE[0]) == SOFT_NOTE[1])
+    except InputError:
         return False
 
 
 def _read_npy(path: Path) -> tuple[np.ndarray, float]:
     try:
-        saliency = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:  # np.load would also open archives
+            saliency = np.lib.format.read_array(file, allow_pickle=False)
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(
             f"{path}: is not a plain .npy array ({reason}); expected float H×W"
         ) from error
-    if not isinstance(saliency, np.ndarray) or saliency.dtype.kind != "f":
-        found = getattr(saliency, "dtype", type(saliency).__name__)
-        raise InputError(f"{path}: holds {found}; expected a float cue H×W in [0, 1]")
+    if saliency.dtype.kind != "f":
+        raise InputError(f"{path}: holds {saliency.dtype}; expected a float cue H×W in [0, 1]")
     if saliency.ndim == 3 and 1 in (saliency.shape[0], saliency.shape[-1]):
         saliency = saliency.squeeze(0 if saliency.shape[0] == 1 else -1)
     if saliency.ndim != 2 or saliency.size == 0:
@@ -130,14 +133,11 @@ def _read_npy(path: Path) -> tuple[np.ndarray, float]:
 
 
 def _read_image(path: Path) -> tuple[np.ndarray, float]:
-    try:
-        with Image.open(path) as image:
-            if image.mode == "P":
-                return _mask_of_palette(image), 255.0
-            plain = {"1": "L", "LA": "L", "PA": "RGB", "RGBA": "RGB"}.get(image.mode)
-            pixels = np.asarray(image.convert(plain) if plain else image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a cue image ({error})") from error
+    with open_image(path, "a cue image") as image:
+        if image.mode == "P":
+            return _mask_of_palette(image), 255.0
+        plain = {"1": "L", "LA": "L", "PA": "RGB", "RGBA": "RGB"}.get(image.mode)
+        pixels = np.asarray(image.convert(plain) if plain else image)
     if pixels.ndim == 3:
         pixels = _mask_of_colours(path, pixels)
     if pixels.dtype == np.uint8:

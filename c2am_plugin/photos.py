@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from .batch import IMAGE_SUFFIXES, find_files, first_names
 from .errors import InputError
+from .images import open_image
 
 __all__ = ["find_photos", "read_photo", "read_photo_of"]
 
@@ -31,14 +31,11 @@ def read_photo(path: str | Path) -> np.ndarray:
     A rotation noted in EXIF is not applied: the pipelines do not either, and their CAMs and our
     maps must lie on the same pixels. 16-bit greys are scaled to 8 bits, not cut off.
     """
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith("I"):
-                grey = (np.asarray(image, np.float64) / 257).round().clip(0, 255)
-                return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-            return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as an image ({error})") from error
+    with open_image(path) as image:
+        if image.mode.startswith("I"):
+            grey = (np.asarray(image, np.float64) / 257).round().clip(0, 255)
+            return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
+        return np.asarray(image.convert("RGB"))
 
 
 def read_photo_of(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:

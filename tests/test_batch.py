@@ -84,7 +84,20 @@ def test_id_lists(tmp_path, text, expected):
     assert read_ids(path) == expected
 
 
-@pytest.mark.parametrize("data", [b"", b"\n \r\n", b"a\0b\n", b"\xff\xfe\x00", b"\x89PNG\r\n"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\n \r\n",
+        b"a\0b\n",
+        b"\x1b[2J\n",
+        b"/\n",
+        b"../a\n",
+        b"a/../../b\n",
+        b"\xff\xfe\x00",
+        b"\x89PNG\r\n",
+    ],
+)
 def test_files_that_are_no_id_list(tmp_path, data):
     path = tmp_path / "ids.txt"
     path.write_bytes(data)

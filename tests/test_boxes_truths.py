@@ -92,11 +92,12 @@ def test_voc_without_objects_or_size(tmp_path):
     ("text", "message"),
     [
         (VOC.replace("<xmin>1<", "<xmin>left<"), "xmin is 'left'"),
-        (VOC.replace("<xmin>1</xmin>", ""), "xmin is None"),
+        (VOC.replace("<xmin>1</xmin>", ""), "xmin is ''"),
         (VOC.replace("<xmin>1<", "<xmin>500<").replace("<xmax>500", "<xmax>400"), "without an in"),
         (VOC[:200], "cannot be read as XML"),
         ("", "cannot be read as XML"),
-        (VOC.replace("<xmin>1<", "<xmin>nan<"), "without an inside"),
+        (VOC.replace("<xmin>1<", "<xmin>nan<"), "xmin is 'nan'"),
+        (VOC.replace("<width>500<", "<width>inf<"), "width is 'inf'"),
     ],
 )
 def test_bad_xml(tmp_path, text, message):
@@ -104,6 +105,12 @@ def test_bad_xml(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as caught:
         find_truths(tmp_path).read("a")
     assert "a.xml" in str(caught.value)
+
+
+def test_the_encoding_that_a_file_names_is_not_looked_up(tmp_path):
+    """Python would import a module of that name."""
+    write(tmp_path / "a.xml", '<?xml version="1.0" encoding="zlib"?>' + VOC)
+    assert find_truths(tmp_path).read("a").size == (500, 375)
 
 
 def test_entities_are_not_expanded(tmp_path):
@@ -178,6 +185,7 @@ def test_coco_without_categories(tmp_path):
         {"annotations": [{"image_id": 7}]},
         {"annotations": [{"image_id": 7, "bbox": ["a", 0, 1, 1]}]},
         {"annotations": None},
+        {"annotations": [{"image_id": 7, "bbox": [0, 0, 10**400, 1]}]},
     ],
 )
 def test_bad_coco(tmp_path, changes):

@@ -94,7 +94,10 @@ def test_remains_of_a_killed_run_are_cleared_away(tmp_path):
     assert files_below(out) == {"mine.c2am-tmp"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"settings": 3}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"settings": 3}', "\x00", "[" * 99999, '{"settings": [[1, 2]]}'],
+)
 def test_a_damaged_record_is_named(tmp_path, text):
     (tmp_path / "out.c2am-x.json").write_text(text)
     with pytest.raises(OutputError, match=r"out\.c2am-x\.json: is not a run's settings"):

@@ -244,6 +244,35 @@ def test_a_png_cut_short_anywhere(tmp_path):
     assert refused > 5
 
 
+@pytest.mark.parametrize("form", ["GIF", "PPM", "ICO", "EPS"])
+def test_formats_that_no_cue_has_are_not_tried(tmp_path, form):
+    """One of Pillow's readers, that of EPS, would hand the file to Ghostscript."""
+    Image.fromarray(GREY).save(tmp_path / "a.png", format=form)
+    with pytest.raises(InputError, match="cannot be read as a cue image"):
+        read_cue(tmp_path / "a.png")
+
+
+def test_more_pixels_than_any_camera_has_are_refused(tmp_path):
+    Image.new("1", (8193, 8192)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="8193×8192 pixels"):
+        read_cue(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("header", ["{1: 2, 'a': 3}", "{[]: 1}", "-" * 5000 + "1", "(" * 150])
+def test_npy_headers_that_are_none(tmp_path, header):
+    data = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header) + 1) + header.encode() + b"\n"
+    (tmp_path / "a.npy").write_bytes(data)
+    with pytest.raises(InputError, match="not a plain"):
+        read_cue(tmp_path / "a.npy")
+
+
+def test_an_archive_is_not_opened(tmp_path):
+    np.savez(tmp_path / "a.npz", cue=np.ones((2, 2)))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    with pytest.raises(InputError, match="not a plain"):
+        read_cue(tmp_path / "a.npy")
+
+
 def test_no_file(tmp_path):
     for name in ("a.png", "a.npy"):
         with pytest.raises(InputError, match=name):

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from ..batch import (
     BatchResult,
@@ -27,6 +26,7 @@ from ..cams import CamAdapter
 from ..claims import as_setting, claim_file
 from ..cues import CUE_SUFFIXES, read_saliency
 from ..errors import InputError
+from ..images import open_image
 from ..photos import find_photos
 from ..registry import get_adapter
 from .box_files import ImageBoxes, choose_format, write_boxes
@@ -234,11 +234,8 @@ def _guesses(
 
 
 def _photo_size(path: Path) -> tuple[int, int]:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as an image ({error})") from error
+    with open_image(path) as image:
+        return image.size
 
 
 def _check_size(path: Path, size: tuple[int, int], truth: Truth) -> None:

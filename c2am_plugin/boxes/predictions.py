@@ -36,6 +36,8 @@ def read_predictions(path: str | Path, truths: Truths) -> dict[str, list[str]]:
         image_id = row[0] if row[0] in known else os.path.splitext(row[0])[0]
         classes = [truths.name_of(cell) for cell in row[1:] if cell]
         if not classes:
-            raise InputError(f"{path}: {row[0]} has no class; expected lines of id,class,class,…")
+            raise InputError(
+                f"{path}: {row[0][:80]!r} has no class; expected lines of id,class,class,…"
+            )
         found[image_id] = classes
     return found

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import Any, Protocol
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -28,6 +29,8 @@ EXPECTED = (
 )
 # The largest XML of VOC and ImageNet has some kilobytes.
 LARGEST_XML = 2**24
+# What other JSON, and numbers of too many digits, run into.
+NO_COCO = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,7 @@ def _read_xml(path: Path) -> Element:
     """The root of a small XML file. A file that declares entities is refused: a few lines of them
     can expand to gigabytes, and no annotation needs any."""
     builder = TreeBuilder()
-    parser = expat.ParserCreate()
+    parser = expat.ParserCreate("utf-8")  # no file names the codec that is imported to read it
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
@@ -139,13 +142,16 @@ def _refuse_doctype(*_: Any) -> None:
 
 
 def _number(path: Path, element: Element, name: str) -> float:
-    text = element.findtext(name)
+    text = element.findtext(name) or ""
     try:
-        return float(text or "")
-    except ValueError as error:
-        raise InputError(
-            f"{path}: {element.tag}/{name} is {text!r}; expected a number, as in VOC's XML"
-        ) from error
+        number = float(text)
+        if isfinite(number):
+            return number
+    except ValueError:
+        pass
+    raise InputError(
+        f"{path}: {element.tag}/{name} is {text[:40]!r}; expected a number, as in VOC's XML"
+    )
 
 
 @dataclass
@@ -223,9 +229,10 @@ def _read_coco(path: Path) -> StoredTruths:
         }
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except NO_COCO as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise InputError(
-            f"{path}: is no COCO JSON ({type(error).__name__}: {error}); expected images with id "
+            f"{path}: is no COCO JSON ({reason}); expected images with id "
             "and file_name, annotations with image_id and bbox [x, y, width, height]"
         ) from error
     by_id = {}

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 
 from ..batch import BatchResult, atomic_path, run_images
-from ..errors import C2AMError
+from ..errors import C2AMError, InputError
+from ..images import open_image
 from ..photos import read_photo
 from .distributed import ALONE, Ranks
 from .inference import torch_threads
@@ -160,7 +160,7 @@ def _each_image(
 def _photo_size(path: Path) -> tuple[int, int] | None:
     """The size in a photograph's header; None where it cannot be read, which is said later."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+    except InputError:
         return None
