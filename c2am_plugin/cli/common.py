@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from ..batch import disk_error
 from ..errors import C2AMError, InputError
 from ..shards import Shard
 
@@ -27,6 +28,11 @@ def run(command: str, work: Callable[[], int]) -> int:
             return work()
     except C2AMError as error:
         print(f"{command}: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if not (reason := disk_error(error)):
+            raise
+        print(f"{command}: {error.filename or 'output'}: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{command}: interrupted; run the same command again to go on", file=sys.stderr)

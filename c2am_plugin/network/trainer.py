@@ -142,8 +142,8 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
-        with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
 
     def load(self, path: Path) -> None:
         """Go on from what the first rank's disk holds."""
