@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -298,7 +299,9 @@ def _attempt(
         with hand:
             return image_id, None if hand.stopped else work(image_id), None
     except C2AMError as error:
-        return image_id, None, " ".join(str(error).split("\n"))
+        message = " ".join(str(error).split("\n"))
+        named = re.search(rf"(?<!\w){re.escape(image_id)}(?!\w)", message)
+        return image_id, None, message if named else f"{image_id}: {message}"
     except Exception as error:
         message = " ".join(str(error).split())
         return image_id, None, f"{image_id}: {type(error).__name__}: {message}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 
 from .batch import atomic_path
 from .errors import InputError
+from .images import open_image
 
 __all__ = ["IGNORE", "VOC_CLASSES", "palette", "read_label", "write_label"]
 
@@ -51,18 +53,51 @@ def write_label(path: str | Path, label: np.ndarray) -> None:
 def read_label(path: str | Path) -> np.ndarray:
     """A label file as uint8 H×W of class indices, 255 = ignore.
 
-    Raises InputError for colours where indices are wanted: such files were made by reading a
-    palette PNG as RGB and saving that.
+    Raises InputError for colours where indices are wanted, and for what becomes of VOC's labels
+    where a palette PNG is read as RGB or in grey and saved again.
     """
     path = Path(path)
-    try:
-        with Image.open(path) as image:
-            mode, pixels = image.mode, np.asarray(image)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as a label image ({error})") from error
+    with open_image(path, "a label image") as image:
+        mode, pixels, table = image.mode, np.asarray(image), image.getpalette() or []
     if mode not in ("P", "L") or pixels.ndim != 2:
+        vocs = mode in ("RGB", "RGBA") and _are_vocs(pixels[..., :3].reshape(-1, 3))
         raise InputError(
-            f"{path}: is a {mode} image; expected 8-bit class indices (palette or grey PNG). "
-            "Colours cannot be read as classes: save the label without converting it to RGB"
+            f"{path}: is a {mode} image{' of the colours of VOC labels' if vocs else ''}; expected "
+            "8-bit class indices (palette or grey PNG). Colours cannot be read as classes: save "
+            "the label without converting it to RGB"
+        )
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    used = np.flatnonzero(counts)
+    shown = np.array(table, np.uint8).reshape(-1, 3)
+    if mode == "P" and len(shown) > used.max(initial=0):
+        shown = shown[used]
+        if _are_vocs(shown) and not np.array_equal(shown, palette()[used]):
+            raise InputError(
+                f"{path}: has the colours of VOC labels in an order of its own, so its indices are "
+                "not VOC's classes: it was made from a label read as colours; take that label"
+            )
+    # 220 is the grey of VOC's outlines and no class of VOC or COCO.
+    if mode == "L" and counts[220] and set(used.tolist()) <= _greys():
+        raise InputError(
+            f"{path}: has the greys of VOC's colours ({used[0]} … {used[-1]}), not class indices: "
+            "a label was read in grey and saved; take the original, unconverted"
         )
     return pixels
+
+
+def _vocs() -> np.ndarray:
+    """The colours of VOC's 21 classes and of its outlines: uint8 22×3."""
+    return palette()[[*range(len(VOC_CLASSES)), IGNORE]]
+
+
+def _are_vocs(colours: np.ndarray) -> bool:
+    return {tuple(colour) for colour in np.unique(colours, axis=0).tolist()} <= {
+        tuple(colour) for colour in _vocs().tolist()
+    }
+
+
+@cache
+def _greys() -> frozenset[int]:
+    """What VOC's colours become where they are read in grey, rounded as PIL or as OpenCV does."""
+    exact = _vocs() @ np.array([0.299, 0.587, 0.114])
+    return frozenset(int(grey) for grey in (*np.floor(exact), *np.ceil(exact)))

@@ -171,7 +171,7 @@ def test_failures_are_kept_by_id_and_do_not_stop_the_run(workers, capfd):
     assert list(outcome.results) == ["a", "b", "c"]
     assert outcome.failures == {
         "bug": "bug: ZeroDivisionError: two lines",
-        "known": "a.npy: is not so",
+        "known": "known: a.npy: is not so",
     }
     assert capfd.readouterr().err == ""
 

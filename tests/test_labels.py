@@ -61,6 +61,57 @@ def test_colours_are_not_taken_for_classes(tmp_path, mode):
         read_label(tmp_path / "a.png")
 
 
+def voc_label(tmp_path):
+    """A label of all of VOC's classes and outlines, as VOC stores it."""
+    label = np.array([*range(21), 255, 0, 15], np.uint8).reshape(4, 6)
+    write_label(tmp_path / "a.png", label)
+    return label
+
+
+def test_vocs_colours_are_recognised(tmp_path):
+    voc_label(tmp_path)
+    with Image.open(tmp_path / "a.png") as image:
+        image.convert("RGB").save(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"b\.png: is a RGB image of the colours of VOC labels"):
+        read_label(tmp_path / "b.png")
+    Image.new("RGB", (6, 4), (1, 2, 3)).save(tmp_path / "c.png")
+    with pytest.raises(InputError, match=r"c\.png: is a RGB image; expected"):
+        read_label(tmp_path / "c.png")
+
+
+def test_vocs_colours_with_indices_of_another_order_are_refused(tmp_path):
+    """Read as RGB and saved with a palette again: small indices that mean other classes."""
+    label = voc_label(tmp_path)
+    with Image.open(tmp_path / "a.png") as image:
+        again = image.convert("RGB").quantize(32)
+    assert sorted(np.unique(again)) != sorted(np.unique(label))
+    again.save(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"b\.png: has the colours of VOC labels in an order"):
+        read_label(tmp_path / "b.png")
+    image = Image.fromarray(label % 21)
+    image.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())
+    image.save(tmp_path / "c.png")
+    np.testing.assert_array_equal(read_label(tmp_path / "c.png"), label % 21)
+
+
+@pytest.mark.parametrize("reader", ["PIL", "OpenCV"])
+def test_the_greys_of_vocs_colours_are_no_classes(tmp_path, reader):
+    label = voc_label(tmp_path)
+    with Image.open(tmp_path / "a.png") as image:
+        rgb = image.convert("RGB")
+    grey = np.asarray(rgb.convert("L"))
+    if reader == "OpenCV":  # its fixed-point weights, rounded
+        weights = np.array([4899, 9617, 1868])
+        grey = ((np.asarray(rgb) @ weights + (1 << 13)) >> 14).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"b\.png: has the greys of VOC's colours \(0 … 220\)"):
+        read_label(tmp_path / "b.png")
+    classes_of_coco = np.array([[0, 38, 75, 90, 255]], np.uint8)
+    Image.fromarray(classes_of_coco).save(tmp_path / "c.png")
+    np.testing.assert_array_equal(read_label(tmp_path / "c.png"), classes_of_coco)
+    assert label.max() == 255
+
+
 @pytest.mark.parametrize("data", [b"", b"text", b"\x89PNG\r\n\x1a\n"])
 def test_files_that_are_no_label(tmp_path, data):
     (tmp_path / "a.png").write_bytes(data)
