@@ -42,7 +42,10 @@ setup(
     extras_require={
         "dask": ["dask[distributed]"],  # runs on a cluster, through joblib
         # The reference of the CRF's tests. Its build pins a Cython that Python 3.13 breaks.
-        "test": ["pytest", "hypothesis", "dask[distributed]", "pydensecrf2; python_version < '3.13'"],
+        "test": [
+            *("pytest", "pytest-cov", "hypothesis", "dask[distributed]"),
+            "pydensecrf2; python_version < '3.13'",
+        ],
     },
     entry_points={
         "console_scripts": [
