@@ -10,11 +10,13 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.models import get_model
 
 from c2am_plugin.cli import saliency_main
 from c2am_plugin.cues import is_soft_cue, read_saliency
@@ -425,3 +427,19 @@ def test_mistakes_are_one_line(
 def test_a_photograph_as_cue_is_refused(drawn: Sets, tmp_path: Path) -> None:
     with pytest.raises(C2AMError):
         small_train((drawn[0], drawn[0], drawn[2]), tmp_path / "run")
+
+
+def test_without_a_network_the_weights_can_come_from_a_file(
+    drawn: Sets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def offline(*args: Any, **kwargs: Any) -> None:
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "cache"))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(InputError, match="download it on another machine"):
+        small_train(drawn, tmp_path / "run", weights="IMAGENET1K_V1")
+    assert not (tmp_path / "run").exists()
+    torch.save(get_model("squeezenet1_1").state_dict(), tmp_path / "weights.pth")
+    small_train(drawn, tmp_path / "run", weights=str(tmp_path / "weights.pth"))
+    assert (tmp_path / "run" / "last.pt").exists()
