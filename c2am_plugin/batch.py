@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from threading import Condition, Thread
+from threading import Condition, Thread, get_ident
 from typing import Any, TypeVar
 
 from .errors import C2AMError, InputError, OutputError
@@ -51,10 +51,11 @@ PART = 2000
 
 
 def first_names(names: Iterable[str], count: int = 5) -> str:
-    """The first few of many names, for a message."""
+    """The first few of many names, for a message of one line."""
     names = sorted(names)
     rest = len(names) - count
-    return ", ".join(names[:count]) + (f" and {rest} more" if rest > 0 else "")
+    shown = [n if len(n) <= 200 and n.isprintable() else ascii(n)[:200] for n in names[:count]]
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
 
 def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
@@ -268,6 +269,7 @@ class _Hand:
 
     def __init__(self) -> None:
         self.images, self.stopped, self.changed = 0, False, Condition()
+        self.owner = get_ident()  # interrupts reach this thread alone, and end its image as well
 
     def __reduce__(self) -> tuple[type[_Hand], tuple[()]]:
         return _Hand, ()  # joblib ends other processes itself
@@ -278,15 +280,17 @@ class _Hand:
             self.stopped = True
             self.changed.wait_for(lambda: self.images == 0)
 
-    def __enter__(self) -> _Hand:
-        with self.changed:
-            self.images += 1
-        return self
+    def __enter__(self) -> None:
+        self._count(1)
 
     def __exit__(self, *_: object) -> None:
-        with self.changed:
-            self.images -= 1
-            self.changed.notify_all()
+        self._count(-1)
+
+    def _count(self, step: int) -> None:
+        if get_ident() != self.owner:
+            with self.changed:
+                self.images += step
+                self.changed.notify_all()
 
 
 def _attempt(
