@@ -10,6 +10,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from c2am_plugin.batch import PROCESSES_PAY, run_images
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.claims import Claim, claim_folders
 from c2am_plugin.cli import refine_main, train_main
+from c2am_plugin.cli.common import run
 from c2am_plugin.errors import C2AMError, OutputError
 from c2am_plugin.labels import write_label
 from c2am_plugin.locks import lock_folder
@@ -222,3 +224,28 @@ def test_flat_cues_are_counted_and_listed(make_set, tmp_path):
     report = refine_cams(cams, cues, tmp_path / "out", workers=1, progress=False)
     assert (report.cues_all_background, report.cues_all_foreground) == (["a"], ["c"])
     assert "1 with a cue that is all background; 1 with a cue that is all fore" in report.summary()
+
+
+# --- the commands -------------------------------------------------------------------------------
+
+
+def test_a_full_disk_is_one_line_wherever_it_shows_and_other_errors_are_bugs(capsys):
+    def fail(number):
+        raise OSError(number, os.strerror(number), "run/log.csv")
+
+    assert run("c2am-x", partial(fail, errno.ENOSPC)) == 1
+    assert capsys.readouterr().err == "c2am-x: run/log.csv: No space left on device\n"
+    with pytest.raises(FileNotFoundError):
+        run("c2am-x", partial(fail, errno.ENOENT))
+
+
+def test_a_command_may_be_called_in_a_thread_and_gives_sigterm_back():
+    before, found = signal.getsignal(signal.SIGTERM), []
+    thread = Thread(target=lambda: found.append(run("c2am-x", lambda: 7)))
+    thread.start()
+    thread.join()
+    assert found == [7]
+    during = []
+    run("c2am-x", lambda: during.append(signal.getsignal(signal.SIGTERM)) or 0)
+    assert during == [signal.default_int_handler]
+    assert signal.getsignal(signal.SIGTERM) is before
