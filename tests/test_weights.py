@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -145,6 +147,72 @@ def test_files_that_hold_something_else(tmp_path: Path, published: dict[str, Ten
     torch.save({"state_dict": small, "flag": False, "info": info}, path)
     with pytest.raises(InputError, match=r"1 of .*ac_head\.bn_head\.weight"):
         load_checkpoint(path)
+
+
+def test_layouts_that_torch_save_does_not_write_never_reach_torch_load(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Old .tar files (run by torch before 2.6), TorchScript, and archives that expand."""
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch.load was called"))
+    path = tmp_path / "last.pt"
+    with tarfile.open(path, "w") as archive:
+        archive.addfile(tarfile.TarInfo("storages"))
+    files = [path.read_bytes()]
+    for name, method in (("a/constants.pkl", zipfile.ZIP_STORED), ("a/1", zipfile.ZIP_DEFLATED)):
+        with zipfile.ZipFile(path, "w", method) as packed:
+            packed.writestr("a/data.pkl", bytes(10_000))
+            packed.writestr(name, bytes(10_000))
+        files.append(path.read_bytes())
+    for data in files:
+        path.write_bytes(data)
+        with pytest.raises(InputError, match=r"torch\.save"):
+            load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"flag": []}, {"info": [1]}, {"info": {"backbone": []}}, {"info": {"dilated": "x"}}),
+        *({"info": {"output_stride": 7}}, {"info": {"backbone": "x" * 5000}}),
+        {"state_dict": {1: torch.ones(2)}},
+        {"state_dict": {"a\nb": torch.ones(2), "x" * 5000: torch.ones(2)}},
+    ],
+    ids=lambda wrong: str(wrong)[:40],
+)
+def test_what_no_checkpoint_holds_gives_one_line(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    state = C2AM("squeezenet1_1").state_dict()
+    content = {"state_dict": state, "flag": True, "info": {"backbone": "squeezenet1_1"}} | wrong
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(InputError) as error:
+        load_checkpoint(tmp_path / "last.pt")
+    assert str(error.value).startswith(f"{tmp_path / 'last.pt'}: ")
+    assert len(str(error.value).splitlines()) == 1
+    assert len(str(error.value)) < 1000
+
+
+def test_a_small_file_that_names_a_huge_network_builds_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.save({"state_dict": {}, "info": {"backbone": "resnet152"}}, tmp_path / "last.pt")
+    devices = []
+    convolution = torch.nn.Conv2d.__init__
+
+    def noted(self: Any, *sizes: Any, **options: Any) -> None:
+        convolution(self, *sizes, **options)
+        devices.append(self.weight.device.type)
+
+    monkeypatch.setattr(torch.nn.Conv2d, "__init__", noted)
+    with pytest.raises(InputError, match="does not fit C2AM on resnet152"):
+        load_checkpoint(tmp_path / "last.pt")
+    assert set(devices) == {"meta"}
+
+
+def test_weights_that_lie_in_themselves(tmp_path: Path) -> None:
+    content: dict[str, Any] = {"epoch": 1}
+    content["state_dict"] = content
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=NAME):
+        initial_weights(C2AM(NAME), str(tmp_path / "w.pth"))
 
 
 # Initial weights ------------------------------------------------------------------------------

@@ -10,14 +10,18 @@ import argparse
 import contextlib
 import pickle
 import re
+import reprlib
+import struct
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any, Protocol
 from urllib.error import URLError
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision import models
 
 from .. import __version__
@@ -36,6 +40,13 @@ __all__ = [
 
 # Under which keys files keep their state dict; DINO's teacher is the better half of its file.
 NESTS = ("state_dict", "teacher", "model", "student", "model_state_dict")
+# What torch.load runs into in a damaged file.
+DAMAGE = (
+    *(RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    *(ArithmeticError, MemoryError, ImportError, struct.error, zipfile.BadZipFile),
+)
+# How the older of torch.save's two layouts begins.
+MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 # A file is refused where less than this share of the backbone's tensors matches.
 ENOUGH = 0.9
 
@@ -108,18 +119,40 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             f"{path}: is no C2AM checkpoint (found {_describe(content)}); expected 'state_dict' "
             "and 'flag', as c2am-train writes them; a file of initial weights goes to --weights"
         )
-    info = content.get("info") or {}
+    info, flag = content.get("info") or {}, content.get("flag")
+    if not isinstance(info, dict) or not isinstance(flag, (bool, int, NoneType)):
+        raise InputError(
+            f"{path}: is damaged: info is {type(info).__name__} and flag {type(flag).__name__}; "
+            "expected a dict, and True, False or None"
+        )
     info = {"backbone": "resnet50", "output_stride": 16, "dilated": False, **info}
-    model = C2AM(info["backbone"], info["output_stride"], info["dilated"])
+    network = tuple(info[name] for name in ("backbone", "output_stride", "dilated"))
+    if tuple(map(type, network)) != (str, int, bool):
+        raise InputError(f"{path}: is damaged: it names no network ({reprlib.repr(network)})")
     state = {
         name.removeprefix("module."): tensor
         for name, tensor in content["state_dict"].items()
-        if isinstance(tensor, Tensor)
+        if isinstance(name, str) and isinstance(tensor, Tensor)
     }
-    _check_names(path, info["backbone"], model.state_dict(), state)
-    model.load_state_dict(state)
-    flag = content.get("flag")
+    # First without memory: a small file may name the largest network there is.
+    try:
+        with torch.device("meta"):
+            wanted = C2AM(*network).state_dict()
+    except InputError as error:
+        raise InputError(f"{path}: {str(error)[:400]}") from error
+    _check_names(path, info["backbone"], wanted, state)
+    model = C2AM(*network)
+    _fill(path, model, state)
     return Checkpoint(model.to(device).eval(), None if flag is None else bool(flag), info)
+
+
+def _fill(path: str | Path, model: nn.Module, state: Mapping[str, Tensor], **how: Any) -> None:
+    """Tensors of the right names and shapes into a network, whose kind may still be another."""
+    try:
+        model.load_state_dict(state, **how)
+    except (RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: has tensors that cannot be copied ({reason})") from error
 
 
 def _check_names(
@@ -167,7 +200,7 @@ def initial_weights(model: OnBackbone, source: str) -> WeightsReport:
     )
     if len(fitting) < ENOUGH * len(set(wanted) | set(foreign)):
         raise InputError(f"{report}; that is no {model.name}: give its own weights, or its name")
-    model.backbone.load_state_dict(fitting, strict=False)
+    _fill(source, model.backbone, fitting, strict=False)
     return report
 
 
@@ -190,11 +223,11 @@ def _best_match(wanted: Mapping[str, Tensor], content: Any) -> dict[str, Tensor]
     return best
 
 
-def _nested(content: Any) -> Iterator[dict[str, Tensor]]:
-    if not isinstance(content, Mapping):
+def _nested(content: Any, depth: int = 4) -> Iterator[dict[str, Tensor]]:
+    if not isinstance(content, Mapping) or depth == 0:  # a dict may lie in itself
         return
     for nest in NESTS:
-        yield from _nested(content.get(nest))
+        yield from _nested(content.get(nest), depth - 1)
     tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if tensors:
         yield tensors
@@ -237,6 +270,7 @@ def read_torch_file(path: str | Path) -> Any:
     # The full files of DINO carry their command line in this harmless class.
     safe = getattr(torch.serialization, "safe_globals", None)
     try:
+        _check_layout(Path(path))
         with safe([argparse.Namespace]) if safe else contextlib.nullcontext():
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
@@ -246,14 +280,35 @@ def read_torch_file(path: str | Path) -> Any:
         if code is None:
             raise InputError(_no_torch_file(path)) from error
         raise UnsafeFileError(
-            f"{path}: holds {code[1]}, which is more than tensors, and was not loaded; if you "
-            "trust it, keep its state dict only: torch.save(torch.load(FILE, weights_only=False)"
+            f"{path}: holds {code[1][:100]}, which is more than tensors, and was not loaded; if "
+            "you trust it, keep its state dict only: torch.save(torch.load(FILE, weights_only=False)"
             "['state_dict'], NEW)"
         ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, IndexError) as error:
+    except DAMAGE as error:
         raise InputError(_no_torch_file(path)) from error
+
+
+def _check_layout(path: Path) -> None:
+    """Let only what torch.save writes reach torch.load. Raises what `read_torch_file` catches.
+
+    Older layouts are read by code that has run what files held, weights_only or not (torch before
+    2.6), TorchScript is a program, and an archive that is packed can be small and expand without
+    end: torch.save packs nothing.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head.startswith(b"PK\x03\x04"):
+        if not head.startswith(b"\x80") or MAGIC not in head:
+            raise ValueError("neither layout of torch.save")
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.filename.endswith("constants.pkl") for part in parts):
+        raise ValueError("TorchScript")
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise ValueError("packed")
 
 
 def _no_torch_file(path: str | Path) -> str:
@@ -262,5 +317,6 @@ def _no_torch_file(path: str | Path) -> str:
 
 def _describe(content: Any) -> str:
     if isinstance(content, Mapping):
-        return f"a dict of {first_names(map(str, content), 3)}" if content else "an empty dict"
+        names = (name if isinstance(name, str) else type(name).__name__ for name in content)
+        return f"a dict of {first_names(names, 3)}" if content else "an empty dict"
     return f"a {type(content).__name__}"

@@ -53,9 +53,13 @@ def load_saliency(path: str | Path, device: torch.device | str = "cpu") -> Salie
             "(c2am-cues takes those of c2am-train)"
         )
     try:
-        model = PoolNet(info["backbone"], info["output_stride"], info["width"])
+        network = (info["backbone"], info["output_stride"], info["width"])
+        # First without memory: a small file may name the largest network there is.
+        with torch.device("meta"):
+            PoolNet(*network).load_state_dict(content["state_dict"], assign=True)
+        model = PoolNet(*network)
         model.load_state_dict(content["state_dict"])
-    except (KeyError, RuntimeError, TypeError) as error:
+    except (InputError, LookupError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: is damaged or of another version ({reason})") from error
     return SaliencyCheckpoint(model.to(device).eval(), dict(info))
