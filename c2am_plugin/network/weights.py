@@ -281,7 +281,7 @@ def read_torch_file(path: str | Path) -> Any:
             raise InputError(_no_torch_file(path)) from error
         raise UnsafeFileError(
             f"{path}: holds {code[1][:100]}, which is more than tensors, and was not loaded; if "
-            "you trust it, keep its state dict only: torch.save(torch.load(FILE, weights_only=False)"
+            "you trust it, keep its tensors: torch.save(torch.load(FILE, weights_only=False)"
             "['state_dict'], NEW)"
         ) from error
     except OSError as error:
