@@ -15,6 +15,7 @@ _HOME = {
     "ImageCams": "cams",
     "describe_cues": "describe",
     "evaluate_cams": "bench.evaluate",
+    "evaluate_cues": "bench.reliability",
     "evaluate_labels": "bench.evaluate",
     "make_seeds": "seeds",
     "make_boxes": "boxes.make_boxes",
