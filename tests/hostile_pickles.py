@@ -374,7 +374,7 @@ WRAPS = (
     _nested,
     _listed,
     _keyed,
-    lambda _, stored: OrderedDict(stored or {}),
+    lambda _, stored: OrderedDict(stored) if isinstance(stored, dict) else stored,
     lambda _, stored: [stored],
 )
 

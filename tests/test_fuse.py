@@ -334,6 +334,25 @@ def test_a_huge_strength_makes_the_cue_certain(strength, b, expected):
 def test_the_0_over_0_cases(m, b, expected, strength):
     refined = refine(np.full((1, 1, 1), m, np.float32), np.full((1, 1), b), 0.2, strength)
     np.testing.assert_allclose(refined[0, 0, 0], expected, rtol=1e-6)
+    # Beside a pixel whose cue is soft, for which the whole formula is worked out.
+    beside = refine(np.full((1, 1, 2), m, np.float32), np.array([[b, 0.7]]), 0.2, strength)
+    np.testing.assert_allclose(beside[0, 0, 0], expected, rtol=1e-6)
+
+
+def test_classes_that_tie_stay_tied():
+    rng = np.random.default_rng(8)
+    one, other = rng.random((2, 30, 40), np.float32)
+    refined = refine(np.stack([other, one, one]), rng.random((30, 40), np.float32), 0.2)
+    won = one > other
+    assert won.any()
+    np.testing.assert_array_equal(refined[1][won], refined[2][won])
+
+
+def test_a_cue_at_the_edge_of_no_news_is_none():
+    maps = np.full((1, 1, 2), 0.8)
+    refined = refine(maps, np.array([[0.5 + 2.0**-23, 0.5 + 2.0**-22]]), 0.5)
+    assert refined[0, 0, 0] == 0.8
+    assert refined[0, 0, 1] < 0.8
 
 
 def test_a_large_image_is_one_of_its_pixels():
