@@ -19,7 +19,7 @@ from .cue_description import Agreement, CueDescription, Polarity
 from .cues import CUE_SUFFIXES, is_soft_cue, read_saliency
 from .errors import InputError
 from .evidence import count_agreement, fit_cues
-from .registry import detect, get_adapter
+from .registry import choose_adapter
 
 __all__ = ["CueDescription", "describe_cues"]
 
@@ -28,7 +28,6 @@ BORDER = 0.03
 # The images that have to agree on which side is high.
 MAJORITY = 0.6
 ROUNDING = 1e-6  # of the means of a flat cue
-SAMPLE = 16  # CAM files that tell the format
 
 
 class CueFacts(NamedTuple):
@@ -69,8 +68,7 @@ def describe_cues(
         )
     adapter = None
     if both:
-        paths = [stored[image_id] for image_id in both[:SAMPLE]]
-        adapter = detect(paths)[0] if method == "auto" else get_adapter(method)
+        adapter = choose_adapter(method, [stored[image_id] for image_id in both])
     job = DescribeJob(files, stored, adapter)
     outcome = run_images(job, list(files), workers=workers, title="cues", progress=progress)
     facts: dict[str, CueFacts] = outcome.results

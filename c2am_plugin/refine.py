@@ -33,7 +33,8 @@ from .shards import Shard
 __all__ = ["RefineReport", "refine_cams", "refine_image"]
 
 COMMAND = "c2am-refine"
-SAMPLE = 8
+# A tenth of the images, within these bounds, tells whether the two folders fit.
+SAMPLE = (16, 32)
 # So many images tell what the cues are worth; more change the second decimal.
 FIT_SAMPLE = 500
 log = logging.getLogger("c2am_plugin")
@@ -118,7 +119,7 @@ def refine_cams(
 
     # Read everything that could refuse the run before anything is written.
     pairing = pair(cam_dir, cue_dir, ids, missing)
-    sample = pairing.sample(SAMPLE)
+    sample = pairing.sample(min(max(SAMPLE[0], len(pairing.ids) // 10), SAMPLE[1]))
     adapter = choose_adapter(method, [pairing.cams[image_id] for image_id in pairing.ids])
     job = ImageJob(
         adapter=adapter,

@@ -16,7 +16,7 @@ from ..batch import find_files, first_names, read_ids, run_images
 from ..cams import CamAdapter
 from ..errors import InputError
 from ..labels import VOC_CLASSES, read_label
-from ..registry import detect, get_adapter
+from ..registry import choose_adapter
 from .metrics import Scores, confusion, cumulate, score_histogram, scores
 
 __all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels", "scored_ids"]
@@ -107,7 +107,7 @@ def evaluate_cams(
     """
     cams, truths = find_files(cam_dir, (".npy",)), find_files(gt_dir, (".png",))
     chosen = scored_ids(cams, truths, cam_dir, gt_dir, ids)
-    adapter = get_adapter(method) if method != "auto" else detect([cams[i] for i in chosen[:16]])[0]
+    adapter = choose_adapter(method, [cams[image_id] for image_id in chosen])
     job = _SweepJob(adapter, cams, truths, np.asarray(thresholds, np.float64), n_classes)
     return [scores(matrix) for matrix in cumulate(_total(job, chosen, workers, progress))]
 

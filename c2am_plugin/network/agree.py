@@ -16,14 +16,13 @@ import numpy as np
 from ..batch import find_files
 from ..cams import CamAdapter
 from ..errors import InputError
-from ..registry import detect, get_adapter
+from ..registry import choose_adapter
 from .calibration import agreement_counts, best_boundary
 from .maps import ScaleLogits, released_map
 from .stream import Stream
 
 __all__ = ["Survey", "agreed_boundary", "stored_cams"]
 
-SAMPLE = 16  # CAM files that tell the format
 log = logging.getLogger("c2am_plugin")
 
 
@@ -39,11 +38,7 @@ def stored_cams(
             f" the images like {next(iter(paths))}"
         )
     log.info("comparing with the CAMs of %d images", len(both))
-    if method != "auto":
-        return both, get_adapter(method)
-    adapter, conclusion = detect(list(both.values())[:SAMPLE])
-    log.info("%s", conclusion)
-    return both, adapter
+    return both, choose_adapter(method, list(both.values()))
 
 
 @dataclass(frozen=True)
