@@ -178,9 +178,7 @@ def _update(top: np.ndarray, cue: np.ndarray, t: float, strength: float) -> np.n
     return updated
 
 
-def _scale(
-    maps: np.ndarray, scaled: np.ndarray, top: np.ndarray, new_top: np.ndarray
-) -> None:
+def _scale(maps: np.ndarray, scaled: np.ndarray, top: np.ndarray, new_top: np.ndarray) -> None:
     """cam_k · m'/m into `scaled`, with the class that won still winning after rounding."""
     if len(maps) == 1:
         scaled[0] = new_top
