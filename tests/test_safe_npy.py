@@ -59,6 +59,12 @@ def test_reads_every_pickle_protocol(tmp_path, protocol):
     assert_same(load_npy(path), content)
 
 
+def test_reads_containers_that_are_filled_at_once(tmp_path):
+    """As protocol 0 allows, and nobody writes today."""
+    path = npy(b"((K\x01K\x02dU\x01a(K\x03K\x04lt.", tmp_path / "a.npy")
+    assert load_npy(path) == ({1: 2}, "a", [3, 4])
+
+
 def test_reads_what_np_save_writes_now(tmp_path):
     np.save(tmp_path / "a.npy", a_cam_file())
     assert_same(load_npy(tmp_path / "a.npy"), a_cam_file())
@@ -459,6 +465,7 @@ def tensor_pickle(offset, size, stride, storage=None):
         tensor_pickle(0, (1,), (1,), b"text"),
         tensor_pickle(0, (1,), (1,), storage_bytes(6)[:-9]),
         b"]K\x01(s.",
+        b"K\x01(\x85.",
         b"(((.",
         b".",
         b"0.",
@@ -471,7 +478,7 @@ def tensor_pickle(offset, size, stride, storage=None):
         b"cnumpy\ndtype\n(U\x08f4,V9999tR.",
         b"\x80\x04\x8c\x01aK\x01\x93.",
     ],
-    ids=range(39),
+    ids=range(40),
 )
 def test_sizes_and_stacks_that_do_not_add_up(tmp_path, pickled):
     assert_one_line_error(npy(pickled, tmp_path / "a.npy"))
