@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 import shutil
 import signal
@@ -23,6 +24,7 @@ from c2am_plugin.cues import is_soft_cue, read_saliency
 from c2am_plugin.errors import C2AMError, InputError, OutputError, TrainingError
 from c2am_plugin.network.weights import save_checkpoint
 from c2am_plugin.saliency.checkpoint import load_saliency
+from c2am_plugin.saliency.data import find_cues, read_example
 from c2am_plugin.saliency.predict import predict_saliency
 from c2am_plugin.saliency.recipes import RECIPES, choose_recipe, make_recipe
 from c2am_plugin.saliency.train import SaliencyResult, train_saliency
@@ -128,6 +130,34 @@ def test_soft_cues_teach_their_greys(tmp_path: Path) -> None:
     outside = np.mean([said[name][~truth].mean() for name, truth in truths.items()])
     assert inside == pytest.approx(0.8, abs=0.1)
     assert outside == pytest.approx(0.1, abs=0.1)
+
+
+def test_where_two_cues_contradict_each_other_nothing_is_learnt(tmp_path: Path) -> None:
+    """Half of each image has the wrong polarity in the first cues, and is undone by the second."""
+    images, cues, truths = draw(tmp_path, 16)
+    (tmp_path / "second").mkdir()
+    for name, truth in truths.items():
+        grey = np.where(truth, 217, 38).astype(np.uint8)
+        Image.fromarray(grey).save(tmp_path / "second" / f"{name}.png")
+        wrong = truth.copy()
+        wrong[:, : truth.shape[1] // 2] ^= True
+        Image.fromarray((wrong * 255).astype(np.uint8)).save(cues / f"{name}.png")
+    found = {path.stem: path for path in sorted(images.iterdir())}
+    files = find_cues(cues, tmp_path / "second", found)
+    for (name, path), pair in zip(found.items(), files, strict=True):
+        mask = read_example(path, pair, False)[1]
+        edge = truths[name].shape[1] // 2
+        assert np.isnan(mask[:, :edge]).all()
+        assert (mask[:, edge:] == truths[name][:, edge:]).all()
+    scores = []
+    for run, second in (("alone", None), ("both", tmp_path / "second")):
+        settings: dict[str, Any] = {"epochs": 16, "second": second}
+        result = small_train((images, cues, truths), tmp_path / run, **settings)
+        assert math.isfinite(result.loss)
+        predict_saliency(images, result.checkpoint, tmp_path / f"{run}_out", progress=False)
+        said = {n: read_saliency(tmp_path / f"{run}_out" / f"{n}.png") > 0.5 for n in truths}
+        scores.append(np.mean([iou(said[name], truths[name]) for name in truths]))
+    assert scores[1] > 0.75 > 0.6 > scores[0]
 
 
 # A run ----------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from .common import print_failures, run
 __all__ = ["saliency_main"]
 
 TRAINING = (
-    *("flip_cues", "backbone", "weights", "recipe", "epochs", "lr", "side", "width"),
+    *("second", "flip_cues", "backbone", "weights", "recipe", "epochs", "lr", "side", "width"),
     *("output_stride", "accumulate", "seed", "picture_every", "run"),
 )
 
@@ -67,6 +67,7 @@ def _saliency_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("images", metavar="IMAGES", help="folder of photographs, or a VOC root")
     add("cues", nargs="?", metavar="CUES", help="<id>.png to learn from, 255 = foreground")
+    add("--second", metavar="CUES2", help="other cues of them: learn nothing where both contradict")
     add("-o", "--out", required=True, metavar="OUT", help="folder for the soft cues <id>.png")
     add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: OUT_run)")
     add("--checkpoint", metavar="FILE", help="RUN/last.pt instead of CUES: do not train")

@@ -24,37 +24,41 @@ from ..photos import read_photo
 __all__ = ["Example", "MaskedImages", "collate", "find_cues", "read_example"]
 
 SAMPLE = 16  # cues that are looked at before a run starts
+# Two cues contradict each other where they are further apart: a hard one says foreground, a soft
+# one less than 0.3, or the other way round.
+APART = 0.7
 
 
 class Example(NamedTuple):
-    """image: uint8 3×H×W RGB. mask: float32 1×H×W in [0, 1], 1 = foreground."""
+    """image: uint8 3×H×W RGB. mask: float32 1×H×W in [0, 1], 1 = foreground, NaN = not known."""
 
     image: Tensor
     mask: Tensor
 
 
-def find_cues(cues: str | Path, images: dict[str, Path], *, flip: bool = False) -> dict[str, Path]:
-    """{image id: cue file} for every image.
+def find_cues(
+    cues: str | Path,
+    second: str | Path | None,
+    images: dict[str, Path],
+    *,
+    flip: bool = False,
+) -> list[tuple[Path, ...]]:
+    """The cue files of every image: of `cues` and, where there is one, of the `second` folder.
 
     Raises InputError where an image has no cue, and where none of a few cues can be used: another
     shape than its photograph, or one value throughout.
     """
-    found = find_files(cues, CUE_SUFFIXES)
-    if lacking := [image_id for image_id in images if image_id not in found]:
-        raise InputError(
-            f"{cues}: {len(lacking)} of {len(images)} images have no cue "
-            f"({first_names(lacking)}); name those that have one with --ids"
-        )
-    chosen = {image_id: found[image_id] for image_id in images}
-    some = list(images)[:: -(-len(images) // SAMPLE)]
+    columns = [_of_each(folder, images) for folder in (cues, second) if folder is not None]
+    chosen = list(zip(*columns, strict=True))
+    some = list(zip(images.values(), chosen, strict=True))[:: -(-len(images) // SAMPLE)]
     errors, flat = [], 0
-    for image_id in some:
+    for image, files in some:
         try:
-            _, mask = read_example(images[image_id], chosen[image_id], flip)
+            _, mask = read_example(image, files, flip)
         except InputError as error:
             errors.append(error)
             continue
-        flat += mask.min() == mask.max()
+        flat += len(np.unique(mask[~np.isnan(mask)])) < 2
     if len(errors) == len(some):
         raise errors[0]
     if len(errors) + flat == len(some):
@@ -65,11 +69,31 @@ def find_cues(cues: str | Path, images: dict[str, Path], *, flip: bool = False) 
     return chosen
 
 
-def read_example(image: Path, cue: Path, flip: bool) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 H×W×3 and its mask float32 H×W in [0, 1], 1 = foreground. Raises InputError."""
-    photo, mask = read_photo(image), read_saliency(cue, flip=flip)
+def _of_each(cues: str | Path, images: dict[str, Path]) -> list[Path]:
+    found = find_files(cues, CUE_SUFFIXES)
+    if lacking := [image_id for image_id in images if image_id not in found]:
+        raise InputError(
+            f"{cues}: {len(lacking)} of {len(images)} images have no cue "
+            f"({first_names(lacking)}); name those that have one with --ids"
+        )
+    return [found[image_id] for image_id in images]
+
+
+def read_example(image: Path, cues: Sequence[Path], flip: bool) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 H×W×3 and its mask float32 H×W: the first cue in [0, 1], 1 = foreground, and NaN where
+    the second one, if there is one, contradicts it. Raises InputError."""
+    photo = read_photo(image)
+    mask, *others = (_fitting(photo, cue, flip) for cue in cues)
+    for other in others:
+        mask = np.where(np.abs(mask - other) > APART, np.float32(np.nan), mask)
+    return photo, mask
+
+
+def _fitting(photo: np.ndarray, cue: Path, flip: bool) -> np.ndarray:
+    """A cue's saliency at the photograph's size."""
+    mask = read_saliency(cue, flip=flip)
     try:
-        return photo, resize_cue(mask, photo.shape[:2])
+        return resize_cue(mask, photo.shape[:2])
     except InputError as error:
         raise InputError(
             f"{cue}: is {mask.shape[1]}×{mask.shape[0]} pixels and its photograph "
@@ -87,7 +111,7 @@ class MaskedImages(Views):
     def __init__(
         self,
         images: Sequence[Path],
-        cues: Sequence[Path],
+        cues: Sequence[tuple[Path, ...]],
         side: int,
         seed: int = 0,
         flip: bool = False,

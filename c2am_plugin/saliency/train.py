@@ -63,6 +63,7 @@ def train_saliency(
     cues: str | Path,
     run: str | Path,
     *,
+    second: str | Path | None = None,
     ids: str | Path | None = None,
     flip_cues: bool = False,
     backbone: str = "resnet50",
@@ -86,6 +87,8 @@ def train_saliency(
     images, ids    a folder of images or a VOC root, and which of them (`network.data.find_images`)
     cues           `<id>.png` for each, 255 = foreground: hard, or soft ones, whose greys are what
                    the network is to say
+    second         other cues of the same images; where both contradict each other (they are more
+                   than 0.7 apart) nothing is learnt
     flip_cues      the cues have the other polarity
     weights        of the backbone: "random", a torchvision name, or a file, also a checkpoint of
                    c2am-train (`network.weights.initial_weights`)
@@ -102,7 +105,7 @@ def train_saliency(
     check_least(0, seed=seed, workers=workers, picture_every=picture_every)
     check_outside(images, run)
     found = find_images(images, ids)
-    masks = find_cues(cues, found, flip=flip_cues)
+    masks = find_cues(cues, second, found, flip=flip_cues)
     recipe = choose_recipe(recipe, len(found))
     plan = make_recipe(
         recipe,
@@ -121,6 +124,7 @@ def train_saliency(
         "backbone": backbone,
         "weights": str(weights),
         "cues": str(Path(cues).resolve()),
+        "second": str(Path(second).resolve()) if second else None,
         "flip_cues": flip_cues,
         "seed": seed,
         "images": len(found),
@@ -143,8 +147,7 @@ def train_saliency(
                 log.info("%s: going on after step %d", run, trainer.step)
             else:
                 log.info("initial weights: %s", report)
-            paths = list(found.values()), list(masks.values())
-            views = MaskedImages(*paths, plan.side, seed, flip_cues)
+            views = MaskedImages(list(found.values()), masks, plan.side, seed, flip_cues)
             loop = _Loop(run, settings, trainer, views)
             loop.go(workers, picture_every, progress)
             return loop.finish()
@@ -229,7 +232,8 @@ class _Loop:
 
     def _row(self, examples: Sequence[Example], step: Step, speed: float) -> dict[str, float]:
         trainer, pairs = self.trainer, zip(step.saliency, examples, strict=True)
-        sides = [(p > 0.5, e.mask[0].numpy() > 0.5) for p, e in pairs]
+        known = [(p, e.mask[0].numpy(), ~e.mask[0].isnan().numpy()) for p, e in pairs]
+        sides = [(p[k] > 0.5, mask[k] > 0.5) for p, mask, k in known]
         both = sum(np.count_nonzero(p & mask) for p, mask in sides)
         either = sum(np.count_nonzero(p | mask) for p, mask in sides)
         return {
@@ -260,6 +264,6 @@ class _Loop:
 def _picture(examples: Sequence[Example], saliency: list[np.ndarray]) -> np.ndarray:
     """Photographs, below them their cues, below those what the network says: uint8 H×W×3."""
     photos = [example.image.numpy() for example in examples]
-    cues = picture_grid(photos, [example.mask[0].numpy() for example in examples])
+    cues = picture_grid(photos, [example.mask[0].nan_to_num(0.5).numpy() for example in examples])
     said = picture_grid(photos, saliency)
     return np.concatenate([cues, said[len(said) // 2 :]])

@@ -29,8 +29,8 @@ __all__ = ["SaliencyTrainer", "Step"]
 
 
 class Step(NamedTuple):
-    """Of one step: the loss of a pixel in nats, and the saliency that was predicted, each float32
-    H×W in [0, 1], 1 = foreground."""
+    """Of one step: the loss of a known pixel in nats, and the saliency that was predicted, each
+    float32 H×W in [0, 1], 1 = foreground."""
 
     loss: float
     saliency: list[np.ndarray]
@@ -75,11 +75,14 @@ class SaliencyTrainer:
     def _learn(self, example: Example) -> tuple[float, np.ndarray]:
         """Add the gradient of one example; its loss a pixel, and the saliency."""
         image, mask = (part[None].to(self.where, non_blocking=True) for part in example)
+        known = ~mask.isnan()
         try:
             logits = self.model.logits(
                 normalise(image).contiguous(memory_format=torch.channels_last)
             )
-            loss = F.binary_cross_entropy_with_logits(logits, mask, reduction="sum")
+            loss = F.binary_cross_entropy_with_logits(
+                logits, mask.nan_to_num(), weight=known.to(mask.dtype), reduction="sum"
+            )
             (loss / self.plan.accumulate).backward()
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -88,7 +91,8 @@ class SaliencyTrainer:
                 f"out of memory with one image of {image.shape[3]}×{image.shape[2]} pixels; "
                 "take --side 320 or less, or a smaller --width or --backbone"
             ) from error
-        return float(loss.detach()) / mask.numel(), logits.detach().sigmoid()[0, 0].cpu().numpy()
+        pixels = max(1, int(known.sum()))
+        return float(loss.detach()) / pixels, logits.detach().sigmoid()[0, 0].cpu().numpy()
 
     def save(self, path: Path) -> None:
         """Write all that the next step depends on, atomically."""
