@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from ..batch import disk_error
 from ..errors import C2AMError, InputError
+from ..interrupts import terminable
 from ..shards import Shard
 
 __all__ = ["count", "cut", "print_failures", "run", "setting", "shard", "strength", "threshold"]
@@ -24,7 +22,7 @@ def run(command: str, work: Callable[[], int]) -> int:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        with _terminable():
+        with terminable():
             return work()
     except C2AMError as error:
         print(f"{command}: {error}", file=sys.stderr)
@@ -39,19 +37,6 @@ def run(command: str, work: Callable[[], int]) -> int:
         return 130
     finally:
         log.removeHandler(handler)
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM, by which schedulers end what takes too long, ends a command as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def print_failures(command: str, failures: dict[str, str], report: str) -> int:

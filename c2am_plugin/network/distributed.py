@@ -16,8 +16,6 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +28,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from ..errors import LostRank
+from ..interrupts import terminable
 
 __all__ = ["ALONE", "Ranks", "cores", "is_first", "joined", "local_rank"]
 
@@ -156,7 +155,7 @@ def joined(patience: timedelta | None = None) -> Iterator[Ranks]:
     store, rank, count = _rendezvous()
     # A second run of this process must not find the keys of the one before.
     store = dist.PrefixStore(f"c2am-{next(_joins)}", store)
-    with _one_voice(store), _warnings_only(rank > 0), _terminated_as_interrupted():
+    with _one_voice(store), _warnings_only(rank > 0), terminable():
         # Objects go by the CPU, so that they need neither the GPU nor its queue.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         with _losing():
@@ -215,15 +214,3 @@ def _warnings_only(on: bool) -> Iterator[None]:
         yield
     finally:
         log.setLevel(before)
-
-
-@contextmanager
-def _terminated_as_interrupted() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
