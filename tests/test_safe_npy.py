@@ -173,6 +173,14 @@ def opcodes_of(pickled):
                 yield from opcodes_of(argument)
 
 
+def test_a_tensor_that_is_named_twice_is_stored_once(tmp_path):
+    tensor = TorchArray(np.ones(10_000, "f4"))
+    save_npy(tmp_path / "a.npy", {"cam": tensor, "copy": tensor})
+    assert (tmp_path / "a.npy").stat().st_size < 50_000
+    again = load_npy(tmp_path / "a.npy")
+    assert again["cam"] is again["copy"]
+
+
 def test_written_files_name_only_what_old_environments_have(tmp_path):
     content = {
         np.int64(1): np.ones((2, 2)),
