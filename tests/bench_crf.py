@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -29,16 +29,8 @@ WIDE, TALL = (500, 375), (375, 500)
 Work = tuple[np.ndarray, np.ndarray]
 
 
-class Row(NamedTuple):
-    work: str
-    ours_ms: float
-    reference_ms: float
-    ratio: float
-    agreement: str
-
-
-def rows(images: int = 12, repeats: int = 3) -> list[Row]:
-    """Measure; one row a comparison. The agreement is over all photographs."""
+def rows(images: int = 12, repeats: int = 3) -> list[tuple[str, ...]]:
+    """(work, ours, reference, ratio, agreement), the agreement over all photographs."""
     warm_up()
     everything = photographs() or generated(images)
     work = everything[:: max(1, len(everything) // images)][:images]
@@ -66,8 +58,9 @@ def rows(images: int = 12, repeats: int = 3) -> list[Row]:
     )
     per_image = 1000 / len(work)
 
-    def row(name: str, mine: float, theirs: float, agreement: str = "") -> Row:
-        return Row(name, mine * per_image, theirs * per_image, theirs / mine, agreement)
+    def row(name: str, mine: float, theirs: float, agreement: str = "") -> tuple[str, ...]:
+        times = (f"{seconds * per_image:.0f} ms" for seconds in (mine, theirs))
+        return (name, *times, f"{theirs / mine:.1f}×", agreement)
 
     return [
         row("cue CRF, 1 thread : pydensecrf", ours, reference, agreement_of_cues(everything)),
@@ -183,10 +176,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=12, help="how many are timed")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    print(f"{'work':46} {'ours':>8} {'reference':>10} {'ratio':>6}  agreement")
     for row in rows(options.images, options.repeats):
-        times = f"{row.ours_ms:5.0f} ms {row.reference_ms:7.0f} ms {row.ratio:6.2f}"
-        print(f"{row.work:46} {times}  {row.agreement}")
+        print(" | ".join(row))
 
 
 if __name__ == "__main__":
