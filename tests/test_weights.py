@@ -193,18 +193,17 @@ def test_what_no_checkpoint_holds_gives_one_line(tmp_path: Path, wrong: dict[str
 def test_a_small_file_that_names_a_huge_network_builds_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch.save({"state_dict": {}, "info": {"backbone": "resnet152"}}, tmp_path / "last.pt")
-    devices = []
-    convolution = torch.nn.Conv2d.__init__
-
-    def noted(self: Any, *sizes: Any, **options: Any) -> None:
-        convolution(self, *sizes, **options)
-        devices.append(self.weight.device.type)
-
-    monkeypatch.setattr(torch.nn.Conv2d, "__init__", noted)
-    with pytest.raises(InputError, match="does not fit C2AM on resnet152"):
+    monkeypatch.setattr(models, "get_model", lambda *_, **__: pytest.fail("it was built"))
+    wide = {"x": torch.zeros(1).expand(10**5, 10**5)}
+    torch.save({"state_dict": wide, "info": {"backbone": "regnet_y_128gf"}}, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"does not fit a regnet_y_128gf.*644,812,894 parameters"):
         load_checkpoint(tmp_path / "last.pt")
-    assert set(devices) == {"meta"}
+
+
+@pytest.mark.parametrize("name", ["vgg11", "regnet_y_400mf"])
+def test_backbones_much_smaller_than_their_classifier_come_back(tmp_path: Path, name: str) -> None:
+    save_checkpoint(tmp_path / "last.pt", C2AM(name), True, {})
+    assert load_checkpoint(tmp_path / "last.pt").info["backbone"] == name
 
 
 def test_weights_that_lie_in_themselves(tmp_path: Path) -> None:

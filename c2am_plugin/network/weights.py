@@ -32,6 +32,7 @@ from .model import C2AM, Backbone
 __all__ = [
     "Checkpoint",
     "WeightsReport",
+    "check_room",
     "initial_weights",
     "load_checkpoint",
     "read_torch_file",
@@ -45,6 +46,8 @@ DAMAGE = (
     *(RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
     *(ArithmeticError, MemoryError, ImportError, struct.error, zipfile.BadZipFile),
 )
+# A backbone without its head may be this much smaller, in bytes for each parameter: VGG's is.
+HEAD_SHARE = 20
 # How the older of torch.save's two layouts begins.
 MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 # A file is refused where less than this share of the backbone's tensors matches.
@@ -134,16 +137,36 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         for name, tensor in content["state_dict"].items()
         if isinstance(name, str) and isinstance(tensor, Tensor)
     }
-    # First without memory: a small file may name the largest network there is.
+    check_room(path, info["backbone"], state)
     try:
-        with torch.device("meta"):
-            wanted = C2AM(*network).state_dict()
+        model = C2AM(*network)
     except InputError as error:
         raise InputError(f"{path}: {str(error)[:400]}") from error
-    _check_names(path, info["backbone"], wanted, state)
-    model = C2AM(*network)
+    _check_names(path, info["backbone"], model.state_dict(), state)
     _fill(path, model, state)
     return Checkpoint(model.to(device).eval(), None if flag is None else bool(flag), info)
+
+
+def check_room(path: str | Path, backbone: str, state: Mapping[str, Any]) -> None:
+    """Refuse a file that is much smaller than the network that it names, before that is built.
+
+    state: the file's tensors by name. Raises InputError.
+    """
+    if backbone not in models.list_models(module=models):
+        return  # said by what builds it
+    published = next(iter(models.get_model_weights(backbone)), None)
+    if published is None:
+        return
+    stored = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for tensor in state.values()
+        if isinstance(tensor, Tensor) and tensor.layout == torch.strided
+    }
+    if sum(stored.values()) * HEAD_SHARE < published.meta["num_params"]:
+        raise InputError(
+            f"{path}: does not fit a {backbone}: its tensors take {sum(stored.values())} bytes, "
+            f"and the network has {published.meta['num_params']:,} parameters"
+        )
 
 
 def _fill(path: str | Path, model: nn.Module, state: Mapping[str, Tensor], **how: Any) -> None:
@@ -280,8 +303,8 @@ def read_torch_file(path: str | Path) -> Any:
         if code is None:
             raise InputError(_no_torch_file(path)) from error
         raise UnsafeFileError(
-            f"{path}: holds {code[1][:100]}, which is more than tensors, and was not loaded; if "
-            "you trust it, keep its tensors: torch.save(torch.load(FILE, weights_only=False)"
+            f"{path}: holds {first_names([code[1]])}, which is more than tensors, and was not "
+            "loaded; if you trust it, keep its tensors: torch.save(torch.load(FILE, weights_only=False)"
             "['state_dict'], NEW)"
         ) from error
     except OSError as error:

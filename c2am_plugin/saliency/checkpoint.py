@@ -16,12 +16,13 @@ import torch
 from .. import __version__
 from ..batch import atomic_path
 from ..errors import InputError
-from ..network.weights import read_torch_file
+from ..network.weights import check_room, read_torch_file
 from .net import PoolNet
 
 __all__ = ["SaliencyCheckpoint", "load_saliency", "save_saliency"]
 
 KIND = "saliency"
+WIDEST = 4096
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,20 @@ def load_saliency(path: str | Path, device: torch.device | str = "cpu") -> Salie
         )
     try:
         network = (info["backbone"], info["output_stride"], info["width"])
-        # First without memory: a small file may name the largest network there is.
-        with torch.device("meta"):
-            PoolNet(*network).load_state_dict(content["state_dict"], assign=True)
+        if not 0 < info["width"] <= WIDEST:
+            raise ValueError(f"a width of {info['width']}")
+        check_room(path, info["backbone"], content["state_dict"])
         model = PoolNet(*network)
         model.load_state_dict(content["state_dict"])
-    except (InputError, LookupError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+    except (
+        InputError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+    ) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: is damaged or of another version ({reason})") from error
     return SaliencyCheckpoint(model.to(device).eval(), dict(info))
