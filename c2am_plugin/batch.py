@@ -226,6 +226,7 @@ def run_images(
         raise InputError(f"workers is {workers}; expected at least 1")
     outcome = BatchResult()
     start = time.perf_counter()
+    keep_freed_memory()  # before there are threads, as each might take an arena of its own
     only = getattr(work, "only", lambda _: work)
     if len(ids) < PROCESSES_PAY:
         prefer = "threads"
