@@ -304,8 +304,8 @@ def read_torch_file(path: str | Path) -> Any:
             raise InputError(_no_torch_file(path)) from error
         raise UnsafeFileError(
             f"{path}: holds {first_names([code[1]])}, which is more than tensors, and was not "
-            "loaded; if you trust it, keep its tensors: torch.save(torch.load(FILE, weights_only=False)"
-            "['state_dict'], NEW)"
+            "loaded; if you trust it, keep its tensors: "
+            "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)"
         ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
