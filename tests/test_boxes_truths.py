@@ -172,6 +172,13 @@ def test_coco(tmp_path):
     assert truths.name_of("17") == "cat"
 
 
+@pytest.mark.parametrize("height", [0, -1, None])
+def test_a_coco_size_that_is_none_is_not_taken(tmp_path, height):
+    images = [{"id": 7, "file_name": "a.jpg", "width": 40, "height": height}]
+    images.append({"id": 8, "file_name": "val/b.jpg"})
+    assert find_truths(coco(tmp_path, images=images)).read("a").size is None
+
+
 def test_coco_without_categories(tmp_path):
     assert find_truths(coco(tmp_path, categories=[])).read("a").names == ("18", "17")
 

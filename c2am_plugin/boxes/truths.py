@@ -225,7 +225,7 @@ def _read_coco(path: Path) -> StoredTruths:
         sizes = {
             os.path.splitext(image["file_name"])[0]: (int(image["width"]), int(image["height"]))
             for image in images.values()
-            if image.get("width") and image.get("height")
+            if int(image.get("width") or 0) > 0 and int(image.get("height") or 0) > 0
         }
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
