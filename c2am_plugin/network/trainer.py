@@ -22,7 +22,7 @@ from .recipes import Recipe, learning_rate
 from .step import StepResult, fitting_micro_batch, is_out_of_memory, loss_gradient
 from .weights import read_torch_file
 
-__all__ = ["Trainer", "autocast_type"]
+__all__ = ["Resumable", "Trainer", "autocast_type"]
 
 
 def autocast_type(amp: bool | None, where: torch.device) -> torch.dtype | None:
@@ -39,14 +39,50 @@ def autocast_type(amp: bool | None, where: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if amp else None
 
 
-class Trainer:
-    """A network, its optimizer and how many steps they have made.
+class Resumable:
+    """A network, its optimizer and how many steps they have made: the state that a run keeps.
+
+    ranks: the processes that share each batch; their networks stay equal.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    step = 0
+    ranks = ALONE
+
+    def save(self, path: Path) -> None:
+        """Write all that the next step depends on, atomically."""
+        state = {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
+
+    def load(self, path: Path) -> None:
+        """Go on from what `save` wrote to the first rank's disk. Raises InputError."""
+        state = self.ranks.first(lambda: read_torch_file(path))
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.step = int(state["step"])
+        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+            raise InputError(
+                f"{path}: is not the state of this run ({type(error).__name__}); "
+                "start anew with --overwrite"
+            ) from error
+
+
+class Trainer(Resumable):
+    """C2AM in training.
 
     seed     of what layers draw at random, which depends on (seed, step, rank) and nothing else
-    ranks    the processes that share each batch; their networks stay equal
     sync_bn  BatchNorm over the images of all ranks; on GPUs only. Otherwise each rank normalises by
              its own, and running statistics are the means over ranks
     """
+
+    model: C2AM
 
     def __init__(
         self,
@@ -69,7 +105,6 @@ class Trainer:
         self.plan, self.steps, self.where = plan, steps, where
         self.micro_batch, self.precision = micro_batch, precision
         self.seed, self.ranks, self.sync_bn = seed, ranks, sync_bn
-        self.step = 0
         trained = _trained_parameters(model, plan.convolutions_only)
         self.backbone = [
             parameter
@@ -134,29 +169,6 @@ class Trainer:
             else "not even one fits: take a smaller --crop or --backbone"
         )
         return f"out of memory with {at_once} images of {pixels.shape[-1]} pixels at once; {advice}"
-
-    def save(self, path: Path) -> None:
-        """Write all that the next step depends on, atomically."""
-        state = {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            torch.save(state, file)
-
-    def load(self, path: Path) -> None:
-        """Go on from what the first rank's disk holds."""
-        state = self.ranks.first(lambda: read_torch_file(path))
-        try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step = int(state["step"])
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{path}: is not the state of this run ({type(error).__name__}); "
-                "start anew with --overwrite"
-            ) from error
 
 
 def _trained_parameters(model: nn.Module, convolutions_only: bool) -> list[nn.Parameter]:

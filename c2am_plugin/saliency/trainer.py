@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,12 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ..batch import atomic_path
-from ..errors import InputError, TrainingError
+from ..errors import TrainingError
 from ..memory import keep_freed_memory
 from ..network.data import normalise
 from ..network.step import is_out_of_memory
-from ..network.weights import read_torch_file
+from ..network.trainer import Resumable
 from .data import Example
 from .net import PoolNet
 from .recipes import Recipe
@@ -36,12 +34,14 @@ class Step(NamedTuple):
     saliency: list[np.ndarray]
 
 
-class SaliencyTrainer:
-    """A PoolNet, its optimizer and how many steps they have made.
+class SaliencyTrainer(Resumable):
+    """PoolNet in training.
 
     The network stays in eval mode: one image is too few to move BatchNorm's statistics. Its scale
     and shift stay too. PoolNet and the released code do the same.
     """
+
+    model: PoolNet
 
     def __init__(self, model: PoolNet, plan: Recipe, where: torch.device) -> None:
         if where.type == "cpu":
@@ -51,7 +51,6 @@ class SaliencyTrainer:
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.requires_grad_(False)
         self.plan, self.where = plan, where
-        self.step = 0
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.Adam(trained, lr=plan.lr, weight_decay=plan.weight_decay)
 
@@ -93,26 +92,3 @@ class SaliencyTrainer:
             ) from error
         pixels = max(1, int(known.sum()))
         return float(loss.detach()) / pixels, logits.detach().sigmoid()[0, 0].cpu().numpy()
-
-    def save(self, path: Path) -> None:
-        """Write all that the next step depends on, atomically."""
-        state = {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            torch.save(state, file)
-
-    def load(self, path: Path) -> None:
-        """Go on from what `save` wrote. Raises InputError."""
-        state = read_torch_file(path)
-        try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step = int(state["step"])
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
-            raise InputError(
-                f"{path}: is not the state of this run ({type(error).__name__}); "
-                "start anew with --overwrite"
-            ) from error
