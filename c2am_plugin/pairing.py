@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .batch import find_files, first_names, read_ids
+from .batch import find_files, first_names
 from .cams import ImageCams
 from .cues import CUE_SUFFIXES, resize_cue
 from .errors import InputError
+from .wanted import wanted_ids
 
 __all__ = ["Pairing", "check_polarity", "check_same_images", "pair"]
 
@@ -65,8 +66,7 @@ def pair(
     for found, folder, what in ((cams, cam_dir, ".npy file"), (cues, cue_dir, "cue (.png, .npy)")):
         if not found:
             raise InputError(f"{folder}: holds no {what}")
-    wanted = read_ids(ids) if isinstance(ids, (str, Path)) else cams if ids is None else ids
-    wanted = list(dict.fromkeys(wanted))
+    wanted = list(cams) if ids is None else wanted_ids(ids)
     if not any(image_id in cams and image_id in cues for image_id in wanted):
         listed = f", the list like {wanted[0]}" if ids is not None and wanted else ""
         raise InputError(

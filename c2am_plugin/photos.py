@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from .batch import IMAGE_SUFFIXES, find_files, first_names
+from .batch import IMAGE_SUFFIXES, find_files
 from .errors import InputError
 from .images import open_image
+from .wanted import lacking
 
 __all__ = ["find_photos", "read_photo", "read_photo_of"]
 
@@ -17,11 +18,8 @@ __all__ = ["find_photos", "read_photo", "read_photo_of"]
 def find_photos(images: str | Path, ids: Sequence[str]) -> dict[str, Path]:
     """{image id: path} of the photographs of these ids. Raises InputError where one has none."""
     photos = find_files(images, IMAGE_SUFFIXES)
-    if lacking := [image_id for image_id in ids if image_id not in photos]:
-        raise InputError(
-            f"{images}: {len(lacking)} of {len(ids)} images have no photograph "
-            f"({first_names(lacking)})"
-        )
+    if without := lacking(ids, photos, "photograph"):
+        raise InputError(f"{images}: {without}")
     return {image_id: photos[image_id] for image_id in ids}
 
 
@@ -38,12 +36,15 @@ def read_photo(path: str | Path) -> np.ndarray:
         return np.asarray(image.convert("RGB"))
 
 
-def read_photo_of(path: str | Path, shape: tuple[int, ...]) -> np.ndarray:
-    """`read_photo` of the image whose CAM is H×W. Raises InputError where the sizes differ."""
+def read_photo_of(path: str | Path, shape: tuple[int, ...], what: str = "CAM") -> np.ndarray:
+    """`read_photo` of the image whose CAM is H×W. Raises InputError where the sizes differ.
+
+    what: of which the shape is, for the message.
+    """
     photo = read_photo(path)
     if photo.shape[:2] != shape:
         raise InputError(
-            f"{path}: is {photo.shape[1]}×{photo.shape[0]} pixels and its CAM "
+            f"{path}: is {photo.shape[1]}×{photo.shape[0]} pixels and its {what} "
             f"{shape[1]}×{shape[0]} (width×height); expected the same"
         )
     return photo

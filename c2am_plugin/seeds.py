@@ -12,15 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .batch import (
-    atomic_path,
-    find_files,
-    first_names,
-    read_ids,
-    record_path,
-    run_images,
-    write_json,
-)
+from .batch import atomic_path, find_files, record_path, run_images, write_json
 from .cams import CamAdapter, SeedAdapter, read_cams
 from .claims import Claim, check_folders, claim_folders, read_record
 from .crf import make_ready
@@ -29,6 +21,7 @@ from .photos import find_photos, read_photo, read_photo_of
 from .registry import choose_adapter
 from .seed_report import SeedCount, SeedReport
 from .shards import Shard
+from .wanted import lacking, wanted_ids
 
 __all__ = ["SeedPlan", "SeedReport", "make_seeds", "plan_seeds"]
 
@@ -216,10 +209,7 @@ def _find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[st
         raise InputError(f"{cam_dir}: holds no .npy file")
     if ids is None:
         return found
-    wanted = read_ids(ids) if isinstance(ids, (str, Path)) else list(dict.fromkeys(ids))
-    if lacking := [image_id for image_id in wanted if image_id not in found]:
-        raise InputError(
-            f"{len(lacking)} of {len(wanted)} images have no CAM in {cam_dir} "
-            f"({first_names(lacking)})"
-        )
+    wanted = wanted_ids(ids)
+    if without := lacking(wanted, found, f"CAM in {cam_dir}"):
+        raise InputError(without)
     return {image_id: found[image_id] for image_id in wanted}

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batch import find_files, first_names, read_ids, run_images
+from ..batch import find_files, first_names, run_images
 from ..cams import CamAdapter
 from ..errors import InputError
 from ..labels import VOC_CLASSES, read_label
 from ..registry import choose_adapter
+from ..wanted import wanted_ids
 from .metrics import Scores, confusion, cumulate, score_histogram, scores
 
 __all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels", "scored_ids"]
@@ -140,7 +141,7 @@ def scored_ids(
         if not chosen:
             raise InputError(f"no image has a file in both {folder} and {gt_dir}")
         return chosen
-    wanted = read_ids(ids) if isinstance(ids, (str, Path)) else list(ids)
+    wanted = wanted_ids(ids)
     if not wanted:
         raise InputError("no image is listed to evaluate")
     for files, where in ((found, folder), (truths, gt_dir)):

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batch import find_files, first_names, read_ids
+from ..batch import find_files, first_names
 from ..errors import InputError
 from ..labels import VOC_CLASSES
 from ..registry import get_adapter
+from ..wanted import wanted_ids
 from .evaluate import THRESHOLDS
 from .scoring import ImageReader, Source
 
@@ -64,10 +65,8 @@ def choose_images(
     Without a list the images are those of the CAM files: ground truth and cues are often there
     for many more.
     """
-    if ids is None:
-        wanted = sorted(set().union(*(source.files for source in sources)))
-    else:
-        wanted = read_ids(ids) if isinstance(ids, (str, Path)) else list(ids)
+    there = set().union(*(source.files for source in sources))
+    wanted = sorted(there) if ids is None else wanted_ids(ids)
     needed = {f"{source.label} CAM": source.files for source in sources}
     needed |= {"cue": reader.cues, "ground truth": reader.truths}
     if with_photos:

@@ -20,7 +20,7 @@ from ..evidence import CueFit, count_agreement
 from ..fuse import pseudo_label, refine
 from ..guard import class_trust, guard_cue
 from ..labels import read_label
-from ..photos import read_photo
+from ..photos import read_photo_of
 from .gains import label_counts
 from .metrics import score_histogram
 from .trimap import boundary_band
@@ -90,13 +90,7 @@ class ImageReader:
         return read_label(self.truths[image_id])
 
     def photo(self, image_id: str, shape: tuple[int, ...]) -> np.ndarray:
-        photo = read_photo(self.photos[image_id])
-        if photo.shape[:2] != shape:
-            raise InputError(
-                f"{self.photos[image_id]}: is {photo.shape[1]}×{photo.shape[0]} pixels and its "
-                f"ground truth {shape[1]}×{shape[0]} (width×height); expected the same"
-            )
-        return photo
+        return read_photo_of(self.photos[image_id], shape, "ground truth")
 
     def raw_cue(self, image_id: str) -> np.ndarray:
         """b as stored, float32 h×w in [0, 1], 1 = surely background."""

@@ -13,15 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..batch import (
-    BatchResult,
-    find_files,
-    first_names,
-    read_ids,
-    record_path,
-    run_images,
-    write_json,
-)
+from ..batch import BatchResult, find_files, record_path, run_images, write_json
 from ..cams import CamAdapter
 from ..claims import as_setting, claim_file
 from ..cues import CUE_SUFFIXES, read_saliency
@@ -29,6 +21,7 @@ from ..errors import InputError
 from ..images import open_image
 from ..photos import find_photos
 from ..registry import get_adapter
+from ..wanted import lacking, wanted_ids
 from .box_files import ImageBoxes, choose_format, write_boxes
 from .box_report import BoxReport
 from .components import Components, find_components, scale_boxes
@@ -198,12 +191,9 @@ def _choose(
 ) -> list[str]:
     if ids is None:
         return list(files)
-    wanted = list(dict.fromkeys(read_ids(ids) if isinstance(ids, (str, Path)) else ids))
-    if lacking := [image_id for image_id in wanted if image_id not in files]:
-        raise InputError(
-            f"{maps}: {len(lacking)} of {len(wanted)} images have no map ({first_names(lacking)}); "
-            f"it has ids like {next(iter(files))}"
-        )
+    wanted = wanted_ids(ids)
+    if without := lacking(wanted, files, "map"):
+        raise InputError(f"{maps}: {without}; it has ids like {next(iter(files))}")
     return wanted
 
 

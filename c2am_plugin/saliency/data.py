@@ -15,11 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..batch import find_files, first_names
+from ..batch import find_files
 from ..cues import CUE_SUFFIXES, read_saliency, resize_cue
 from ..errors import InputError
 from ..network.data import CACHE_BYTES, Views
 from ..photos import read_photo
+from ..wanted import lacking
 
 __all__ = ["Example", "MaskedImages", "collate", "find_cues", "read_example"]
 
@@ -71,11 +72,8 @@ def find_cues(
 
 def _of_each(cues: str | Path, images: dict[str, Path]) -> list[Path]:
     found = find_files(cues, CUE_SUFFIXES)
-    if lacking := [image_id for image_id in images if image_id not in found]:
-        raise InputError(
-            f"{cues}: {len(lacking)} of {len(images)} images have no cue "
-            f"({first_names(lacking)}); name those that have one with --ids"
-        )
+    if without := lacking(images, found, "cue"):
+        raise InputError(f"{cues}: {without}; name those that have one with --ids")
     return [found[image_id] for image_id in images]
 
 
