@@ -342,6 +342,19 @@ def test_the_command_says_what_failed(cues, tmp_path, capsys):
     assert "nowhere: no such folder" in capsys.readouterr().err
 
 
+def test_interrupted_it_starts_over(cues, tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    call = [str(cues), "-o", str(tmp_path / "boxes.json")]
+    with monkeypatch.context() as patched:
+        patched.setattr("c2am_plugin.boxes.make_boxes.run_images", interrupt)
+        assert boxes_main(call) == 130
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said == "c2am-boxes: interrupted; run the same command again to start over"
+    assert boxes_main(call) == 0
+
+
 @pytest.mark.parametrize(
     "options",
     [

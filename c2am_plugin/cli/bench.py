@@ -29,7 +29,7 @@ def bench_main(argv: Sequence[str] | None = None) -> int:
         print(f"{result.table()}\npage: {result.out_dir}/report.html")
         return print_failures("c2am-bench", result.failures, f"{result.out_dir}/results.json")
 
-    return run("c2am-bench", work)
+    return run("c2am-bench", work, again="to start over")
 
 
 def _bench_parser() -> argparse.ArgumentParser:

@@ -27,7 +27,7 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
         print(f"{report.summary()}\nboxes: {args['out']}\nreport: {record}")
         return print_failures("c2am-boxes", report.failures, record)
 
-    return run("c2am-boxes", work)
+    return run("c2am-boxes", work, again="to start over")
 
 
 def _boxes_parser() -> argparse.ArgumentParser:

@@ -15,7 +15,8 @@ from ..shards import Shard
 __all__ = ["count", "cut", "print_failures", "run", "setting", "shard", "strength", "threshold"]
 
 
-def run(command: str, work: Callable[[], int]) -> int:
+def run(command: str, work: Callable[[], int], again: str = "to go on") -> int:
+    """Do the work as a command does. again: what the same command does after an interrupt."""
     log = logging.getLogger("c2am_plugin")
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter(f"{command}: %(message)s"))
@@ -33,7 +34,7 @@ def run(command: str, work: Callable[[], int]) -> int:
         print(f"{command}: {error.filename or 'output'}: {reason}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"{command}: interrupted; run the same command again to go on", file=sys.stderr)
+        print(f"{command}: interrupted; run the same command again {again}", file=sys.stderr)
         return 130
     finally:
         log.removeHandler(handler)

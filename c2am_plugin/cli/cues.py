@@ -49,7 +49,7 @@ def _describe(argv: Sequence[str]) -> int:
             print(f"c2am-cues: {message}", file=sys.stderr)
         return 1 if found.failures else 0
 
-    return run("c2am-cues", work)
+    return run("c2am-cues", work, again="to start over")
 
 
 def _describe_parser() -> argparse.ArgumentParser:
