@@ -73,7 +73,12 @@ def merge_reports(out_dir: str | Path) -> list[tuple[str, Any]]:
                     f"{out_dir}: its shards ran with different settings; run them anew"
                 )
             kind = getattr(import_module(f".{module}", __package__), name)
-            report = _merge([kind(**part["report"]) for part in parts])
+            try:
+                report = _merge([kind(**part["report"]) for part in parts])
+            except (TypeError, ValueError, AttributeError) as error:
+                raise InputError(
+                    f"{out_dir}: its shards' reports do not fit together ({error}); run them anew"
+                ) from error
             content = {"settings": settings[0], "report": _as_dict(report)}
             write_json(record_path(out_dir, command), content)
             merged.append((command, report))

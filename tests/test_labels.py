@@ -79,6 +79,34 @@ def test_vocs_colours_are_recognised(tmp_path):
         read_label(tmp_path / "c.png")
 
 
+def said_of(colours, tmp_path, mode="RGB"):
+    """What is said of a picture H×W×3 where a label is expected."""
+    Image.fromarray(colours).convert(mode).save(tmp_path / "c.png")
+    with pytest.raises(InputError, match=f"is a {mode} image") as error:
+        read_label(tmp_path / "c.png")
+    return str(error.value)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_each_colour_of_voc_is_known_and_none_beside_it(tmp_path, mode):
+    vocs = palette()[[*range(21), 255]]
+    for colour in vocs:
+        assert "of the colours of VOC" in said_of(colour.reshape(1, 1, 3), tmp_path, mode)
+    near = (vocs[:, None] ^ np.eye(3, dtype=np.uint8)).reshape(-1, 3)
+    for colour in (*near, *palette()[21:30], vocs[8, ::-1]):
+        picture = np.broadcast_to(vocs[:, None], (22, 30, 3)).copy()
+        picture[11, 7] = colour
+        assert "of the colours of VOC" not in said_of(picture, tmp_path, mode)
+
+
+def test_a_large_picture_of_many_colours_is_no_label(tmp_path):
+    row, column = np.indices((256, 256), np.uint8)
+    many = np.stack([row, column, row ^ column], axis=-1)
+    assert "of the colours of VOC" not in said_of(many, tmp_path)
+    voc = palette()[np.random.default_rng(0).integers(0, 21, (512, 512))]
+    assert "of the colours of VOC" in said_of(voc, tmp_path)
+
+
 def test_vocs_colours_with_indices_of_another_order_are_refused(tmp_path):
     """Read as RGB and saved with a palette again: small indices that mean other classes."""
     label = voc_label(tmp_path)

@@ -100,10 +100,41 @@ def test_a_run_without_shards_has_nothing_to_merge(whole, tmp_path):
         merge_reports(tmp_path / "whole")
 
 
-def test_a_damaged_report_is_said(whole, tmp_path):
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "{}", '{"settings": {}}', "[" * 100_000, "\udcff"]
+)
+def test_a_damaged_report_is_said(whole, tmp_path, content):
     cam_dir, cue_dir, _ = whole
     for index in (1, 2):
         refine(cam_dir, cue_dir, tmp_path / "parts", shard=f"{index}/2")
-    record_path(tmp_path / "parts", "c2am-refine", "2-of-2").write_text("{")
+    path = record_path(tmp_path / "parts", "c2am-refine", "2-of-2")
+    path.write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(InputError, match=r"2-of-2\.json: is not a shard's report"):
+        merge_reports(tmp_path / "parts")
+
+
+@pytest.mark.parametrize(
+    "change", [{"of_another_version": 1}, {"refined": "many"}, {"failures": 3}]
+)
+def test_reports_that_do_not_fit_together_are_said(whole, tmp_path, change, capsys):
+    cam_dir, cue_dir, _ = whole
+    for index in (1, 2):
+        refine(cam_dir, cue_dir, tmp_path / "parts", shard=f"{index}/2")
+    path = record_path(tmp_path / "parts", "c2am-refine", "2-of-2")
+    content = json.loads(path.read_text())
+    content["report"] |= change
+    path.write_text(json.dumps(content))
+    assert merge_main([str(tmp_path / "parts")]) == 1
+    assert "reports do not fit together" in capsys.readouterr().err
+
+
+def test_shards_of_other_settings_are_not_merged(whole, tmp_path):
+    cam_dir, cue_dir, _ = whole
+    for index in (1, 2):
+        refine(cam_dir, cue_dir, tmp_path / "parts", shard=f"{index}/2")
+    path = record_path(tmp_path / "parts", "c2am-refine", "2-of-2")
+    content = json.loads(path.read_text())
+    content["settings"]["strength"] = 0.5
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="ran with different settings"):
         merge_reports(tmp_path / "parts")
