@@ -11,18 +11,20 @@ import errno
 import json
 import os
 import re
+import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from threading import Condition, Thread, get_ident
+from threading import Condition, get_ident
 from typing import Any, TypeVar
 
 from .errors import C2AMError, InputError, OutputError
 from .memory import keep_freed_memory
+from .processes import can_copy, end_with, run_in_copies
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -44,8 +46,8 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TEMPORARY = ".c2am-tmp"
 # The disk is full, the quota or a limit is reached, it is read-only, or it is broken.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-# Starting processes takes as long as threads take for so many images.
-PROCESSES_PAY = 200
+# A copy of this process pays for so many images; joblib's processes, which start anew, for so many.
+COPIES_PAY, PROCESSES_PAY = 8, 200
 # On a cluster: so many images are sent at once, so that the progress bar moves.
 PART = 2000
 
@@ -208,37 +210,34 @@ def run_images(
     prefer: str = "threads",
     progress: bool = True,
 ) -> BatchResult:
-    """Call `work(image_id)` for every id through joblib, with one progress bar on stderr.
+    """Call `work(image_id)` for every id, in parallel, with one progress bar on stderr.
 
     workers: None for one a core. prefer: "threads" where the work releases the GIL, "processes"
     where it does not (then `work` must be picklable) and there are images enough to pay for
-    starting them; joblib.parallel_config overrides both. `work.only(image_id)`, where there is
+    starting them: copies of this process where it may be copied and joblib is not in use, else
+    joblib's. joblib.parallel_config overrides both. `work.only(image_id)`, where there is
     such a method, is the same work with what one image needs: that travels to other processes.
     An image that fails does not stop the run; its error is kept by id. Raises C2AMError where the
     system kills a worker process.
     """
     from concurrent.futures.process import BrokenProcessPool
 
-    from joblib import Parallel, delayed
     from tqdm import tqdm
+
+    class Bar(tqdm):
+        monitor_interval = 0  # a thread, beside which the next run could not be copied
 
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}; expected at least 1")
     outcome = BatchResult()
     start = time.perf_counter()
     keep_freed_memory()  # before there are threads, as each might take an arena of its own
-    only = getattr(work, "only", lambda _: work)
-    if len(ids) < PROCESSES_PAY:
-        prefer = "threads"
-    me, hand = os.getpid(), _Hand()
-    calls = (delayed(_attempt)(only(image_id), image_id, me, hand) for image_id in ids)
+    hand = _Hand()
+    results = _start(work, ids, workers, prefer, hand)
+    bar = Bar(total=len(ids), desc=title, unit="image", miniters=1, disable=not progress)
     try:
-        finished = Parallel(workers or -1, prefer=prefer, return_as="generator_unordered")(calls)
-    except ValueError:  # Dask's backend gives all results at once
-        finished = _in_parts(Parallel(workers or -1), calls)
-    try:
-        with tqdm(total=len(ids), desc=title, unit="image", disable=not progress) as bar:
-            for image_id, result, failure in finished:
+        with closing(results), bar:
+            for image_id, result, failure in results:
                 if failure is None:
                     outcome.results[image_id] = result
                 else:
@@ -259,7 +258,32 @@ def run_images(
     return outcome
 
 
-def _in_parts(parallel: Any, calls: Iterator[Any]) -> Iterator[Any]:
+def _start(
+    work: Callable[[str], T], ids: Sequence[str], workers: int | None, prefer: str, hand: _Hand
+) -> Generator[tuple[str, T | None, str | None], None, None]:
+    """Begin the work: (id, result, failure) of each image when it is done, in no certain order."""
+    if "joblib" not in sys.modules:  # who has loaded it may have told it where to run
+        if workers == 1:
+            return (_attempt(hand, work, image_id) for image_id in ids)
+        if prefer == "processes" and len(ids) >= 2 * COPIES_PAY and can_copy():
+            copies = min(workers or len(os.sched_getaffinity(0)), len(ids) // COPIES_PAY)
+            return run_in_copies(partial(_attempt, hand, work), ids, copies)
+
+    from joblib import Parallel, delayed
+
+    if len(ids) < PROCESSES_PAY:
+        prefer = "threads"
+    only = getattr(work, "only", lambda _: work)
+    me = os.getpid()
+    calls = (delayed(_joblib_attempt)(me, hand, only(image_id), image_id) for image_id in ids)
+    try:
+        parallel = Parallel(workers or -1, prefer=prefer, return_as="generator_unordered")
+        return parallel(calls)
+    except ValueError:  # Dask's backend gives all results at once
+        return _in_parts(Parallel(workers or -1), calls)
+
+
+def _in_parts(parallel: Any, calls: Iterator[Any]) -> Generator[Any, None, None]:
     """The results of a joblib backend that returns lists: a part of the calls at a time."""
     while part := list(islice(calls, PART)):
         yield from parallel(part)
@@ -294,12 +318,18 @@ class _Hand:
                 self.changed.notify_all()
 
 
-def _attempt(
-    work: Callable[[str], T], image_id: str, parent: int, hand: _Hand
+def _joblib_attempt(
+    parent: int, hand: _Hand, work: Callable[[str], T], image_id: str
 ) -> tuple[str, T | None, str | None]:
     keep_freed_memory()
     if os.getppid() == parent:
-        _end_with(parent)
+        end_with(parent)
+    return _attempt(hand, work, image_id)
+
+
+def _attempt(
+    hand: _Hand, work: Callable[[str], T], image_id: str
+) -> tuple[str, T | None, str | None]:
     try:
         with hand:
             return image_id, None if hand.stopped else work(image_id), None
@@ -310,19 +340,3 @@ def _attempt(
     except Exception as error:
         message = " ".join(str(error).split())
         return image_id, None, f"{image_id}: {type(error).__name__}: {message}"
-
-
-@cache
-def _end_with(parent: int) -> None:
-    """In a worker process: end soon after the run does.
-
-    joblib's workers outlive a killed run, and would go on to write into a folder that the next
-    run has claimed.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(0.1)
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()

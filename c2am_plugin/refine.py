@@ -271,7 +271,12 @@ def _all_soft(pairing: Pairing, sample: list[str]) -> bool:
 def _fit(job: ImageJob, workers: int | None, progress: bool) -> CueFit:
     ids = [i for i in job.pairing.sample(FIT_SAMPLE) if i in job.pairing.cues]
     outcome = run_images(
-        CountJob(job), ids, workers=workers, title="calibrating", progress=progress
+        CountJob(job),
+        ids,
+        workers=workers,
+        title="calibrating",
+        prefer="processes",
+        progress=progress,
     )
     if not outcome.results:
         raise InputError(next(iter(outcome.failures.values())))

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 @pytest.fixture(scope="module")
 def launcher():
-    launcher = Launcher("c2am_plugin.refine", "c2am_adapters.puzzlecam", "joblib", "tqdm")
+    launcher = Launcher("c2am_plugin.refine", "c2am_adapters.puzzlecam", "tqdm")
     yield launcher
     launcher.close()
 
