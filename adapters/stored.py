@@ -81,7 +81,7 @@ def shrink(maps: np.ndarray) -> np.ndarray:
     for index, layer in enumerate(maps):
         image = Image.fromarray(layer.astype(np.float32))
         small[index] = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-    return small.clip(0, 1)
+    return small
 
 
 class KeyedAdapter(ConfidentLabels):
@@ -110,22 +110,23 @@ class KeyedAdapter(ConfidentLabels):
         if len(keys) == 0:
             return not self.background_first and channels in (0, None)
         if self.background_first:
-            return keys[0] == 0 and len(keys) == (channels or 0) + 1
+            return bool(keys[0] == 0) and len(keys) == (channels or 0) + 1
         return len(keys) == (channels or 0) or (channels is None and keys.tolist() == [0])
 
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
         if not self.fits(content):
             raise InputError(f"{image_id}: {self._found(content)}; {self._expected()}")
-        keys = self._keys(image_id, content) if content else np.zeros(0, np.int64)
         _, maps = self._full(image_id, content)
         strided = content.get("cam")
         if maps is None and strided is not None and self._channels(content):
             raise InputError(f"{image_id}: has the small cam but no {self.full_names[0]}")
         if maps is None:
-            return ImageCams(image_id, keys[:0], np.zeros((0, 0, 0), np.float32), None, content)
+            no_class = np.zeros(0, np.int64)
+            return ImageCams(image_id, no_class, np.zeros((0, 0, 0), np.float32), None, content)
         small = None if strided is None else to_array(image_id, "cam", strided)
         if clip:
             maps, small = clip_maps(maps), None if small is None else clip_maps(small)
+        keys = self._keys(image_id, content)
         class_ids = keys[1:] - 1 if self.background_first else keys
         return ImageCams(image_id, class_ids, maps, small, content)
 

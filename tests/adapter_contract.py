@@ -378,8 +378,12 @@ class AdapterContract:
             {"keys": [3, 1], "hr_cam": np.ones((1, 8, 8))},
             *({0: np.full((2, 2), "x")}, {1: np.full((2, 2), b"x"), 2: np.ones((2, 2))}),
             *({i: np.ones((i + 1, 2)) for i in range(200)}, {1: np.ones((2, 2), "i4")}),
-            {"keys": [2**70], "high_res": np.ones((1, 8, 8))},
-            {"keys": [0, 2**70], "hr_cam": np.ones((1, 8, 8))},
+            *({"keys": [n], "high_res": np.ones((1, 8, 8))} for n in (2**63, 2**70)),
+            *({"keys": [0, n], "hr_cam": np.ones((1, 8, 8))} for n in (2**63, 2**70)),
+            {"keys": np.ones(1), "high_res": np.ones((1, 8, 8))},
+            {"keys": np.array([0.0, 1.0]), "hr_cam": np.ones((1, 8, 8))},
+            {"keys": [1], "high_res": np.ones((1, 8, 8)), "cam": "x"},
+            {"keys": [0, 1], "hr_cam": np.ones((1, 8, 8)), "cam": "x"},
             {"keys": [1], "high_res": np.full((1, 8, 8), "x")},
             {"keys": [0, 1], "hr_cam": np.full((1, 8, 8), "x"), "cam": np.ones((1, 2, 2))},
             {"keys": [0, 1], "hr_cam": np.ones((1, 8, 8)), "cam": np.full((1, 2, 2), b"x")},
@@ -427,3 +431,62 @@ class DictContract(AdapterContract):
         adapter, said = detect([tmp_path / "a.npy"])
         assert adapter.name == "psa"
         assert all(word in said for word in ("0.2", "sc_cam (0.15)", "seam (0.26)", "--method"))
+
+    def test_one_array_may_be_several_classes_but_not_many(self, tmp_path):
+        """A file of a few bytes that names one array for all its classes would fill the memory."""
+        layer = image(1)[1][0]
+        for classes in (16, 17):
+            np.save(tmp_path / f"{classes}.npy", dict.fromkeys(range(classes), layer))
+        assert self.read(tmp_path / "16.npy").maps.shape == (16, *layer.shape)
+        with pytest.raises(InputError, match="17: 17 CAMs are 1 arrays, repeated"):
+            self.read(tmp_path / "17.npy")
+
+    @pytest.mark.parametrize(
+        ("content", "found"), [([1], "list"), ({"a\nb": 1}, r"keys ['a\nb']")], ids=["list", "keys"]
+    )
+    def test_a_refusal_shows_what_was_found(self, content, found):
+        assert self.adapter.fits(content) is False
+        with pytest.raises(InputError) as refusal:
+            self.adapter.parse(content, "a")
+        assert f"holds {found}; expected {{class: CAM H×W}}" in str(refusal.value)
+
+
+class KeyedContract(AdapterContract):
+    """Keys and arrays, as PuzzleCAM and IRN's descendants store."""
+
+    # What a refusal says of the layout that is wanted.
+    wanted: str
+
+    def test_the_small_copy_of_cams_from_elsewhere_is_the_large_one_smaller(self, tmp_path):
+        y, x = np.mgrid[:21, :30].astype(np.float32)
+        self.adapter.dump(ImageCams("a", [4, 2], np.stack([y / 20, x / 29])), tmp_path / "a.npy")
+        small = self.read(tmp_path / "a.npy").strided
+        assert small.shape == (2, 6, 8)
+        y, x = np.mgrid[:6, :8]
+        expected = np.stack([((y + 0.5) * 3.5 - 0.5) / 20, ((x + 0.5) * 3.75 - 0.5) / 29])
+        np.testing.assert_allclose(small, expected, atol=0.03)
+
+    @pytest.mark.parametrize(
+        ("content", "found"),
+        [
+            ([1], "holds list"),
+            ({"x": 1}, "holds keys ['x']"),
+            ({"keys": np.array([5, 6]), "x": 1}, "keys [5, 6] with ['keys', 'x']"),
+            ({"keys": TorchArray(np.array([5, 6]))}, "keys [5, 6] with ['keys']"),
+            ({"keys": "abc"}, "keys 'abc' with ['keys']"),
+            ({"keys": 1 << 20_000}, "keys int with ['keys']"),
+            ({"keys": [1], "high_res": np.array(0.5)}, "keys [1] with ['keys', 'high_res']"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_a_refusal_shows_what_was_found(self, content, found):
+        assert self.adapter.fits(content) is False
+        with pytest.raises(InputError) as refusal:
+            self.adapter.parse(content, "a")
+        assert str(refusal.value) == f"a: {found}; expected {self.wanted}"
+
+    def test_a_small_copy_that_is_no_array_is_named(self, tmp_path):
+        class_ids, maps, strided, _ = image(2)
+        np.save(tmp_path / "a.npy", stored(self.name, class_ids, maps, strided) | {"cam": "x"})
+        with pytest.raises(InputError, match="a: cam is str"):
+            self.read(tmp_path / "a.npy")

@@ -1,15 +1,16 @@
 import numpy as np
 import pytest
 import torch
-from adapter_contract import AdapterContract
+from adapter_contract import KeyedContract
 
 MAPS = np.linspace(0, 1, 48, dtype=np.float32).reshape(1, 6, 8)
 SMALL = torch.tensor(MAPS[:, ::4, ::4])
 
 
-class TestAdvCam(AdapterContract):
+class TestAdvCam(KeyedContract):
     name = "advcam"
     threshold = 0.15
+    wanted = "advcam's keys [c …], high_res K×H×W and cam"
     without_class = (
         {},
         {"keys": torch.zeros(0, dtype=torch.int64)},

@@ -1,13 +1,14 @@
 import numpy as np
 import torch
-from adapter_contract import AdapterContract
+from adapter_contract import KeyedContract
 
 MAPS = np.linspace(0, 1, 48, dtype=np.float32).reshape(1, 6, 8)
 
 
-class TestPuzzleCam(AdapterContract):
+class TestPuzzleCam(KeyedContract):
     name = "puzzlecam"
     threshold = 0.20
+    wanted = "puzzlecam's keys [0, c+1 …], hr_cam K×H×W and cam"
     without_class = (
         {},
         {"keys": np.array([0])},
@@ -26,6 +27,7 @@ class TestPuzzleCam(AdapterContract):
         "the random walk's rw": ({"keys": np.array([0, 1]), "rw": MAPS}, [0]),
         "rw as tensor": ({"keys": np.array([0, 3]), "rw": torch.tensor(MAPS)}, [2]),
         "a list of layers": ({"keys": [0, 3, 4], "hr_cam": [MAPS[0], MAPS[0] / 2]}, [2, 3]),
+        "a list of LVIS classes": ({"keys": [0, 1203], "hr_cam": MAPS}, [1202]),
     }
 
     def test_keys_are_left_as_they_are(self, tmp_path):
