@@ -183,11 +183,14 @@ def test_labels_are_exact_in_half_precision(image):
     np.testing.assert_array_equal(float64_label(half, t), expected)
 
 
-@pytest.mark.parametrize("strength", [0, 1])
-def test_no_news_in_half_precision_keeps_the_label_and_rounds(strength):
+@pytest.mark.parametrize(("strength", "cue"), [(0, 0.2), (1, 0.2), (0, 0.0), (0, 1.0)])
+def test_no_news_in_half_precision_keeps_the_label_and_rounds(strength, cue):
     maps = np.random.default_rng(0).random((3, 60, 60)).astype(np.float32)
-    half = refine(maps, np.full((60, 60), 0.2), 0.2, strength, np.float16)
+    # Next to t: half precision rounds these to the other side of it.
+    maps[0, :9], maps[1:, :9] = 0.2 + np.linspace(-4e-5, 4e-5, 60), 0.1
+    half = refine(maps, np.full((60, 60), cue), 0.2, strength, np.float16)
     np.testing.assert_array_equal(own_label(half, 0.2), own_label(maps, 0.2))
+    np.testing.assert_array_equal(float64_label(half, 0.2), own_label(maps, 0.2))
     assert np.abs(half - maps).max() < 2**-10
 
 
@@ -218,6 +221,12 @@ def test_a_stored_cue_of_one_fifth_changes_nothing(tmp_path, stored, flip):
     maps = np.concatenate([maps, maps[:, ::-1], np.random.default_rng(1).random(maps.shape)])
     for dtype in (np.float32, np.float64):
         assert refine(maps.astype(dtype), cue, 0.20).tobytes() == maps.astype(dtype).tobytes()
+
+
+@pytest.mark.parametrize(("b", "t"), [(0, 2.0**-23), (1, 1 - 2.0**-23)])
+def test_a_hard_cue_beside_t_changes_nothing(b, t):
+    maps = np.full((1, 2, 2), 0.5)
+    np.testing.assert_array_equal(refine(maps, np.full((2, 2), float(b)), t), maps)
 
 
 def test_no_news_reaches_only_as_far_as_rounding():
@@ -382,10 +391,10 @@ def test_the_input_is_untouched_and_may_be_read_only_and_strided():
     [
         (np.zeros((1, 2, 2)), np.zeros((2, 3)), {}, r"\(1, 2, 2\).*\(2, 3\)"),
         (np.zeros((2, 2)), np.zeros((2, 2)), {}, "K×H×W"),
-        (np.full((1, 2, 2), np.nan), np.zeros((2, 2)), {}, "CAMs: .*NaN"),
-        (np.full((1, 2, 2), 1.1), np.zeros((2, 2)), {}, "CAMs: .*outside"),
-        (np.zeros((1, 2, 2)), np.full((2, 2), np.nan), {}, "cue: .*NaN"),
-        (np.zeros((1, 2, 2)), np.full((2, 2), -0.1), {}, "cue: .*outside"),
+        (np.full((1, 2, 2), np.nan), np.zeros((2, 2)), {}, "^CAMs: .*NaN"),
+        (np.full((1, 2, 2), 1.1), np.zeros((2, 2)), {}, "^CAMs: .*outside"),
+        (np.zeros((1, 2, 2)), np.full((2, 2), np.nan), {}, "^cue: .*NaN"),
+        (np.zeros((1, 2, 2)), np.full((2, 2), -0.1), {}, "^cue: .*outside"),
         *(
             (np.zeros((1, 2, 2)), np.zeros((2, 2)), {"threshold": t}, "threshold")
             for t in (0, 1, -1, 2, np.nan)
