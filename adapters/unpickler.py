@@ -44,12 +44,13 @@ class Budget:
             raise ValueError(f"asks for more than {self.COPIES} times its size")
 
 
-# Bytes that an opcode takes in memory: its place on the stack, and what it makes.
+# Bytes that an opcode takes in memory: its place on the stack, and what it makes. The others are
+# longer than what they take, or have paid with their mark.
 PUT, CONTAINER, CALL = 128, 96, 160
 COSTS = {
-    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), PUT),
-    **dict.fromkeys(("EMPTY_LIST", "EMPTY_DICT", "LIST", "DICT"), CONTAINER),
-    **dict.fromkeys(("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "MARK"), CONTAINER),
+    "MEMOIZE": PUT,
+    **dict.fromkeys(("EMPTY_LIST", "EMPTY_DICT", "MARK"), CONTAINER),
+    **dict.fromkeys(("TUPLE1", "TUPLE2", "TUPLE3"), CONTAINER),
     **dict.fromkeys(("GLOBAL", "STACK_GLOBAL", "BINPERSID", "REDUCE", "BUILD"), CALL),
 }
 OTHERS = 24

@@ -668,6 +668,41 @@ def test_files_that_ask_for_much_get_little(tmp_path):
         assert expected in result, name
 
 
+NUMPY_NDARRAY = b"X\x05\x00\x00\x00numpyq\x00X\x07\x00\x00\x00ndarrayq\x01"
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (b"N", b"\x94"),
+        (b"", b"]"),
+        (b"", b"}"),
+        (b"", b"("),
+        (b")", b"\x85"),
+        (b")", b"N\x86"),
+        (b")", b"NN\x87"),
+        (NUMPY_NDARRAY, b"h\x00h\x01\x93"),
+        (b"ccollections\nOrderedDict\nq\x00", b"h\x00)R"),
+        (b"}", b"K\x00K\x00s"),
+    ],
+    ids=[
+        *("MEMOIZE", "EMPTY_LIST", "EMPTY_DICT", "MARK", "TUPLE1", "TUPLE2", "TUPLE3"),
+        *("STACK_GLOBAL", "REDUCE", "SETITEM"),
+    ],
+)
+def test_opcodes_that_make_much_of_little_are_refused_in_number(tmp_path, first, again):
+    """What takes more than 32 times its bytes in the file, an object for one byte, is paid for."""
+    assert_one_line_error(
+        npy(b"\x80\x04" + first + again * 60_000 + b".", tmp_path / "a.npy"), TOO_MUCH
+    )
+
+
+def test_a_small_file_may_hold_many_small_things(tmp_path):
+    content = {index: [index % 20] for index in range(2_000)}
+    np.save(tmp_path / "a.npy", content)
+    assert load_npy(tmp_path / "a.npy") == content
+
+
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
 @pytest.mark.parametrize("method", ["psa", "sc_cam", "puzzlecam", "advcam"])
 def test_mutated_files_read_as_cams_or_are_refused(tmp_path, method):
