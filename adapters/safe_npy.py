@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from c2am_plugin.errors import InputError, UnsafeFileError
+from c2am_plugin.plain_files import plain_file
 
 from .pickled import TorchArray
 from .pickler import Pickler
@@ -24,6 +25,7 @@ from .unpickler import Budget, Unpickler
 
 __all__ = ["TorchArray", "load_npy", "save_npy"]
 
+MAGIC = b"\x93NUMPY"
 # What a damaged header or opcode runs into.
 DAMAGE = (AttributeError, SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError)
 
@@ -36,11 +38,16 @@ def load_npy(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        with open(path, "rb", opener=plain_file) as stored:
+            if stored.read(len(MAGIC)) != MAGIC:
+                stored.seek(0)
+                raise InputError(f"{path}: is {_kind_of(stored.read(64))}, not a .npy file")
+            stored.seek(0)
+            data = stored.read()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if not data.startswith(b"\x93NUMPY"):
-        raise InputError(f"{path}: is {_kind_of(data)}, not a .npy file")
+    except MemoryError as error:
+        raise InputError(f"{path}: is larger than the memory that there is") from error
     file = io.BytesIO(data)
     try:
         shape, fortran, dtype = _read_header(file)
@@ -66,7 +73,7 @@ def load_npy(path: str | Path) -> Any:
 
 
 def _kind_of(data: bytes) -> str:
-    start = data[:64].lstrip().lower()
+    start = data.lstrip().lower()
     if not data:
         return "an empty file"
     if data.startswith(b"PK"):

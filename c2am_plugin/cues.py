@@ -15,6 +15,7 @@ from PIL import Image, PngImagePlugin
 from .batch import atomic_path
 from .errors import InputError
 from .images import open_image
+from .plain_files import plain_file
 
 __all__ = [
     "CUE_SUFFIXES",
@@ -111,7 +112,8 @@ def is_soft_cue(path: str | Path) -> bool:
 
 def _read_npy(path: Path) -> tuple[np.ndarray, float]:
     try:
-        with path.open("rb") as file:  # np.load would also open archives
+        # np.load would also open archives
+        with open(path, "rb", opener=plain_file) as file:
             saliency = np.lib.format.read_array(file, allow_pickle=False)
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:120]
@@ -136,7 +138,7 @@ def _read_image(path: Path) -> tuple[np.ndarray, float]:
     with open_image(path, "a cue image") as image:
         if image.mode == "P":
             return _mask_of_palette(image), 255.0
-        plain = {"1": "L", "LA": "L", "PA": "RGB", "RGBA": "RGB"}.get(image.mode)
+        plain = {"1": "L", "LA": "L", "PA": "RGB", "RGBA": "RGB", "CMYK": "RGB"}.get(image.mode)
         pixels = np.asarray(image.convert(plain) if plain else image)
     if pixels.ndim == 3:
         pixels = _mask_of_colours(path, pixels)

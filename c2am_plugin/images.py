@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .errors import InputError
+from .plain_files import plain_file
 
 __all__ = ["open_image"]
 
@@ -34,11 +35,17 @@ def open_image(path: str | Path, what: str = "an image") -> Iterator[Image.Image
     Raises InputError, "cannot be read as `what`", also for what goes wrong in the block.
     """
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with (
+            open(path, "rb", opener=plain_file) as file,
+            Image.open(file, formats=FORMATS) as image,
+        ):
             width, height = image.size
             if width * height > MOST_PIXELS:
                 raise ValueError(f"{width}×{height} pixels; expected at most {MOST_PIXELS}")
             yield image
+    except UnidentifiedImageError as error:
+        known = ", ".join(FORMATS)
+        raise InputError(f"{path}: cannot be read as {what} (expected {known})") from error
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{path}: cannot be read as {what} ({reason})") from error

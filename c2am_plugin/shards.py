@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from .batch import record_path, write_json
 from .errors import InputError
+from .plain_files import plain_file
 
 __all__ = ["Shard", "merge_reports"]
 
@@ -109,7 +110,8 @@ def _reports_of(out_dir: str | Path, command: str) -> list[dict[str, Any]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        with open(path, encoding="utf-8", opener=plain_file) as file:
+            content = json.load(file)
         return {"settings": content["settings"], "report": content["report"]}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: is not a shard's report ({error}); run it anew") from error

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..batch import find_files
 from ..errors import InputError
+from ..plain_files import plain_file
 
 __all__ = ["Truth", "Truths", "find_truths"]
 
@@ -122,9 +123,11 @@ def _read_xml(path: Path) -> Element:
     parser.CharacterDataHandler = builder.data
     parser.StartDoctypeDeclHandler = _refuse_doctype
     try:
-        if path.stat().st_size > LARGEST_XML:
+        with open(path, "rb", opener=plain_file) as file:
+            text = file.read(LARGEST_XML + 1)
+        if len(text) > LARGEST_XML:
             raise InputError(f"{path}: is larger than any annotation")
-        parser.Parse(path.read_bytes(), True)
+        parser.Parse(text, True)
         root = builder.close()
     except _DoctypeError as error:
         raise InputError(f"{path}: declares a document type, which no annotation needs") from error
