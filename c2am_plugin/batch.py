@@ -44,10 +44,16 @@ T = TypeVar("T")
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TEMPORARY = ".c2am-tmp"
-# The disk is full, the quota or a limit is reached, it is read-only, or it is broken.
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+# The disk is full, the quota or a limit is reached, it is read-only, or it is broken; or a folder
+# has the name of the file.
+DISK_ERRORS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
+    errno.EISDIR,
+)
 # A copy of this process pays for so many images; joblib's processes, which start anew, for so many.
 COPIES_PAY, PROCESSES_PAY = 8, 200
+# So many folders behind two links or more are no data set.
+MOST_FAR = 4096
 # On a cluster: so many images are sent at once, so that the progress bar moves.
 PART = 2000
 
@@ -88,21 +94,34 @@ def walk(folder: str | Path) -> Iterator[tuple[str, str, list[str]]]:
     """(path, the same below `folder` with "/" at its end or empty, file names) of every folder.
 
     Links are followed, hidden folders are passed over; what is not there holds nothing. Raises
-    InputError for a folder that cannot be listed.
+    InputError for a folder that cannot be listed, and for a maze of links.
     """
+    # The links that lead to a folder, resolved: where folders link to each other, no way is gone
+    # in circles, but the ways are too many.
+    behind: dict[str, tuple[str, ...]] = {}
+    far = 0
     for root, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable):
-        folders[:] = [
-            each for each in folders if not each.startswith(".") and not _loops(root, each)
-        ]
+        links = behind.pop(root, ())
+        far += len(links) > 1
+        if far > MOST_FAR:
+            raise InputError(f"{folder}: its folders link to each other in too many ways")
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        for name in list(folders):
+            path = os.path.join(root, name)
+            if os.path.islink(path):
+                target = os.path.realpath(path)
+                if target in links or _lies_in(root, target):
+                    folders.remove(name)
+                    continue
+                behind[path] = (*links, target)
+            elif links:
+                behind[path] = links
         below = os.path.relpath(root, folder).replace(os.sep, "/")
         yield root, "" if below == "." else below + "/", names
 
 
-def _loops(root: str, name: str) -> bool:
-    """Whether a folder is a link to one that it lies in."""
-    path = os.path.join(root, name)
-    here = os.path.realpath(root) + os.sep
-    return os.path.islink(path) and here.startswith(os.path.realpath(path) + os.sep)
+def _lies_in(path: str, folder: str) -> bool:
+    return (os.path.realpath(path) + os.sep).startswith(folder + os.sep)
 
 
 def _raise_unreadable(error: OSError) -> None:
@@ -119,8 +138,14 @@ def read_ids(path: str | Path) -> list[str]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as a list of image ids ({error})") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"{path}: cannot be read as a list of image ids ({reason})") from error
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); "
+            "expected one image id a line: save the list as UTF-8"
+        ) from error
     ids = [_id_of_line(line.strip()) for line in text.splitlines() if line.strip()]
     if not ids:
         raise InputError(f"{path}: holds no image id; expected one a line")

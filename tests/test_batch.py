@@ -55,6 +55,21 @@ def test_linked_folders_are_followed_but_not_round_in_circles(tmp_path):
     assert list(find_files(tmp_path / "linked", (".npy",))) == ["a", "sub/b"]
 
 
+def test_a_folder_that_may_not_be_read_is_said(tmp_path, monkeypatch):
+    """Its files would be missing without a word."""
+    touch(tmp_path, "a.npy", "closed/b.npy")
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.path.basename(path) == "closed":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)  # a mode of 000 does not stop root
+    with pytest.raises(InputError, match=r"closed: cannot be listed \(Permission denied\)"):
+        find_files(tmp_path, (".npy",))
+
+
 def test_two_files_of_one_id_and_no_folder_are_refused(tmp_path):
     touch(tmp_path, "a.png", "a.npy")
     with pytest.raises(InputError, match=r"a\.(npy|png) and a\.(npy|png) share the id a"):
@@ -141,7 +156,8 @@ def test_an_error_in_the_middle_leaves_what_was_there(tmp_path, before, error):
 def test_a_rename_that_fails_leaves_nothing(tmp_path):
     path = tmp_path / "a.npy"
     path.mkdir()  # a file cannot be renamed onto a folder
-    with pytest.raises(OSError, match="directory"), atomic_path(path) as temporary:
+    said = r"a\.npy: cannot be written \(Is a directory\)"
+    with pytest.raises(OutputError, match=said), atomic_path(path) as temporary:
         temporary.write_text("x")
     assert files_below(tmp_path) == set()
 
