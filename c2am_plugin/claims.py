@@ -19,6 +19,7 @@ from typing import Any
 from .batch import TEMPORARY, first_names, record_path, walk, write_json
 from .errors import OutputError
 from .locks import lock_folder
+from .plain_files import plain_file
 
 __all__ = [
     "Claim",
@@ -125,7 +126,8 @@ def _naming(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
+        where = error.filename or folder
+        raise OutputError(f"{where}: cannot be written ({error.strerror or error})") from error
 
 
 def _check(claim: Claim, command: str, ids: Iterable[str], overwrite: bool) -> set[str]:
@@ -139,7 +141,7 @@ def _check(claim: Claim, command: str, ids: Iterable[str], overwrite: bool) -> s
     earlier = read_record(record_path(folder, command))
     if earlier is not None and earlier != settings:
         changed = sorted(k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k))
-        difference = "; ".join(f"{k} {earlier.get(k)} then, {settings.get(k)} now" for k in changed)
+        difference = _difference(earlier, settings, changed)
         if theirs and not overwrite:
             raise OutputError(
                 f"{folder}: holds {len(theirs)} files of a run with other settings ({difference}); "
@@ -158,6 +160,15 @@ def _check(claim: Claim, command: str, ids: Iterable[str], overwrite: bool) -> s
             f"({first_names(theirs)}); choose another folder, or replace them with --overwrite"
         )
     return theirs
+
+
+def _difference(then: dict[str, Any], now: dict[str, Any], changed: list[str]) -> str:
+    # What was stored then may have been changed by hand, or worse.
+    parts = [f"{k} {str(then.get(k))[:200]} then, {now.get(k)} now" for k in changed if k in now]
+    unknown = [k for k in changed if k not in now]
+    if unknown:
+        parts.append(f"{first_names(unknown)} then, not known now")
+    return "; ".join(parts)
 
 
 def _clear_away(claim: Claim, command: str, ids: Iterable[str], held: bool, shard: str) -> None:
@@ -225,7 +236,8 @@ def read_record(record: Path) -> dict[str, Any] | None:
     if not record.exists():
         return None
     try:
-        settings = json.loads(record.read_text(encoding="utf-8"))["settings"]
+        with open(record, encoding="utf-8", opener=plain_file) as file:
+            settings = json.load(file)["settings"]
         if not isinstance(settings, dict):
             raise TypeError(f"settings are {type(settings).__name__}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:

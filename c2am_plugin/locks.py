@@ -80,7 +80,8 @@ def _acquire(folder: Path, name: str, shared: bool) -> int | None:
     """The descriptor of the locked file; None where the file system has no locks."""
     path = folder / name
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        # Never through a link: what it leads to would be overwritten.
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             _flock(descriptor, shared)
         except BlockingIOError as error:

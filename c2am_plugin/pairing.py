@@ -68,10 +68,11 @@ def pair(
             raise InputError(f"{folder}: holds no {what}")
     wanted = list(cams) if ids is None else wanted_ids(ids)
     if not any(image_id in cams and image_id in cues for image_id in wanted):
-        listed = f", the list like {wanted[0]}" if ids is not None and wanted else ""
+        cam, cue = (first_names([next(iter(found))]) for found in (cams, cues))
+        listed = f", the list like {first_names(wanted[:1])}" if ids is not None and wanted else ""
         raise InputError(
-            f"no image has both a CAM and a cue: {cam_dir} has ids like {next(iter(cams))}, "
-            f"{cue_dir} like {next(iter(cues))}{listed}"
+            f"no image has both a CAM and a cue: {cam_dir} has ids like {cam}, "
+            f"{cue_dir} like {cue}{listed}; expected CAM and cue files of the same names"
         )
     no_cam = [image_id for image_id in wanted if image_id not in cams]
     no_cue = [image_id for image_id in wanted if image_id in cams and image_id not in cues]

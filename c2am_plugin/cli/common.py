@@ -19,19 +19,19 @@ def run(command: str, work: Callable[[], int], again: str = "to go on") -> int:
     """Do the work as a command does. again: what the same command does after an interrupt."""
     log = logging.getLogger("c2am_plugin")
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter(f"{command}: %(message)s"))
+    handler.setFormatter(_OneLine(f"{command}: %(message)s"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         with terminable():
             return work()
     except C2AMError as error:
-        print(f"{command}: {error}", file=sys.stderr)
+        _say(f"{command}: {error}")
         return 1
     except OSError as error:
         if not (reason := disk_error(error)):
             raise
-        print(f"{command}: {error.filename or 'output'}: {reason}", file=sys.stderr)
+        _say(f"{command}: {error.filename or 'output'}: {reason}")
         return 1
     except KeyboardInterrupt:
         print(f"{command}: interrupted; run the same command again {again}", file=sys.stderr)
@@ -45,9 +45,23 @@ def print_failures(command: str, failures: dict[str, str], report: str) -> int:
     if not failures:
         return 0
     for message in list(failures.values())[:5]:
-        print(f"{command}: {message}", file=sys.stderr)
-    print(f"{command}: {len(failures)} images failed; all are listed in {report}", file=sys.stderr)
+        _say(f"{command}: {message}")
+    _say(f"{command}: {len(failures)} images failed; all are listed in {report}")
     return 1
+
+
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return _plain(super().format(record))
+
+
+def _say(line: str) -> None:
+    print(_plain(line), file=sys.stderr)
+
+
+def _plain(text: str) -> str:
+    """On one line, and without what commands a terminal: names of files may hold anything."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def threshold(text: str) -> float:
