@@ -138,9 +138,9 @@ def read_cams(adapter: CamAdapter, path: Path, image_id: str, *, clip: bool = Fa
 def clip_maps(maps: np.ndarray) -> np.ndarray:
     """Floating maps of any range → the same shape and dtype in [0, 1]; NaN becomes 0.
 
-    What is not floating is no CAM, and stays as it is for `ImageCams` to refuse.
+    What is not floating, or one number, is no CAM, and stays as it is for `ImageCams` to refuse.
     """
-    if maps.dtype.kind != "f":
+    if maps.dtype.kind != "f" or maps.ndim == 0:
         return maps
     clipped = np.nan_to_num(maps, nan=0.0, posinf=1.0, neginf=0.0)
     return np.clip(clipped, 0, 1, out=clipped)

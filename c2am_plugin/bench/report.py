@@ -55,7 +55,7 @@ def write_report(
     }
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     result.out_dir = str(out)
 
 

@@ -62,7 +62,8 @@ def write_boxes(
         text = json.dumps(content, separators=(",", ":")) + "\n"
     try:
         with atomic_path(out) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+            # A name that is no UTF-8 is written as the bytes that it has on the disk.
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
 
