@@ -20,6 +20,8 @@ import torch
 from PIL import Image
 from released_maps import SCALES, released_loop
 
+from c2am_plugin.crf import cue_crf
+from c2am_plugin.network.calibration import otsu
 from c2am_plugin.network.data import find_images
 from c2am_plugin.network.inference import fast_copy, pick_device
 from c2am_plugin.network.maps import released_map
@@ -76,14 +78,25 @@ def _compare(model: C2AM, paths: dict[str, Path], name: str) -> list[tuple[str, 
             rate[kind],
             f"{rate['plain']} (released loop)",
             f"{seconds['plain'] / seconds[kind]:.2f}×",
-            f"maximum difference {_difference(maps[kind], maps['plain']):.1e}",
+            _agreement(maps[kind], maps["plain"], paths),
         )
         for kind in ways
     ]
 
 
-def _difference(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> float:
-    return max(float(np.abs(ours[image_id] - theirs[image_id]).max()) for image_id in theirs)
+def _agreement(
+    ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], paths: dict[str, Path]
+) -> str:
+    """Of the maps, and of the hard cues that come of them: Otsu's boundary, then the dense CRF."""
+    difference = max(float(np.abs(ours[name] - theirs[name]).max()) for name in theirs)
+    ious = []
+    for name, path in paths.items():
+        cues = [
+            cue_crf(read_photo(path), each[name][0] > otsu(each[name][0]))
+            for each in (ours, theirs)
+        ]
+        ious.append(np.logical_and(*cues).sum() / max(1, np.logical_or(*cues).sum()))
+    return f"maximum difference {difference:.1e}; IoU of the cues at least {min(ious):.5f}"
 
 
 def _network(backbone: str, stride: int) -> C2AM:

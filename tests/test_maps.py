@@ -9,7 +9,7 @@ from released_maps import released_loop
 from test_model import GOLDEN, fill, needs_golden
 
 from c2am_plugin.errors import InputError
-from c2am_plugin.network.inference import fast_copy, pick_device, torch_threads
+from c2am_plugin.network.inference import OneChannel, fast_copy, pick_device, torch_threads
 from c2am_plugin.network.maps import (
     SCALES,
     ScaleLogits,
@@ -62,6 +62,21 @@ def test_the_released_maps() -> None:
         np.testing.assert_allclose(full, stored[f"{i}_hr_cam"], atol=1e-5, rtol=0)
         flags.add(flag)
     assert flags == {False, True}
+
+
+@pytest.mark.parametrize(("size", "bias"), [((3, 3), False), ((5, 1), True)])
+def test_a_convolution_to_one_channel_is_its_taps_shifted_and_summed(
+    size: tuple[int, int], bias: bool
+) -> None:
+    padding = (size[0] // 2, size[1] // 2)
+    conv = torch.nn.Conv2d(7, 1, size, padding=padding, bias=bias)
+    x = torch.randn(2, 7, 9, 12)
+    torch.testing.assert_close(OneChannel(conv)(x), conv(x))
+
+
+def test_the_head_of_a_fast_copy_is_one() -> None:
+    heads = [module for module in fast_copy(trained()).modules() if isinstance(module, OneChannel)]
+    assert len(heads) == 1
 
 
 @pytest.mark.parametrize("flag", [False, True])
