@@ -318,6 +318,7 @@ def test_no_code_of_a_file_runs(tmp_path, name):
         (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\ndtype\nK\x00tR.", "another class"),
         (b"cbuiltins\ngetattr\n.", "builtins.getattr"),
         (b"cnumpy\nload\n.", "numpy.load"),
+        (b"cnumpy\nlo ad s\n.", "numpy.lo ad s"),
         (b"cnumpy._core.\nmultiarray._reconstruct\n.", "multiarray"),
         (b"\x80\x04\x8c\x05os\n\x1b[\x8c\x03\r\nx\x93.", r"os\n\x1b[.\r\nx"),
     ],
@@ -371,7 +372,10 @@ def a_zip():
         (b"\n<!DOCTYPE html><html>404</html>", "is an HTML page (a failed download?)"),
         (b"<html><body>404</body></html>", "is an HTML page"),
         (a_zip(), "is a zip archive (.npz or torch.save)"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n", "is a Git LFS pointer"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n",
+            "is a Git LFS pointer",
+        ),
         (pickle.dumps({}), "is something else (it begins with 80 04 "),
         (b"\x93NUMPY", ""),
         (b"\x93NUMPY\x09\x00" + b"\0" * 100, "version"),
@@ -484,10 +488,11 @@ def tensor_pickle(offset, size, stride, storage=None):
         b"\xff.",
         b"}]K\x01s.",
         b"})K\x01s.",
+        b"]K\x07aK\x00K\x05s.",
         b"cnumpy\ndtype\n(U\x08f4,V9999tR.",
         b"\x80\x04\x8c\x01aK\x01\x93.",
     ],
-    ids=range(40),
+    ids=range(41),
 )
 def test_sizes_and_stacks_that_do_not_add_up(tmp_path, pickled):
     assert_one_line_error(npy(pickled, tmp_path / "a.npy"))
@@ -583,6 +588,7 @@ BOMBS = {
     + b"tq\x01ctorch._utils\n_rebuild_tensor\n(cnumpy.core.numeric\n_frombuffer\n(U\x04aaaa"
     b"cnumpy\ndtype\nU\x02f4\x85RK\x01\x85U\x01CtRK\x00h\x01h\x01tR.",
     "an encoding without end": laughs(60)[:-1] + b"q\x00c_codecs\nencode\nU\x01ah\x00\x86R.",
+    "a global without end": laughs(60)[:-1] + b"q\x00X\x01\x00\x00\x00ah\x00\x93.",
     "a dtype without end": laughs(60)[:-1] + b"q\x00cnumpy\ndtype\nh\x00\x85R.",
     "memo numbers of one hash": b"\x80\x02N"
     + b"".join(b"p%d\n" % (MODULUS * i) for i in range(1, 50_000))
@@ -620,6 +626,7 @@ REFUSED = {
     "a shape of 100,000 long integers": "(a shape that",
     "a tensor of 100,000 long sides": "(a shape that",
     "an encoding without end": "(bytes in another encoding",
+    "a global without end": "(a global without a name)",
     "a dtype without end": "(a dtype that is list",
     "memo numbers of one hash": "bits)",
     "keys of numpy's 16 bytes, of one hash": "key of type longdouble",
