@@ -206,6 +206,20 @@ def test_backbones_much_smaller_than_their_classifier_come_back(tmp_path: Path, 
     assert load_checkpoint(tmp_path / "last.pt").info["backbone"] == name
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_network_that_would_say_nan_is_refused(tmp_path: Path, value: float) -> None:
+    """Its cues would be all background, without a word."""
+    model = C2AM("squeezenet1_1", 16)
+    with torch.no_grad():
+        model.backbone.features[0].weight[0, 0, 0, 0] = value
+    save_checkpoint(tmp_path / "last.pt", model, False, {})
+    said = r"last\.pt: holds NaN or infinite numbers \(backbone\.features\.0\.weight\)"
+    with pytest.raises(InputError, match=said):
+        load_checkpoint(tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"last\.pt: holds NaN or infinite numbers"):
+        initial_weights(C2AM("squeezenet1_1", 16), str(tmp_path / "last.pt"))
+
+
 def test_weights_that_lie_in_themselves(tmp_path: Path) -> None:
     content: dict[str, Any] = {"epoch": 1}
     content["state_dict"] = content

@@ -32,6 +32,7 @@ from .model import C2AM, Backbone
 __all__ = [
     "Checkpoint",
     "WeightsReport",
+    "check_finite",
     "check_room",
     "initial_weights",
     "load_checkpoint",
@@ -176,6 +177,16 @@ def _fill(path: str | Path, model: nn.Module, state: Mapping[str, Tensor], **how
     except (RuntimeError, TypeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: has tensors that cannot be copied ({reason})") from error
+    check_finite(path, model)
+
+
+def check_finite(path: str | Path, model: nn.Module) -> None:
+    """Refuse the file of a network that would say NaN. Raises InputError."""
+    if bad := [name for name, value in model.state_dict().items() if not value.isfinite().all()]:
+        raise InputError(
+            f"{path}: holds NaN or infinite numbers ({first_names(bad, 2)}), so its training "
+            "failed; expected finite weights: take another file, or train anew"
+        )
 
 
 def _check_names(

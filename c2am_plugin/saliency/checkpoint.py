@@ -16,7 +16,7 @@ import torch
 from .. import __version__
 from ..batch import atomic_path
 from ..errors import InputError
-from ..network.weights import check_room, read_torch_file
+from ..network.weights import check_finite, check_room, read_torch_file
 from .net import PoolNet
 
 __all__ = ["SaliencyCheckpoint", "load_saliency", "save_saliency"]
@@ -71,4 +71,5 @@ def load_saliency(path: str | Path, device: torch.device | str = "cpu") -> Salie
     ) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path}: is damaged or of another version ({reason})") from error
+    check_finite(path, model)
     return SaliencyCheckpoint(model.to(device).eval(), dict(info))
