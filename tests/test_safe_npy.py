@@ -65,6 +65,21 @@ def test_reads_containers_that_are_filled_at_once(tmp_path):
     assert load_npy(path) == ({1: 2}, "a", [3, 4])
 
 
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"\x8b\x02\x00\x00\x00\xff\x01.",
+        b"T\x02\x00\x00\x00ab.",
+        b"\x8d\x02\x00\x00\x00\x00\x00\x00\x00ab.",
+        b"\x8e\x02\x00\x00\x00\x00\x00\x00\x00ab.",
+    ],
+    ids=["LONG4", "BINSTRING", "BINUNICODE8", "BINBYTES8"],
+)
+def test_reads_values_that_state_a_long_length(tmp_path, pickled):
+    """As those of over 256 bytes or 4 GB do, and texts of Python 2."""
+    assert load_npy(npy(pickled, tmp_path / "a.npy")) == pickle.loads(pickled)
+
+
 def test_reads_what_np_save_writes_now(tmp_path):
     np.save(tmp_path / "a.npy", a_cam_file())
     assert_same(load_npy(tmp_path / "a.npy"), a_cam_file())
