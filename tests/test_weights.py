@@ -190,6 +190,54 @@ def test_what_no_checkpoint_holds_gives_one_line(tmp_path: Path, wrong: dict[str
     assert len(str(error.value)) < 1000
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("resize", value) for value in ("512", -5, 0, 1.5, float("nan"), True, 10**9)),
+        *(("crop", value) for value in ([448], -3, 10**7)),
+        *(("polarity", value) for value in (3, [True], {}, {"margin": 0.5}, {"rule": None})),
+        ("polarity", {"rule": "border", "margin": "large"}),
+    ],
+)
+def test_damaged_notes_of_training_are_said(tmp_path: Path, name: str, value: Any) -> None:
+    """c2am-cues would run into them, or take a square of 10⁷ pixels a side at its word."""
+    save_checkpoint(tmp_path / "last.pt", C2AM("squeezenet1_1"), True, {name: value})
+    with pytest.raises(InputError, match=rf"last\.pt: is damaged: its {name} is"):
+        load_checkpoint(tmp_path / "last.pt")
+
+
+def test_the_older_layout_of_torch_save_is_read(tmp_path: Path) -> None:
+    model = C2AM("squeezenet1_1")
+    content = {
+        "state_dict": model.state_dict(),
+        "flag": True,
+        "info": {"backbone": "squeezenet1_1"},
+    }
+    torch.save(content, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    assert not zipfile.is_zipfile(tmp_path / "old.pt")
+    assert equal(load_checkpoint(tmp_path / "old.pt").model.state_dict(), model.state_dict())
+    content["flag"] = Code(tmp_path / "ran")  # type: ignore[assignment]
+    torch.save(content, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    with pytest.raises(UnsafeFileError, match="mkdir"):
+        load_checkpoint(tmp_path / "old.pt")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.filterwarnings("ignore:(Sparse|Validating)")
+@pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr"])
+def test_sparse_tensors_are_not_copied(tmp_path: Path, layout: str) -> None:
+    """Their indices could point anywhere: torch checks them late or never."""
+    state = C2AM("squeezenet1_1").state_dict()
+    name = next(name for name, value in state.items() if value.ndim == 4)
+    state[name] = getattr(state[name], layout)()
+    info = {"backbone": "squeezenet1_1"}
+    torch.save({"state_dict": state, "flag": True, "info": info}, tmp_path / "sparse.pt")
+    with pytest.raises(InputError, match=r"sparse\.pt: (has tensors that cannot be|is no file of)"):
+        load_checkpoint(tmp_path / "sparse.pt")
+    with pytest.raises(InputError, match=r"sparse\.pt: (has tensors that cannot be|is no file of)"):
+        initial_weights(C2AM("squeezenet1_1"), str(tmp_path / "sparse.pt"))
+
+
 def test_a_small_file_that_names_a_huge_network_builds_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

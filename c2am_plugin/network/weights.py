@@ -30,6 +30,7 @@ from ..errors import InputError, UnsafeFileError
 from .model import C2AM, Backbone
 
 __all__ = [
+    "LARGEST_SIDE",
     "Checkpoint",
     "WeightsReport",
     "check_finite",
@@ -51,6 +52,8 @@ DAMAGE = (
 HEAD_SHARE = 20
 # How the older of torch.save's two layouts begins.
 MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# Of the squares that a network was trained on, in pixels: far more than any GPU holds a batch of.
+LARGEST_SIDE = 2**13
 # A file is refused where less than this share of the backbone's tensors matches.
 ENOUGH = 0.9
 
@@ -129,6 +132,8 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
             f"{path}: is damaged: info is {type(info).__name__} and flag {type(flag).__name__}; "
             "expected a dict, and True, False or None"
         )
+    if wrong := _wrong_notes(info):
+        raise InputError(f"{path}: is damaged: its {wrong} is {reprlib.repr(info[wrong])}")
     info = {"backbone": "resnet50", "output_stride": 16, "dilated": False, **info}
     network = tuple(info[name] for name in ("backbone", "output_stride", "dilated"))
     if tuple(map(type, network)) != (str, int, bool):
@@ -146,6 +151,23 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
     _check_names(path, info["backbone"], model.state_dict(), state)
     _fill(path, model, state)
     return Checkpoint(model.to(device).eval(), None if flag is None else bool(flag), info)
+
+
+def _wrong_notes(info: Mapping[str, Any]) -> str | None:
+    """Which of training's notes, as far as they are used, is not what training notes."""
+    for name in ("crop", "resize"):
+        side = info.get(name)
+        if side is not None and not (type(side) is int and 0 < side <= LARGEST_SIDE):
+            return name
+    noted = info.get("polarity")
+    if noted is None:
+        return None
+    fits = (
+        isinstance(noted, dict)
+        and isinstance(noted.get("rule"), str)
+        and isinstance(noted.get("margin"), (float, int, NoneType))
+    )
+    return None if fits else "polarity"
 
 
 def check_room(path: str | Path, backbone: str, state: Mapping[str, Any]) -> None:

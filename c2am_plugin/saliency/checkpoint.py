@@ -16,7 +16,8 @@ import torch
 from .. import __version__
 from ..batch import atomic_path
 from ..errors import InputError
-from ..network.weights import check_finite, check_room, read_torch_file
+from ..network.maps import check_scales
+from ..network.weights import LARGEST_SIDE, check_finite, check_room, read_torch_file
 from .net import PoolNet
 
 __all__ = ["SaliencyCheckpoint", "load_saliency", "save_saliency"]
@@ -57,6 +58,8 @@ def load_saliency(path: str | Path, device: torch.device | str = "cpu") -> Salie
         network = (info["backbone"], info["output_stride"], info["width"])
         if not 0 < info["width"] <= WIDEST:
             raise ValueError(f"a width of {info['width']}")
+        if max(check_scales(info["scales"])) > LARGEST_SIDE:
+            raise ValueError(f"scales of {info['scales']}")
         check_room(path, info["backbone"], content["state_dict"])
         model = PoolNet(*network)
         model.load_state_dict(content["state_dict"])
