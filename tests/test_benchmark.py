@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import numpy as np
 import pytest
@@ -177,6 +178,29 @@ def test_a_bad_file_is_reported_and_the_rest_goes_on(data):
         run({"psa": cams}, cues, gt, ids=["a", "b"])
 
 
+def test_a_photograph_that_does_not_fit_is_left_out_of_every_number(data, images):
+    """It is only looked at in the second pass, when the first has counted its image."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    cams, cues, gt = data()
+    write_png(images / "b.png", np.zeros((24, 33, 3)))
+    (found,) = (result := run({"psa": cams}, cues, gt, images=images, crf=True)).pipelines
+    assert "24×33" in result.failures["b"] or "33×24" in result.failures["b"]
+    assert result.image_ids == [name for name in sorted(IDS) if name != "b"]
+    alone = run({"psa": cams}, cues, gt, images=images, crf=True, ids=result.image_ids)
+    for variant, curve in alone.pipelines[0].curves.items():
+        np.testing.assert_array_equal(found.curves[variant], curve)
+    for key, row in alone.pipelines[0].rows.items():
+        np.testing.assert_array_equal(found.rows[key].counts, row.counts)
+
+
+def test_a_cue_of_another_shape_is_reported_with_its_file(data):
+    cams, cues, gt = data()
+    write_png(cues / "b.png", np.zeros((32, 24)))
+    result = run({"psa": cams}, cues, gt)
+    assert set(result.failures) == {"b"}
+    assert str(cues / "b.png") in result.failures["b"]
+
+
 def test_an_image_without_a_class_is_all_background(data):
     cams, cues, gt = data()
     get_adapter("psa").dump(ImageCams("a", np.zeros(0, int), np.zeros((0, 24, 32))), cams / "a.npy")
@@ -258,9 +282,28 @@ def test_command(data, tmp_path, capsys):
     assert stored["command"] == (
         f"c2am-bench --cams psa={cams} --cues {cues} --gt {gt} --guard --show d"
     )
+    changed = ["--calibrate", "off", "--strength", "0.5", "--overwrite"]
+    assert bench_main([*words, *changed]) == 0
+    again = shlex.split(json.loads((out / "results.json").read_text())["command"])
+    capsys.readouterr()
+    assert bench_main([*again[1:], "-o", str(out)]) == 0  # the same settings, or it would refuse
     (cams / "a.npy").write_bytes(b"no array")
     assert bench_main([*words, "--overwrite"]) == 1
     assert "1 images failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cams", "psa=other"], "two --cams have the same name"),
+        (["--crf"], "needs --images"),
+    ],
+)
+def test_command_refuses_what_cannot_be_meant(words, message, capsys):
+    with pytest.raises(SystemExit) as stop:
+        bench_main(["--cams", "psa=d", "--cues", "c", "--gt", "g", "-o", "o", *words])
+    assert stop.value.code == 2
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("cams", ["psa", "=dir", "psa="])

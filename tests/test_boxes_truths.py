@@ -107,6 +107,13 @@ def test_bad_xml(tmp_path, text, message):
     assert "a.xml" in str(caught.value)
 
 
+def test_xml_larger_than_any_annotation_is_not_read(tmp_path):
+    with write(tmp_path / "a.xml", VOC).open("r+b") as file:
+        file.truncate(2**24 + 1)
+    with pytest.raises(InputError, match=r"a\.xml: is larger than any annotation"):
+        find_truths(tmp_path).read("a")
+
+
 def test_the_encoding_that_a_file_names_is_not_looked_up(tmp_path):
     """Python would import a module of that name."""
     write(tmp_path / "a.xml", '<?xml version="1.0" encoding="zlib"?>' + VOC)
@@ -204,6 +211,7 @@ def test_what_is_no_ground_truth(tmp_path):
     (tmp_path / "empty").mkdir()
     write(tmp_path / "boxes.csv", "1")
     write(tmp_path / "list.json", "[1, 2]")
+    write(tmp_path / "deep.json", "[" * 100_000)
     with pytest.raises(InputError, match="no such file or folder; expected a folder of VOC"):
         find_truths(tmp_path / "nowhere")
     with pytest.raises(InputError, match="holds no ground truth boxes"):
@@ -212,6 +220,8 @@ def test_what_is_no_ground_truth(tmp_path):
         find_truths(tmp_path / "boxes.csv")
     with pytest.raises(InputError, match="is no COCO JSON"):
         find_truths(tmp_path / "list.json")
+    with pytest.raises(InputError, match=r"is no COCO JSON \(RecursionError"):
+        find_truths(tmp_path / "deep.json")
 
 
 def test_predictions(tmp_path, cub):

@@ -279,6 +279,15 @@ def test_no_file(tmp_path):
             read_cue(tmp_path / name)
 
 
+@pytest.mark.parametrize("value", [0.5, -1, 2**16])
+def test_numbers_that_no_grey_image_has(tmp_path, value):
+    """TIFF may hold floats, and integers below 0 and above 16 bits."""
+    pixels = np.full((4, 6), value, np.float32 if value == 0.5 else np.int32)
+    Image.fromarray(pixels).save(tmp_path / "a.png", format="TIFF")
+    with pytest.raises(InputError, match=rf"a\.png: pixels are {pixels.dtype}; expected an 8-bit"):
+        read_cue(tmp_path / "a.png")
+
+
 def test_a_photograph_is_no_cue(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)
     with pytest.raises(InputError, match="photograph"):
