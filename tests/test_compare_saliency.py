@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+import compare_saliency
 import numpy as np
 import pytest
 from conftest import write_png
 from PIL import Image
 
 
-@pytest.fixture
-def compare_saliency(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "examples"))
-    return pytest.importorskip("compare_saliency")
-
-
-def test_a_cue_that_says_nothing_leaves_the_prior(compare_saliency):
+def test_a_cue_that_says_nothing_leaves_the_prior():
     assert compare_saliency.probability(np.array([0.2]), 0.3) == pytest.approx(0.3)
     # Odds of t over odds of b are the evidence: 0.25/(1/19) = 4.75 times the prior's odds.
     assert compare_saliency.probability(np.array([0.05]), 0.5) == pytest.approx(4.75 / 5.75)
 
 
-def test_better_cues_have_better_rows(compare_saliency, tmp_path, monkeypatch, capsys):
+def test_better_cues_have_better_rows(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     (tmp_path / "cams").mkdir()
     (tmp_path / "JPEGImages").mkdir()

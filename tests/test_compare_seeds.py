@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import compare_seeds
 import numpy as np
 import pytest
 from conftest import write_png
@@ -13,13 +14,7 @@ from PIL import Image
 COMMAND = Path(sys.executable).with_name("c2am-refine")
 
 
-@pytest.fixture
-def compare_seeds(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "examples"))
-    return pytest.importorskip("compare_seeds")
-
-
-def test_what_is_counted(compare_seeds):
+def test_what_is_counted():
     truth = np.array([[0, 0, 3, 3, 3, 255, 255, 0, 5]])
     label = np.array([[0, 3, 3, 5, 0, 3, 255, 255, 255]])
     assert compare_seeds.count(label, truth).tolist() == [3, 1, 2, 1, 2]
@@ -28,7 +23,7 @@ def test_what_is_counted(compare_seeds):
     )
 
 
-def test_a_table_of_five_formats_and_a_picture(compare_seeds, tmp_path, monkeypatch, capfd):
+def test_a_table_of_five_formats_and_a_picture(tmp_path, monkeypatch, capfd):
     if not COMMAND.exists():
         pytest.skip("the package is not installed here")
     inside = np.zeros((48, 64), bool)

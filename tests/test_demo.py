@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
+import demo
 import numpy as np
 import pytest
 import torch
+from generated import CLASSES, SIDE, make_image
 from PIL import Image
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
-sys.path.insert(0, str(EXAMPLES))
-import demo  # noqa: E402
-from generated import CLASSES, SIDE, make_image  # noqa: E402
-
-from c2am_plugin.batch import find_files  # noqa: E402
-from c2am_plugin.labels import read_label  # noqa: E402
-from c2am_plugin.registry import adapter_names, get_adapter  # noqa: E402
+from c2am_plugin.batch import find_files
+from c2am_plugin.labels import read_label
+from c2am_plugin.registry import adapter_names, get_adapter
 
 
 def otsu(channel):
