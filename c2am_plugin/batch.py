@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
+from multiprocessing import current_process
 from pathlib import Path
 from threading import Condition, get_ident
 from typing import Any, TypeVar
@@ -349,6 +350,8 @@ def _joblib_attempt(
     keep_freed_memory()
     if os.getppid() == parent:
         end_with(parent)
+    elif current_process().name.startswith("LokyProcess"):  # a child of joblib, begun too late
+        os._exit(1)
     return _attempt(hand, work, image_id)
 
 

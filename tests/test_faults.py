@@ -10,6 +10,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE
 from threading import Thread
 
 import numpy as np
@@ -61,27 +62,48 @@ def test_a_worker_that_the_system_kills_is_said_in_one_line(tmp_path):
     assert len(again.results) == len(rest)
 
 
-def test_workers_end_with_the_run(tmp_path):
+@pytest.mark.parametrize("kind", ["copies", "joblib"])
+def test_workers_end_with_the_run(tmp_path, kind):
     """joblib's own live on for minutes, and would write on into a folder that is free again."""
     code = """
-import sys
-from functools import partial
-from test_faults import note
+import os, sys, time
+from pathlib import Path
 from c2am_plugin.batch import run_images
+from c2am_plugin.processes import can_copy
+if sys.argv[2] == "joblib":
+    import joblib
+else:
+    assert can_copy()
+
+def work(image_id):
+    time.sleep(0.01)
+    Path(sys.argv[1], image_id).write_text(str(os.getpid()))
+
 ids = [f"{i:04d}" for i in range(4000)]
-run_images(partial(note, sys.argv[1]), ids, workers=2, prefer="processes", progress=False)
+run_images(work, ids, workers=2, prefer="processes", progress=False)
 """
-    call = [sys.executable, "-c", code, str(tmp_path)]
-    process = subprocess.Popen(call, cwd=Path(__file__).parent, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not list(tmp_path.iterdir()):
+    if kind == "copies" and not sys.platform.startswith("linux"):
+        pytest.skip("processes are copied on Linux alone")
+    call = [sys.executable, "-c", code, str(tmp_path), kind]
+    process = subprocess.Popen(call, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, stdout=PIPE)
+    while process.poll() is None and len({path.read_text() for path in tmp_path.iterdir()}) < 2:
         time.sleep(0.01)
     process.kill()
-    process.wait()
-    counts = [0, len(list(tmp_path.iterdir()))]
-    while counts[-1] != counts[-2]:  # as long as a slow machine takes
-        time.sleep(0.5)
-        counts.append(len(list(tmp_path.iterdir())))
-    assert 0 < counts[-1] < 4000
+    process.communicate(timeout=60)  # the output that they share ends with the last of them
+    assert 0 < len(list(tmp_path.iterdir())) < 4000
+
+
+def test_a_worker_that_begins_when_the_run_has_ended_does_nothing(tmp_path):
+    code = """
+import multiprocessing, os, sys
+from pathlib import Path
+from c2am_plugin.batch import _Hand, _joblib_attempt
+multiprocessing.current_process().name = sys.argv[2]
+_joblib_attempt(os.getpid(), _Hand(), lambda name: Path(sys.argv[1], name).touch(), sys.argv[2])
+"""
+    for name, status in (("LokyProcess-1", 1), ("another", 0)):  # as those of a cluster
+        assert subprocess.call([sys.executable, "-c", code, str(tmp_path), name]) == status
+    assert [path.name for path in tmp_path.iterdir()] == ["another"]
 
 
 # --- two runs into one folder -------------------------------------------------------------------
