@@ -321,7 +321,6 @@ def _start_array(kind: Any, *_: Any) -> _Pending:
 
 
 def _start_dtype(code: Any, *_: Any) -> _Pending:
-    code = code.decode("ascii") if isinstance(code, bytes) else code
     if not isinstance(code, str) or code[:1] not in "bBiuforcOUSV?" or not code:
         raise ValueError(f"a dtype that is {type(code).__name__}, or of an unknown kind")
     dtype = np.dtype(code)
@@ -331,7 +330,6 @@ def _start_dtype(code: Any, *_: Any) -> _Pending:
 
 
 def _dtype(code: np.dtype, _version: int, order: Any, *rest: Any) -> np.dtype:
-    order = order.decode("ascii") if isinstance(order, bytes) else order
     if order not in ("<", ">", "|", "=") or any(part is not None for part in rest[:3]):
         raise ValueError("a structured dtype")
     return code if order in "|=" else code.newbyteorder(order)
