@@ -73,6 +73,12 @@ def test_a_voc_root_gives_its_training_list(voc: Path) -> None:
     assert len(find_images(voc / "JPEGImages")) == 3
 
 
+def test_a_voc_root_without_lists_gives_all_its_photographs(voc: Path) -> None:
+    for path in (voc / "ImageSets/Segmentation").iterdir():
+        path.unlink()
+    assert list(find_images(voc)) == ["2007_000032", "2007_000039", "2008_000001"]
+
+
 def test_missing_images_are_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("01\nnone_a\nnone_b\n")
     with pytest.raises(InputError, match=r"2 of 3 ids.*none_a, none_b"):

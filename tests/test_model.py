@@ -131,6 +131,7 @@ def test_representations_are_weighted_means_of_the_features() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize(
     ("backbone", "stride", "n_features"),
     [
@@ -142,6 +143,7 @@ def test_representations_are_weighted_means_of_the_features() -> None:
         ("mobilenet_v3_large", 8, 1072),
         ("densenet121", 16, 1536),
         ("alexnet", 8, 448),
+        ("convnext_tiny", 16, 1152),  # its strided layers are 2×2
     ],
 )
 def test_any_chain_of_stages_covers_the_image(backbone: str, stride: int, n_features: int) -> None:

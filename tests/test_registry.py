@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from c2am_plugin import registry
 from c2am_plugin.errors import InputError
 from c2am_plugin.registry import adapter_names, detect, get_adapter
 
@@ -95,6 +96,13 @@ def test_files_tell_their_format(write, kinds, family):
 def test_files_that_do_not_tell_or_disagree(write, kinds, message):
     with pytest.raises(InputError, match=message):
         detect(write(*kinds))
+
+
+def test_without_the_packages_entry_points_the_message_says_so(write, monkeypatch):
+    """As in a copy of the sources that nobody has installed."""
+    monkeypatch.setattr(registry, "entry_points", lambda group: [])
+    with pytest.raises(InputError, match="no adapter is registered; install the package with pip"):
+        detect(write("dict"))
 
 
 PLUGIN = """
