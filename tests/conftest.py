@@ -9,6 +9,8 @@ import pytest
 from adapter_contract import shrunk, stored
 from PIL import Image
 
+from c2am_plugin.cli import refine_main
+
 DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
 
@@ -39,6 +41,22 @@ def smooth_maps(rng, classes, height, width):
 
 
 @pytest.fixture
+def refine(capfd):
+    """refine(*arguments) → (exit code, stdout, stderr lines without the progress bars)."""
+
+    def call(*arguments):
+        try:
+            code = refine_main([str(each) for each in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        out, err = capfd.readouterr()
+        lines = [line.split("\r")[-1] for line in err.splitlines()]
+        return code, out, [line for line in lines if line and "image/s]" not in line]
+
+    return call
+
+
+@pytest.fixture
 def make_set(tmp_path):
     """make_set(method, ids) → (cam_dir, cue_dir): small files as the pipeline writes them, and cues
     that mostly agree with them. Class counts go 1, 2, 3, 1 …; class 0 is among them."""
@@ -59,6 +77,14 @@ def make_set(tmp_path):
         return cam_dir, cue_dir
 
     return make
+
+
+def contents(folder, without=None):
+    """{name below the folder: bytes} of its files, but for those of a suffix."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {
+        str(path.relative_to(folder)): path.read_bytes() for path in files if path.suffix != without
+    }
 
 
 def write_png(path, pixels, dtype=np.uint8):

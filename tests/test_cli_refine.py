@@ -12,25 +12,7 @@ import pytest
 from conftest import write_png
 from PIL import Image
 
-from c2am_plugin.cli import refine_main
-
 COMMAND = Path(sys.executable).with_name("c2am-refine")
-
-
-@pytest.fixture
-def refine(capfd):
-    """refine(*arguments) → (exit code, stdout, stderr lines without the progress bar)."""
-
-    def call(*arguments):
-        try:
-            code = refine_main([str(each) for each in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capfd.readouterr()
-        lines = [line for part in err.splitlines() for line in [part.split("\r")[-1]]]
-        return code, out, [line for line in lines if line and "image/s]" not in line]
-
-    return call
 
 
 def test_a_plain_run_says_where_first_and_reports_last(refine, make_set, tmp_path):

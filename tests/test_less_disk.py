@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from conftest import contents
 from PIL import Image
 
 from c2am_plugin.cli.refine import refine_main
@@ -13,10 +14,6 @@ from c2am_plugin.refine import refine_cams
 from c2am_plugin.registry import get_adapter
 
 METHODS = ("psa", "sc_cam", "seam", "puzzlecam", "advcam")
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def size(folder):

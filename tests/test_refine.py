@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from adapter_contract import consumed, paper_label, shrunk, stored
-from conftest import write_png
+from conftest import contents, write_png
 from PIL import Image
 
 from c2am_plugin.cams import ImageCams
@@ -31,14 +31,6 @@ NAMES = ("1e5", "000000000030", "a.b.c", "with space", "größe", "val/0001", "v
 
 def run(cam_dir, cue_dir, out=None, **options):
     return refine_cams(cam_dir, cue_dir, out, progress=False, **{"workers": 1, **options})
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
 
 
 def record(out):
@@ -437,6 +429,17 @@ def test_bad_options_are_refused(make_set, tmp_path, options):
     with pytest.raises(InputError):
         run(cam_dir, cue_dir, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists() or not contents(tmp_path / "out")
+
+
+def test_cues_that_fit_no_cam_stop_a_calibrated_run_before_it_writes(make_set, tmp_path):
+    cam_dir, cue_dir = make_set()
+    for path in cue_dir.iterdir():
+        with Image.open(path) as image:
+            turned = image.transpose(Image.Transpose.ROTATE_90)
+        turned.save(path)
+    with pytest.raises(InputError, match="the cue is 24×32 and the CAM 32×24 pixels"):
+        refine_cams(cam_dir, cue_dir, tmp_path / "out", calibrate="on", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_output_that_is_a_file(make_set, tmp_path):

@@ -5,26 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
-from conftest import write_png
+from conftest import contents, write_png
 from test_registry import PLUGIN
 
 from c2am_plugin import make_seeds, refine_cams
-from c2am_plugin.cli import refine_main
 from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.shards import merge_reports
 
 METHODS = ("psa", "sc_cam", "seam", "puzzlecam", "advcam")
-
-
-def contents(folder):
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != ".json"
-    }
+results = partial(contents, without=".json")
 
 
 @pytest.fixture
@@ -51,22 +44,6 @@ def run(cams, cues, tmp_path, photos, **options):
     )
 
 
-@pytest.fixture
-def refine(capfd):
-    """refine(*arguments) → (exit code, stdout, stderr lines without the progress bars)."""
-
-    def call(*arguments):
-        try:
-            code = refine_main([str(each) for each in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        out, err = capfd.readouterr()
-        lines = [line.split("\r")[-1] for line in err.splitlines()]
-        return code, out, [line for line in lines if line and "image/s]" not in line]
-
-    return call
-
-
 @pytest.mark.parametrize("method", METHODS)
 def test_they_are_those_of_the_refined_cams(make_all, tmp_path, method):
     cams, cues, photos = make_all(method)
@@ -75,8 +52,8 @@ def test_they_are_those_of_the_refined_cams(make_all, tmp_path, method):
     options = {"method": method, "progress": False}
     make_seeds(tmp_path / "refined", tmp_path / "again", photos, **options)
     make_seeds(cams, tmp_path / "before", photos, **options)
-    assert contents(tmp_path / "seeds") == contents(tmp_path / "again")
-    assert contents(tmp_path / "seeds") != contents(tmp_path / "before")
+    assert results(tmp_path / "seeds") == results(tmp_path / "again")
+    assert results(tmp_path / "seeds") != results(tmp_path / "before")
 
 
 def test_the_command_says_what_it_made(make_all, refine, tmp_path):
@@ -90,7 +67,7 @@ def test_the_command_says_what_it_made(make_all, refine, tmp_path):
     stored = json.loads((tmp_path / "seeds.c2am-seeds.json").read_text())
     assert stored["report"]["settings"] == {"fg": 0.3, "bg": 0.05}
     assert stored["settings"]["refined_as"]["method"] == "advcam"
-    assert len(contents(seeds)) == 4
+    assert len(results(seeds)) == 4
     code, out, lines = refine(cams, cues, *options)
     assert code == 1
     assert "bg 0.05 then, 0.15 now" in lines[-1]
@@ -115,7 +92,7 @@ def test_wrong_usage(refine, options, said):
 def test_the_two_steps_resume_each_for_itself(make_all, tmp_path):
     cams, cues, photos = make_all("puzzlecam")
     run(cams, cues, tmp_path, photos)
-    whole = contents(tmp_path)
+    whole = results(tmp_path)
     (tmp_path / "seeds" / "b.png").unlink()
     report = run(cams, cues, tmp_path, photos)
     assert (report.refined, report.already_there) == (0, 4)
@@ -123,16 +100,16 @@ def test_the_two_steps_resume_each_for_itself(make_all, tmp_path):
     (tmp_path / "refined" / "c.npy").unlink()
     report = run(cams, cues, tmp_path, photos)
     assert (report.refined, report.seeds.made) == (1, 0)
-    assert contents(tmp_path) == whole
+    assert results(tmp_path) == whole
 
 
 def test_seeds_may_come_later(make_all, tmp_path):
     cams, cues, photos = make_all()
     refine_cams(cams, cues, tmp_path / "refined", progress=False)
-    before = contents(tmp_path / "refined")
+    before = results(tmp_path / "refined")
     report = run(cams, cues, tmp_path, photos)
     assert (report.refined, report.seeds.made) == (0, 4)
-    assert contents(tmp_path / "refined") == before
+    assert results(tmp_path / "refined") == before
 
 
 def test_an_image_that_cannot_be_refined_has_no_seeds(make_all, refine, tmp_path):
@@ -147,13 +124,13 @@ def test_an_image_that_cannot_be_refined_has_no_seeds(make_all, refine, tmp_path
     assert "refined.c2am-refine.json" in lines[-3]
     assert "c.png: is 5×5 pixels" in lines[-2]
     assert "seeds.c2am-seeds.json" in lines[-1]
-    assert sorted(contents(tmp_path / "seeds")) == ["a.png", "d.png"]
+    assert sorted(results(tmp_path / "seeds")) == ["a.png", "d.png"]
 
 
 def test_what_refuses_seeds_refuses_before_anything_is_written(make_all, tmp_path):
     cams, cues, photos = make_all("advcam")
     run(cams, cues, tmp_path, photos)
-    before = contents(tmp_path)
+    before = results(tmp_path)
     changed = {"overwrite": False, "seed_settings": {"bg": 0.05}}
     with pytest.raises(OutputError, match=r"bg 0\.15 then, 0\.05 now"):
         refine_cams(
@@ -173,7 +150,7 @@ def test_what_refuses_seeds_refuses_before_anything_is_written(make_all, tmp_pat
     (photos / "d.png").unlink()
     with pytest.raises(InputError, match=r"have no photograph \(d\)"):
         run(cams, cues, tmp_path, photos, overwrite=True)
-    after = contents(tmp_path)
+    after = results(tmp_path)
     del before["photos/d.png"]
     assert after == before
     assert not (tmp_path / "new").exists()
@@ -182,12 +159,12 @@ def test_what_refuses_seeds_refuses_before_anything_is_written(make_all, tmp_pat
 def test_overwrite_replaces_both(make_all, tmp_path):
     cams, cues, photos = make_all("advcam")
     run(cams, cues, tmp_path, photos)
-    before = contents(tmp_path / "seeds")
+    before = results(tmp_path / "seeds")
     with pytest.raises(OutputError, match="--overwrite"):
         run(cams, cues, tmp_path, photos, strength=0.3)
     report = run(cams, cues, tmp_path, photos, strength=0.3, overwrite=True)
     assert (report.refined, report.seeds.made) == (4, 4)
-    assert contents(tmp_path / "seeds") != before
+    assert results(tmp_path / "seeds") != before
 
 
 @pytest.mark.parametrize("method", ["seam", "puzzlecam"])
@@ -201,7 +178,7 @@ def test_two_shards_make_the_seeds_of_one_run(make_all, tmp_path, method):
     for shard in ("2/2", "1/2"):
         make_seeds(tmp_path / "parts", tmp_path / "seeds3", shard=shard, **options)
     for name in ("seeds2", "seeds3"):
-        assert contents(tmp_path / name) == contents(tmp_path / "seeds")
+        assert results(tmp_path / name) == results(tmp_path / "seeds")
         ((command, merged),) = merge_reports(tmp_path / name)
         assert (command, merged.made, merged.pixels) == ("c2am-seeds", 4, whole.pixels)
         assert merged.ignored == pytest.approx(whole.ignored)

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 
 import pytest
+from conftest import contents
 
 from c2am_plugin.batch import record_path
 from c2am_plugin.cli.merge import merge_main
@@ -33,10 +34,6 @@ def test_what_is_no_shard_is_wrong_usage(text, make_set, capsys):
         refine_main([str(cam_dir), str(cue_dir), f"--shard={text}"])
     assert stop.value.code == 2
     assert "expected I/N" in capsys.readouterr().err
-
-
-def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def refine(cam_dir, cue_dir, out, **options):
@@ -81,6 +78,18 @@ def test_a_shard_resumes_and_knows_nothing_of_the_others(whole, tmp_path):
     assert (first.refined, first.already_there) == (4, 0)
     assert (again.refined, again.already_there) == (1, 3)
     assert len(contents(out)) == 4
+
+
+def test_shards_that_had_nothing_left_to_do_are_merged(whole, tmp_path):
+    """They looked at no pixel, so there is no mean over pixels."""
+    cam_dir, cue_dir, _ = whole
+    (cam_dir / "04.npy").unlink()
+    out = tmp_path / "parts"
+    for index in (1, 2, 1, 2):
+        refine(cam_dir, cue_dir, out, shard=f"{index}/2")
+    [(_, merged)] = merge_reports(out)
+    assert (merged.refined, merged.already_there) == (0, 10)
+    assert merged.foreground_before == 0
 
 
 def test_a_missing_shard_is_said(whole, tmp_path):
