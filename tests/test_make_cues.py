@@ -270,6 +270,39 @@ def test_wrong_inputs_are_one_line_and_write_nothing(
         assert not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"polarity": "sideways"}, "polarity 'sideways' is none of auto"),
+        ({"threshold": "agree"}, "go together: one is missing"),
+        ({"cams": "somewhere"}, "go together: one is missing"),
+    ],
+)
+def test_options_that_the_command_would_not_let_through(
+    photos: Path, checkpoint: Path, tmp_path: Path, options: dict[str, str], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        run(photos, checkpoint, tmp_path / "cues", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("margin", "warned"), [(0.05, True), (0.9, False), (None, False)])
+def test_a_polarity_that_training_did_not_decide_is_said(
+    photos: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    margin: float | None,
+    warned: bool,
+) -> None:
+    noted = {"polarity": {"rule": "border", "margin": margin, "n_images": 9, "flag": True}}
+    save_checkpoint(tmp_path / "noted.pt", load_checkpoint(checkpoint).model, True, noted)
+    with caplog.at_level(logging.WARNING, "c2am_plugin"):
+        report = run(photos, tmp_path / "noted.pt", tmp_path / "cues", scales=(0.5,))
+    assert ("undecided in training" in caplog.text) == warned
+    assert report.polarity == noted["polarity"]
+
+
 def test_agree_and_cams_go_together(capsys: pytest.CaptureFixture[str]) -> None:
     for extra in (["--threshold", "agree"], ["--cams", "x"]):
         with pytest.raises(SystemExit) as stop:

@@ -361,6 +361,36 @@ def test_what_is_no_saliency_network(drawn: Sets, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"width": 0}, {"width": 4097}, {"width": "8"}, {"backbone": 3}, {"scales": None}),
+        *({"scales": ()}, {"scales": (20,)}, {"scales": "64"}, {"scales": (10**9,)}),
+    ],
+    ids=str,
+)
+def test_damaged_notes_of_a_saliency_network_are_said(
+    finished: Path, drawn: Sets, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    content = torch.load(finished / "last.pt", weights_only=True)
+    content["info"] |= change
+    torch.save(content, tmp_path / "last.pt")
+    with pytest.raises(InputError, match=r"last\.pt: is damaged or of another version"):
+        predict_saliency(drawn[0], tmp_path / "last.pt", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_every_cue_is_there_nothing_is_done(
+    finished: Path, drawn: Sets, tmp_path: Path
+) -> None:
+    options = {"scales": (64,), "progress": False}
+    for written, already in ((9, 0), (0, 9)):
+        report = predict_saliency(drawn[0], finished / "last.pt", tmp_path / "out", **options)  # type: ignore[arg-type]
+        assert (report.written, report.already_there) == (written, already)
+        stored = (tmp_path / "out.c2am-saliency.json").read_text()
+        assert '"written": 9' in stored
+
+
 # The command ----------------------------------------------------------------------------------
 
 
