@@ -350,8 +350,8 @@ def _joblib_attempt(
     keep_freed_memory()
     if os.getppid() == parent:
         end_with(parent)
-    elif current_process().name.startswith("LokyProcess"):  # a child of joblib, begun too late
-        os._exit(1)
+    elif os.getpid() != parent and current_process().name.startswith("LokyProcess"):
+        os._exit(1)  # a child of joblib, begun too late
     return _attempt(hand, work, image_id)
 
 

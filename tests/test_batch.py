@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+import joblib
 import numpy as np
 import pytest
 
@@ -219,6 +220,15 @@ def test_processes_get_what_one_image_needs_once_they_pay(monkeypatch, pay, else
     outcome = run_images(work, list("abc"), workers=2, prefer="processes", progress=False)
     assert [found[:2] for found in outcome.results.values()] == [(1, 1), (2, 1), (3, 1)]
     assert all((pid != os.getpid()) == elsewhere for *_, pid in outcome.results.values())
+
+
+def run_three():
+    return run_images(work, list("abc"), workers=1, progress=False).results
+
+
+def test_a_run_within_somebody_elses_worker_process():
+    found = joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(run_three)() for _ in range(3))
+    assert found == [{"a": "A", "b": "B", "c": "C"}] * 3
 
 
 def test_no_image_and_no_worker():
