@@ -15,14 +15,14 @@ over dimensions outside, so that the compiler can use vector instructions.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from itertools import accumulate
 from operator import mul
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from .compiled import jit
 
 __all__ = ["Lattice", "add_filtered", "build", "is_compiled"]
 
@@ -97,15 +97,7 @@ def _strides(reach: np.ndarray) -> np.ndarray:
     return _RANDOM_STRIDES[: len(reach)] if total >= 2**63 else np.array(strides, np.int64)
 
 
-def _jit(function: Callable[..., Any]) -> Any:
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # no folder that could hold the cache is writable
-        return numba.njit(**options)(function)
-
-
-@_jit
+@jit
 def _elevate(features, scale, start, count):  # type: ignore[no-untyped-def]
     """Embed `count` points from `start` in the hyperplane of d+1 coordinates that sum to 0."""
     d = len(features)
@@ -118,7 +110,7 @@ def _elevate(features, scale, start, count):  # type: ignore[no-untyped-def]
     return elevated
 
 
-@_jit
+@jit
 def _enclose(elevated):  # type: ignore[no-untyped-def]
     """Find each point's simplex: its vertex of remainder 0, and the rank of each coordinate.
 
@@ -151,7 +143,7 @@ def _enclose(elevated):  # type: ignore[no-untyped-def]
     return origin, rank
 
 
-@_jit
+@jit
 def _locate(features, scale, strides, steps, start, count):  # type: ignore[no-untyped-def]
     """The keys and barycentric weights, (d+1)×count, of the vertices around each point."""
     offset = _elevate(features, scale, start, count)
@@ -180,7 +172,7 @@ def _locate(features, scale, strides, steps, start, count):  # type: ignore[no-u
     return keys, weights
 
 
-@_jit
+@jit
 def _find(slots, keys, key):  # type: ignore[no-untyped-def]
     """The slot of `key`, or the empty one where it belongs: open addressing, linear probing."""
     mask = np.uint64(len(slots) - 1)
@@ -191,7 +183,7 @@ def _find(slots, keys, key):  # type: ignore[no-untyped-def]
     return slot
 
 
-@_jit
+@jit
 def _grown(slots, keys, used):  # type: ignore[no-untyped-def]
     larger = np.zeros(4 * len(slots), np.int32)
     for vertex in range(1, used + 1):
@@ -199,7 +191,7 @@ def _grown(slots, keys, used):  # type: ignore[no-untyped-def]
     return larger
 
 
-@_jit
+@jit
 def _index(features, scale, strides, steps):  # type: ignore[no-untyped-def]
     """Number the vertices in the order in which the points need them.
 
@@ -232,7 +224,7 @@ def _index(features, scale, strides, steps):  # type: ignore[no-untyped-def]
     return corners, weights, keys[: used + 1].copy(), slots
 
 
-@_jit
+@jit
 def _neighbours(keys, slots, steps):  # type: ignore[no-untyped-def]
     neighbours = np.zeros((len(steps), 2, len(keys)), np.int32)
     for axis in range(len(steps)):
@@ -248,14 +240,14 @@ def _neighbours(keys, slots, steps):  # type: ignore[no-untyped-def]
 # length is part of its type, so that the inner loop is unrolled.
 
 
-@_jit
+@jit
 def _splat(corners, weights, values, vertices, unroll):  # type: ignore[no-untyped-def]
     for p in range(len(values)):
         for r in range(len(unroll)):
             vertices[np.uint32(corners[p, r])] += weights[p, r] * values[p]
 
 
-@_jit
+@jit
 def _blur(neighbours, vertices):  # type: ignore[no-untyped-def]
     before, after = vertices, np.empty_like(vertices)
     for axis in range(len(neighbours)):
@@ -267,7 +259,7 @@ def _blur(neighbours, vertices):  # type: ignore[no-untyped-def]
     return before
 
 
-@_jit
+@jit
 def _add_slice(corners, weights, vertices, scale, out, unroll):  # type: ignore[no-untyped-def]
     for p in range(len(out)):
         value = np.float32(0)

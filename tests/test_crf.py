@@ -372,6 +372,24 @@ def test_without_any_backend_the_message_says_what_to_install(monkeypatch):
         cue_crf(IMAGE, LABELS)
 
 
+def test_without_a_place_for_the_cache_every_process_compiles(monkeypatch):
+    """numba refuses where neither the package's folder nor the user's cache can be written."""
+    numba = pytest.importorskip("numba", reason="numba is not installed")
+    from c2am_plugin.compiled import jit
+
+    njit = numba.njit
+
+    def without_a_place(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return njit(**options)
+
+    monkeypatch.setattr(numba, "njit", without_a_place)
+    compiled = jit(lambda number: number + 1)
+    assert compiled(2) == 3
+    assert compiled.signatures
+
+
 def test_warming_up_compiles_once():
     warm_up()
     assert not needs_compiling()

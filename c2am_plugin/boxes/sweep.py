@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
+
+from ..compiled import jit
 
 __all__ = ["THRESHOLDS", "Sweep", "sweep"]
 
@@ -50,7 +51,7 @@ def sweep(
     return Sweep(*_sweep(order, starts, values.shape, truth, np.array(size)))
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _root(parent, pixel):  # type: ignore[no-untyped-def]
     while parent[pixel] != pixel:
         parent[pixel] = parent[parent[pixel]]
@@ -58,7 +59,7 @@ def _root(parent, pixel):  # type: ignore[no-untyped-def]
     return pixel
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _overlap(box, shape, truth, size):  # type: ignore[no-untyped-def]
     """The best overlap of one component's box, scaled to the image, with the truth."""
     height, width = shape
@@ -73,7 +74,7 @@ def _overlap(box, shape, truth, size):  # type: ignore[no-untyped-def]
     return best
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _precedes(area, box, other_area, other):  # type: ignore[no-untyped-def]
     """Whether a component comes before another: larger, then upper, then left."""
     if area != other_area:
@@ -84,7 +85,7 @@ def _precedes(area, box, other_area, other):  # type: ignore[no-untyped-def]
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@jit
 def _sweep(order, starts, shape, truth, size):  # type: ignore[no-untyped-def]
     height, width = shape
     count = len(starts) - 2
