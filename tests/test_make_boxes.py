@@ -318,6 +318,16 @@ def test_a_file_is_not_replaced_without_being_told(cues, tmp_path):
     assert len(text_of(out)) == 4
 
 
+def test_a_file_that_cannot_be_written_is_said(cues, tmp_path):
+    (tmp_path / "boxes.txt").mkdir()
+    (tmp_path / "file").write_text("no folder")
+    for out in (tmp_path / "boxes.txt", tmp_path / "file" / "boxes.txt"):
+        with pytest.raises(OutputError, match=str(out.name)):
+            make_boxes(cues, out, overwrite=True, progress=False)
+    assert not list((tmp_path / "boxes.txt").iterdir())
+    assert (tmp_path / "file").read_text() == "no folder"
+
+
 # --- the command ----------------------------------------------------------------------------------
 
 

@@ -8,12 +8,14 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
 from conftest import write_png
 from PIL import Image
 
+from c2am_plugin.bench import tables
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.bench.gallery import choose_pictures
 from c2am_plugin.bench.pictures import HEAT, SIDE, cue_picture, heat_picture, label_picture
@@ -140,6 +142,27 @@ def test_json_csv_and_markdown_say_the_same(made):
         assert cells[3].strip("*") == f"{100 * row.scores.miou:.1f}"
         assert content["iou"]["thing 18"] is None
         assert line["iou thing 18"] == ""
+
+
+def test_what_is_not_installed_is_said_among_the_versions(monkeypatch):
+    """numba, where nothing asks for the dense CRF; the package itself in a copy of its sources."""
+    installed = {"numpy": "2.0", "scipy": "1.9", "Pillow": "10"}
+
+    def version(name):
+        if name not in installed:
+            raise PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(tables, "version", version)
+    found = tables.versions()
+    assert list(found) == ["python", "c2am-plugin", "numpy", "scipy", "numba", "Pillow"]
+    assert {name: found[name] for name in installed} == installed
+    assert found["numba"] == found["c2am-plugin"] == "not installed"
+
+
+def test_gains_are_not_measured_from_what_they_are_measured_from(made):
+    with pytest.raises(ValueError, match="best threshold"):
+        made[0].pipelines[0].class_gains(NAMES, "cam_best")
 
 
 def test_pictures_are_chosen_by_gain(made):
