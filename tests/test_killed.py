@@ -6,6 +6,7 @@ C2AM_KILLS: how many random kills c2am-refine gets (default 50).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -43,12 +44,14 @@ def torch_launcher():
 
 
 def files(folder):
-    """{name below the folder: bytes} of everything in it, hidden files as well."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
+    """{name below the folder: bytes} of everything in it, hidden files as well. A run that is at
+    work may take a temporary file away between two looks."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with contextlib.suppress(FileNotFoundError):
+                found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
 
 
 def results(folder):
