@@ -5,7 +5,7 @@ from __future__ import annotations
 import joblib
 import numpy as np
 import pytest
-from conftest import write_png
+from conftest import contents, write_png
 
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.bench.evaluate import evaluate_cams
@@ -24,11 +24,6 @@ def cluster():
         distributed.Client(workers),
     ):
         yield
-
-
-def contents(folder):
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def test_a_dask_cluster_gives_the_same_bytes(cluster, make_set, tmp_path):

@@ -19,21 +19,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import contents
 from ranks import Ended, in_ranks
-from test_make_cues import bytes_of, checkpoint, run  # noqa: F401
+from test_make_cues import checkpoint, run  # noqa: F401
 from test_make_cues import photos as cue_photos  # noqa: F401
 from test_polarity import Brightness, write_images
-from test_train import (
-    assert_same_gradients,
-    batch,
-    gradients,
-    rows,
-    same_state,
-    settled,
-    small_train,
-    write_photos,
-)
+from test_train import assert_same_gradients, batch, gradients, settled, small_train, write_photos
 from torch import nn
+from training_contract import rows, same_state
 
 from c2am_plugin.cli import train_main
 from c2am_plugin.errors import InputError
@@ -407,8 +400,8 @@ def test_ranks_make_the_same_cues(cues: Callable[..., Any], tmp_path: Path, thre
     options = {"threshold": threshold, "polarity": "border", **cams}
     alone = cues("alone", 1, maps=tmp_path / "maps_alone", **options)
     together = cues("together", 2, maps=tmp_path / "maps_together", **options)
-    assert bytes_of(tmp_path / "together") == bytes_of(tmp_path / "alone")
-    assert bytes_of(tmp_path / "maps_together") == bytes_of(tmp_path / "maps_alone")
+    assert contents(tmp_path / "together") == contents(tmp_path / "alone")
+    assert contents(tmp_path / "maps_together") == contents(tmp_path / "maps_alone")
     together.out = alone.out
     assert together == alone
     stored = json.loads((tmp_path / "together.c2am-cues.json").read_text())["report"]
@@ -418,12 +411,12 @@ def test_ranks_make_the_same_cues(cues: Callable[..., Any], tmp_path: Path, thre
 
 def test_ranks_go_on_with_what_is_missing(cues: Callable[..., Any], tmp_path: Path) -> None:
     cues("cues", 3)
-    whole = bytes_of(tmp_path / "cues")
+    whole = contents(tmp_path / "cues")
     for name in ("img_0.png", "img_1.png"):
         (tmp_path / "cues" / name).unlink()
     again = cues("cues", 2)
     assert (again.written, again.already_there) == (2, 3)
-    assert bytes_of(tmp_path / "cues") == whole
+    assert contents(tmp_path / "cues") == whole
     assert "nothing to do" in cues("cues", 2).summary()
 
 

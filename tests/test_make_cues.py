@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import contents
 from PIL import Image
 from test_model import GOLDEN, needs_golden
 
@@ -65,10 +66,6 @@ def run(photos: Path, checkpoint: Path, out: Path, **options: object):
 
 def pixels_of(folder: Path) -> dict[str, np.ndarray]:
     return {path.stem: np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))}
-
-
-def bytes_of(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 @needs_golden
@@ -154,13 +151,13 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         run(photos, checkpoint, tmp_path / "x", threshold=0.3, maps=tmp_path / "cams")
         options |= {"cams": tmp_path / "cams"}
     run(photos, checkpoint, tmp_path / "cues", **options)
-    whole = bytes_of(tmp_path / "cues")
+    whole = contents(tmp_path / "cues")
     for name in ("img_1.png", "img_4.png"):
         (tmp_path / "cues" / name).unlink()
     kept = (tmp_path / "cues" / "img_0.png").stat().st_mtime_ns
     again = run(photos, checkpoint, tmp_path / "cues", **options)
     assert (again.written, again.already_there) == (2, 3)
-    assert bytes_of(tmp_path / "cues") == whole
+    assert contents(tmp_path / "cues") == whole
     assert (tmp_path / "cues" / "img_0.png").stat().st_mtime_ns == kept
     assert "nothing to do" in run(photos, checkpoint, tmp_path / "cues", **options).summary()
 
@@ -199,7 +196,7 @@ def test_scales_are_those_of_training(photos: Path, checkpoint: Path, tmp_path: 
     report = run(photos, tmp_path / "small.pt", tmp_path / "default", scales=None)
     assert report.scales == (48, 64, 96)
     run(photos, tmp_path / "small.pt", tmp_path / "given", scales=(48, 64, 96))
-    assert bytes_of(tmp_path / "given") == bytes_of(tmp_path / "default")
+    assert contents(tmp_path / "given") == contents(tmp_path / "default")
 
 
 def test_one_bad_photograph_does_not_stop_the_others(
@@ -225,15 +222,15 @@ def test_one_bad_photograph_does_not_stop_the_others(
 
 def test_other_settings_do_not_mix(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
     run(photos, checkpoint, tmp_path / "cues", threshold=0.3)
-    before = bytes_of(tmp_path / "cues")
+    before = contents(tmp_path / "cues")
     with pytest.raises(OutputError, match=r"threshold 0\.3 then, 0\.4 now"):
         run(photos, checkpoint, tmp_path / "cues", threshold=0.4)
-    assert bytes_of(tmp_path / "cues") == before
+    assert contents(tmp_path / "cues") == before
     (tmp_path / "maps").mkdir()
     (tmp_path / "maps" / "img_0.npy").write_bytes(b"somebody's")
     with pytest.raises(OutputError, match="maps"):
         run(photos, checkpoint, tmp_path / "cues", threshold=0.3, maps=tmp_path / "maps")
-    assert bytes_of(tmp_path / "cues") == before
+    assert contents(tmp_path / "cues") == before
     assert run(photos, checkpoint, tmp_path / "cues", threshold=0.4, overwrite=True).written == 5
 
 
@@ -329,7 +326,7 @@ def test_shards_make_the_cues_of_one_run(photos: Path, checkpoint: Path, tmp_pat
     whole = run(photos, checkpoint, tmp_path / "whole", **options)
     for shard in ("2/2", "1/2"):
         run(photos, checkpoint, tmp_path / "parts", shard=shard, **options)
-    assert bytes_of(tmp_path / "parts") == bytes_of(tmp_path / "whole")
+    assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
     ((command, merged),) = merge_reports(tmp_path / "parts")
     assert command == "c2am-cues"
     assert merged.written == whole.written

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
 import shutil
-import signal
-import threading
-import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -18,10 +14,11 @@ import pytest
 import torch
 from PIL import Image
 from torchvision.models import get_model
+from training_contract import Start, TrainingContract, rows
 
 from c2am_plugin.cli import saliency_main
 from c2am_plugin.cues import is_soft_cue, read_saliency
-from c2am_plugin.errors import C2AMError, InputError, OutputError, TrainingError
+from c2am_plugin.errors import C2AMError, InputError, TrainingError
 from c2am_plugin.network.weights import save_checkpoint
 from c2am_plugin.saliency.checkpoint import load_saliency
 from c2am_plugin.saliency.data import find_cues, read_example
@@ -63,6 +60,11 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Sets:
     return draw(tmp_path_factory.mktemp("drawn"), 9)
 
 
+@pytest.fixture(scope="session")
+def start(drawn: Sets) -> Start:
+    return partial(small_train, drawn)
+
+
 def small_train(sets: Sets, run: Path, **changes: Any) -> SaliencyResult:
     """A run of a second: 3 epochs of 2 steps of 4 images."""
     settings: dict[str, Any] = {
@@ -78,16 +80,6 @@ def small_train(sets: Sets, run: Path, **changes: Any) -> SaliencyResult:
         "progress": False,
     }
     return train_saliency(sets[0], sets[1], run, **{**settings, **changes})
-
-
-def same_state(one: Path, other: Path) -> bool:
-    a, b = (load_saliency(path).model.state_dict() for path in (one, other))
-    return set(a) == set(b) and all(torch.equal(a[k], b[k]) for k in a)
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -184,80 +176,8 @@ def test_what_a_run_leaves_behind(finished: Path) -> None:
     assert Image.open(finished / "pictures" / pictures[0]).size == (4 * 128, 3 * 128)
 
 
-def interrupt_after(run: Path, n_rows: int) -> None:
-    """Press Ctrl-C as soon as the log has so many rows."""
-    while not (run / "log.csv").exists() or len(rows(run)) < n_rows:
-        time.sleep(0.001)
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-@pytest.mark.parametrize(("n_rows", "workers"), [(1, 0), (3, 2)])
-def test_an_interrupted_run_ends_with_the_same_weights(
-    drawn: Sets, finished: Path, tmp_path: Path, n_rows: int, workers: int
-) -> None:
-    run = tmp_path / "run"
-    threading.Thread(target=interrupt_after, args=(run, n_rows)).start()
-    with pytest.raises(KeyboardInterrupt):
-        small_train(drawn, run, workers=workers)
-    assert (run / "resume.pt").exists()
-    assert len(rows(run)) < 6
-    torch.rand(3)
-    small_train(drawn, run)
-    assert same_state(run / "last.pt", finished / "last.pt")
-    assert [row["loss"] for row in rows(run)] == [row["loss"] for row in rows(finished)]
-    assert not (run / "resume.pt").exists()
-
-
-def test_a_run_that_was_killed_goes_on_from_its_last_epoch(
-    drawn: Sets, finished: Path, tmp_path: Path
-) -> None:
-    """What a kill leaves is what lies there at some moment after the first epoch."""
-    run, left = tmp_path / "run", tmp_path / "left"
-
-    def copy() -> None:
-        while not (run / "resume.pt").exists():
-            time.sleep(0.001)
-        left.mkdir()
-        for name in ("resume.pt", "log.csv"):
-            shutil.copy(run / name, left / name)
-
-    killer = threading.Thread(target=copy)
-    killer.start()
-    small_train(drawn, run)
-    killer.join()
-    shutil.copy(tmp_path / "run.c2am-saliency.json", tmp_path / "left.c2am-saliency.json")
-    small_train(drawn, left)
-    assert same_state(left / "last.pt", finished / "last.pt")
-    assert [row["step"] for row in rows(left)] == list("123456")
-
-
-def test_a_finished_run_is_left_as_it_is(drawn: Sets, finished: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    result = small_train(drawn, finished)
-    assert (result.checkpoint, result.steps) == (finished / "last.pt", 6)
-    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
-
-
-def test_the_seed_decides(drawn: Sets, finished: Path, tmp_path: Path) -> None:
-    before = torch.get_rng_state()
-    small_train(drawn, tmp_path / "same")
-    assert torch.equal(torch.get_rng_state(), before)  # the caller's randomness is his own
-    small_train(drawn, tmp_path / "other", seed=1)
-    assert same_state(tmp_path / "same" / "last.pt", finished / "last.pt")
-    assert not same_state(tmp_path / "other" / "last.pt", finished / "last.pt")
-
-
-def test_another_run_is_not_overwritten_unless_asked(drawn: Sets, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    small_train(drawn, run)
-    before = (run / "last.pt").read_bytes()
-    with pytest.raises(OutputError, match=r"lr 0\.002 then, 0\.004 now.*--overwrite"):
-        small_train(drawn, run, lr=0.004)
-    with pytest.raises(InputError):  # a mistake costs nothing either
-        small_train(drawn, run, weights="no such weights", overwrite=True)
-    assert (run / "last.pt").read_bytes() == before
-    small_train(drawn, run, lr=0.004, overwrite=True)
-    assert load_saliency(run / "last.pt").info["settings"]["lr"] == 0.004
+class TestRun(TrainingContract):
+    rate = 0.002
 
 
 def test_images_of_their_own_sizes(drawn: Sets, tmp_path: Path) -> None:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import math
-import os
-import shutil
-import signal
-import threading
-import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from training_contract import Start, TrainingContract, rows
 
 from c2am_plugin.cli import train_main
-from c2am_plugin.errors import C2AMError, InputError, MissingDependency, OutputError, TrainingError
+from c2am_plugin.errors import C2AMError, InputError, MissingDependency, TrainingError
 from c2am_plugin.network.distributed import ALONE, Ranks
 from c2am_plugin.network.loss import c2am_loss
 from c2am_plugin.network.model import C2AM, Output
@@ -51,6 +47,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_photos(tmp_path_factory.mktemp("train") / "photos", 9)
 
 
+@pytest.fixture(scope="session")
+def start(photos: Path) -> Start:
+    return partial(small_train, photos)
+
+
 def small_train(photos: Path, out: Path, **changes: Any) -> TrainingResult:
     """A run of a second: 3 epochs of 2 steps of 4 images."""
     settings: dict[str, Any] = {
@@ -66,16 +67,6 @@ def small_train(photos: Path, out: Path, **changes: Any) -> TrainingResult:
         "progress": False,
     }
     return train(photos, out, **{**settings, **changes})
-
-
-def same_state(one: Path, other: Path) -> bool:
-    a, b = (load_checkpoint(path).model.state_dict() for path in (one, other))
-    return set(a) == set(b) and all(torch.equal(a[k], b[k]) for k in a)
-
-
-def rows(run: Path) -> list[dict[str, str]]:
-    with (run / "log.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 # The gradient of a batch ----------------------------------------------------------------------
@@ -311,90 +302,14 @@ def test_training_lowers_the_loss(photos: Path, tmp_path: Path) -> None:
     assert np.mean(loss[-3:]) < np.mean(loss[:3]) - 0.05
 
 
-def interrupt_after(run: Path, n_rows: int) -> None:
-    """Press Ctrl-C as soon as the log has so many rows."""
-    while not (run / "log.csv").exists() or len(rows(run)) < n_rows:
-        time.sleep(0.001)
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-@pytest.mark.parametrize(("n_rows", "workers"), [(1, 0), (3, 2)])
-def test_an_interrupted_run_ends_with_the_same_weights(
-    photos: Path, finished: Path, tmp_path: Path, n_rows: int, workers: int
-) -> None:
-    out = tmp_path / "run"
-    handlers = signal.getsignal(signal.SIGINT)
-    threading.Thread(target=interrupt_after, args=(out, n_rows)).start()
-    with pytest.raises(KeyboardInterrupt):
-        small_train(photos, out, workers=workers)
-    assert signal.getsignal(signal.SIGINT) is handlers
-    assert (out / "resume.pt").exists()
-    assert len(rows(out)) < 6
-    torch.rand(3)
-    small_train(photos, out, resume=True)
-    assert same_state(out / "last.pt", finished / "last.pt")
-    assert [row["step"] for row in rows(out)] == list("123456")
-    assert [row["loss"] for row in rows(out)] == [row["loss"] for row in rows(finished)]
-    assert not (out / "resume.pt").exists()
-
-
-def test_a_run_that_was_killed_goes_on_from_its_last_epoch(
-    photos: Path, finished: Path, tmp_path: Path
-) -> None:
-    """What a kill leaves is what lies there at some moment after the first epoch."""
-    out, left = tmp_path / "run", tmp_path / "left"
-
-    def copy() -> None:
-        while not (out / "resume.pt").exists():
-            time.sleep(0.001)
-        left.mkdir()
-        for name in ("resume.pt", "log.csv"):
-            shutil.copy(out / name, left / name)
-
-    killer = threading.Thread(target=copy)
-    killer.start()
-    small_train(photos, out)
-    killer.join()
-    shutil.copy(tmp_path / "run.c2am-train.json", tmp_path / "left.c2am-train.json")
-    result = small_train(photos, left)
-    assert result.steps == 6
-    assert same_state(left / "last.pt", finished / "last.pt")
-    assert [row["step"] for row in rows(left)] == list("123456")
-
-
-def test_a_finished_run_is_left_as_it_is(photos: Path, finished: Path) -> None:
-    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    result = small_train(photos, finished)
-    assert (result.checkpoint, result.steps) == (finished / "last.pt", 6)
-    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
-
-
-def test_another_run_is_not_overwritten_unless_asked(photos: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    small_train(photos, out, epochs=1)
-    before = (out / "last.pt").read_bytes()
-    with pytest.raises(OutputError, match=r"lr 0\.01 then, 0\.02 now.*--overwrite"):
-        small_train(photos, out, epochs=1, lr=0.02)
-    with pytest.raises(InputError):  # a mistake costs nothing either
-        small_train(photos, out, epochs=1, weights="no such weights", overwrite=True)
-    assert (out / "last.pt").read_bytes() == before
-    small_train(photos, out, epochs=1, lr=0.02, overwrite=True)
-    assert len(rows(out)) == 2
-    assert load_checkpoint(out / "last.pt").info["settings"]["lr"] == 0.02
+class TestRun(TrainingContract):
+    rate = 0.01
+    resume: ClassVar[dict[str, Any]] = {"resume": True}
 
 
 def test_nothing_to_resume(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no interrupted run"):
         small_train(photos, tmp_path / "run", resume=True)
-
-
-def test_the_seed_decides(photos: Path, finished: Path, tmp_path: Path) -> None:
-    before = torch.get_rng_state()
-    small_train(photos, tmp_path / "same")
-    assert torch.equal(torch.get_rng_state(), before)  # the caller's randomness is his own
-    small_train(photos, tmp_path / "other", seed=1)
-    assert same_state(tmp_path / "same" / "last.pt", finished / "last.pt")
-    assert not same_state(tmp_path / "other" / "last.pt", finished / "last.pt")
 
 
 def test_bfloat16_and_parts_run_too(photos: Path, tmp_path: Path) -> None:
