@@ -350,7 +350,7 @@ def _frombuffer(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
         values = np.empty(len(data), object)
         for index, item in enumerate(data):
             values[index] = item
-        return values.reshape(shape, order="F" if order == "F" else "C")
+        return values.reshape(shape)  # objects are listed row by row, whatever the order
     raw = _bytes(data)
     if prod(shape) * dtype.itemsize != len(raw):
         raise ValueError(f"{len(raw)} bytes for {dtype} {shape}")

@@ -111,6 +111,7 @@ def test_reads_what_np_save_writes_now(tmp_path):
         np.array([True, False]),
         np.array(["a", "bc"]),
         np.array([[{"a": 1}, None], ["x", 2]], object),
+        np.asfortranarray(np.array([["a", 1, None], ["x", 2, 3.5]], object)),
     ],
     ids=lambda array: f"{array.dtype}{array.shape}",
 )
@@ -241,6 +242,7 @@ def test_objects_that_do_not_fit_are_refused(tmp_path):
 
 
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+MAGIC = pickle.dumps(TORCH_MAGIC, 2)
 
 
 class Call:
@@ -457,10 +459,12 @@ def array_pickle(shape, dtype="<f4", data=b"\0" * 24):
 HERE = object()
 
 
-def storage_bytes(count, name="FloatStorage", data=b"\0" * 24, key="0", keys=("0",)):
+def storage_bytes(
+    count, name="FloatStorage", data=b"\0" * 24, key="0", keys=("0",), kind="storage", view=None
+):
     class Identity(pickle.Pickler):
         def persistent_id(self, obj):
-            identity = ("storage", getattr(torch, name), key, "cpu", count, None)
+            identity = (kind, getattr(torch, name), key, "cpu", count, view)
             return identity if obj is HERE else None
 
     file = io.BytesIO()
@@ -478,6 +482,16 @@ def tensor_pickle(offset, size, stride, storage=None):
         torch._utils._rebuild_tensor_v2, storage, offset, size, stride, False, OrderedDict()
     )
     return pickle.dumps(tensor, protocol=2)
+
+
+def test_reads_a_tensor_of_the_first_torch(tmp_path):
+    """Before `_rebuild_tensor_v2`."""
+    storage = Call(
+        torch.storage._load_from_bytes, storage_bytes(6, data=np.arange(6, dtype="f4").tobytes())
+    )
+    tensor = Call(torch._utils._rebuild_tensor, storage, 1, (2, 2), (3, 1))
+    path = npy(pickle.dumps(tensor, protocol=2), tmp_path / "a.npy")
+    np.testing.assert_array_equal(load_npy(path).array, [[1, 2], [4, 5]])
 
 
 @pytest.mark.parametrize(
@@ -507,6 +521,12 @@ def tensor_pickle(offset, size, stride, storage=None):
         tensor_pickle(0, (1,), (1,), storage_bytes(-1)),
         tensor_pickle(0, (1,), (1,), storage_bytes(10**30)),
         tensor_pickle(0, (1,), (1,), storage_bytes(6, keys=("1",))),
+        tensor_pickle(0, (1,), (1,), storage_bytes(6, key=0, keys=(0,))),
+        tensor_pickle(0, (1,), (1,), storage_bytes(6, kind="module")),
+        tensor_pickle(0, (1,), (1,), storage_bytes(6, view=("1", 0, 6))),
+        tensor_pickle(0, (1,), (1,), storage_bytes(6).replace(MAGIC, pickle.dumps(1, 2))),
+        tensor_pickle(0, (1,), (1,), storage_bytes(6).replace(b"M\xe9\x03", b"M\xea\x03")),
+        tensor_pickle(0, (1,), (1,), storage_bytes(6)[:-32] + struct.pack("<q", 5) + b"\0" * 24),
         tensor_pickle(0, (1,), (1,), b"text"),
         tensor_pickle(0, (1,), (1,), storage_bytes(6)[:-9]),
         b"]K\x01(s.",
@@ -524,7 +544,7 @@ def tensor_pickle(offset, size, stride, storage=None):
         b"cnumpy\ndtype\n(U\x08f4,V9999tR.",
         b"\x80\x04\x8c\x01aK\x01\x93.",
     ],
-    ids=range(42),
+    ids=range(48),
 )
 def test_sizes_and_stacks_that_do_not_add_up(tmp_path, pickled):
     assert_one_line_error(npy(pickled, tmp_path / "a.npy"))
