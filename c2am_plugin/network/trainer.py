@@ -67,7 +67,7 @@ class Resumable:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step = int(state["step"])
-        except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: is not the state of this run ({type(error).__name__}); "
                 "start anew with --overwrite"
