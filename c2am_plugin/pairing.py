@@ -23,6 +23,8 @@ __all__ = ["Pairing", "check_polarity", "check_same_images", "pair"]
 
 log = logging.getLogger("c2am_plugin")
 
+# Cues of nothing below this b are black to the eye, as masks of 0 and 1 are.
+BLACK = 0.99
 # A CAM at least this high is confident foreground, whatever the pipeline's threshold.
 CONFIDENT = 0.5
 # From so many images on it can be told whether cues are of the same images, at this size of each.
@@ -94,10 +96,10 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
     """Warn where the cues (b, 1 = background) call the CAMs' confident foreground background.
 
     Compares the mean of b inside the regions where a CAM is confident with its mean elsewhere,
-    over all the pairs. Says the numbers, and the flag that flips the cues. Returns whether
-    nothing was wrong.
+    over all the pairs. Says the numbers, and the flag that flips the cues, or that all cues are
+    black. Returns whether nothing was wrong.
     """
-    inside, outside = [0.0, 0], [0.0, 0]
+    inside, outside, lowest = [0.0, 0], [0.0, 0], 1.0
     for cams, cue in pairs:
         if cams.maps.size == 0:
             continue
@@ -106,6 +108,7 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
         except InputError:
             continue  # the run lists it
         b = b[::STEP, ::STEP]
+        lowest = min(lowest, float(b.min()))
         confident = cams.maps[:, ::STEP, ::STEP].max(axis=0) >= CONFIDENT
         count = int(confident.sum())
         within = float(b[confident].sum(dtype=np.float64))
@@ -117,6 +120,12 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
     if not (inside[1] and outside[1]):
         return True
     within, without = inside[0] / inside[1], outside[0] / outside[1]
+    if lowest > BLACK:
+        log.warning(
+            "the cues are black, so that all is background: masks of 0 and 1 have to be stored as "
+            "0 and 255"
+        )
+        return False
     if within > without + 0.05:
         log.warning(
             "the cues call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "

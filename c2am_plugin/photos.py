@@ -27,9 +27,12 @@ def read_photo(path: str | Path) -> np.ndarray:
     """A photograph as uint8 H×W×3 RGB, whatever its mode. Raises InputError.
 
     A rotation noted in EXIF is not applied: the pipelines do not either, and their CAMs and our
-    maps must lie on the same pixels. 16-bit greys are scaled to 8 bits, not cut off.
+    maps must lie on the same pixels. 16-bit greys are scaled to 8 bits, not cut off; floating ones,
+    of which nobody knows what is white, are refused.
     """
     with open_image(path) as image:
+        if image.mode == "F":
+            raise InputError(f"{path}: has floating pixels; expected a photograph of 8 or 16 bits")
         if image.mode.startswith("I"):
             grey = (np.asarray(image, np.float64) / 257).round().clip(0, 255)
             return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)

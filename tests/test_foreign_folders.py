@@ -46,7 +46,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, name, kind):
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "device":
-        path.symlink_to("/dev/zero")
+        path.symlink_to("/dev/null")
     else:
         if name == "box.xml":
             pytest.skip("a folder is no XML file")
@@ -59,13 +59,13 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, name, kind):
 def test_a_run_goes_on_beside_a_pipe_and_a_device(make_set, tmp_path, capsys):
     cams, cues = make_set()
     os.mkfifo(cams / "pipe.npy")
-    (cams / "zero.npy").symlink_to("/dev/zero")
+    (cams / "null.npy").symlink_to("/dev/null")
     write_png(cues / "pipe.png", np.zeros((24, 32)))
-    write_png(cues / "zero.png", np.zeros((24, 32)))
+    write_png(cues / "null.png", np.zeros((24, 32)))
     assert refine_main([str(cams), str(cues), "-o", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err
     assert f"{cams / 'pipe.npy'}: cannot be read (a directory, pipe or device" in said
-    assert f"{cams / 'zero.npy'}: cannot be read (a directory, pipe or device" in said
+    assert f"{cams / 'null.npy'}: cannot be read (a directory, pipe or device" in said
     assert sorted(find_files(tmp_path / "out", (".npy",))) == ["a", "b", "c", "d"]
 
 
@@ -210,3 +210,11 @@ def test_a_cmyk_picture_is_its_colours_and_not_its_ink(tmp_path):
     path = tmp_path / "cue.png"
     picture.convert("CMYK").save(path, format="TIFF")
     np.testing.assert_allclose(1 - read_cue(path), grey / 255, atol=1e-6)
+
+
+def test_a_photograph_of_floating_pixels_is_refused(tmp_path):
+    """Pillow would cut what lies in [0, 1] off to black."""
+    path = tmp_path / "photo.tiff"
+    Image.fromarray(np.full((24, 32), 0.5, np.float32)).save(path)
+    with pytest.raises(InputError, match=r"photo\.tiff: has floating pixels; expected"):
+        read_photo(path)

@@ -144,6 +144,18 @@ def test_cues_that_say_nothing_are_said_too(said):
     assert "--flip-cues" not in message
 
 
+def test_masks_of_0_and_1_are_said(said):
+    check_polarity([image(1 - 1 / 255, 1), image(1, 1)])
+    (message,) = said()
+    assert "the cues are black" in message
+    assert "0 and 255" in message
+
+
+def test_one_black_cue_is_no_matter(said):
+    check_polarity([image(1, 1), image(0.1, 0.9), image(0.1, 0.9)])
+    assert said() == []
+
+
 def test_the_whole_set_decides(said):
     check_polarity([image(0.9, 0.2), *[image(0.1, 0.9)] * 4])
     assert said() == []
