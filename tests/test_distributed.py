@@ -487,12 +487,12 @@ def test_the_command_under_torchrun(photos: Path, tmp_path: Path) -> None:
     arguments += ["--crop", "64", "--epochs", "2000", "--batch-size", "5", "--device", "cpu"]
     arguments += ["--workers", "1"]  # which torchrun's signal reaches, too
     process = torchrun(arguments)
-    for _ in range(int(60 / 0.01)):
+    for _ in range(int(300 / 0.01)):
         if (out / "log.csv").exists() and len(rows(out)) >= 2:
             break
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
-    _, text = process.communicate(timeout=60)
+    _, text = process.communicate(timeout=300)
     assert [line for line in ours(text) if "interrupted" in line] == [
         "c2am-train: interrupted; run the same command again to go on"
     ], text

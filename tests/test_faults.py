@@ -89,17 +89,17 @@ run_images(work, ids, workers=2, prefer="processes", progress=False)
     while process.poll() is None and len({path.read_text() for path in tmp_path.iterdir()}) < 2:
         time.sleep(0.01)
     process.kill()
-    process.communicate(timeout=60)  # the output that they share ends with the last of them
+    process.communicate(timeout=300)  # the output that they share ends with the last of them
     assert 0 < len(list(tmp_path.iterdir())) < 4000
 
 
 def test_a_worker_that_begins_when_the_run_has_ended_does_nothing(tmp_path):
     code = """
-import multiprocessing, os, sys
+import multiprocessing, sys
 from pathlib import Path
 from c2am_plugin.batch import _Hand, _joblib_attempt
 multiprocessing.current_process().name = sys.argv[2]
-_joblib_attempt(os.getpid(), _Hand(), lambda name: Path(sys.argv[1], name).touch(), sys.argv[2])
+_joblib_attempt(-1, _Hand(), lambda name: Path(sys.argv[1], name).touch(), sys.argv[2])
 """
     for name, status in (("LokyProcess-1", 1), ("another", 0)):  # as those of a cluster
         assert subprocess.call([sys.executable, "-c", code, str(tmp_path), name]) == status
@@ -159,13 +159,18 @@ sys.exit(train_main({[*call, "-o", str(tmp_path / "run")]!r}))
 def test_a_read_only_output_is_one_line(make_set, tmp_path, monkeypatch, capsys):
     cams, cues = make_set()
 
-    def refuse(path, *_):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+    open_file = os.open
+
+    def refuse(path, flags, *mode):
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return open_file(path, flags, *mode)
 
     monkeypatch.setattr(locks.os, "open", refuse)
     assert refine_main([str(cams), str(cues), "-o", str(tmp_path / "out")]) == 1
     said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said == f"c2am-refine: {tmp_path / 'out'}: cannot be written (Read-only file system)"
+    lock = tmp_path / "out" / ".c2am-lock"
+    assert said == f"c2am-refine: {lock}: cannot be written (Read-only file system)"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
