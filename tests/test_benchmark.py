@@ -239,6 +239,7 @@ def test_the_published_number_stands_beside_its_own_pipeline_only(data):
         ({"calibrate": "maybe"}, "calibrate"),
         ({"show": ["zebra"]}, "cannot show zebra"),
         ({"classes": ["background"]}, "2 to 255"),
+        ({"classes": "no/such/names.txt"}, "names.txt: cannot be read as class names"),
     ],
 )
 def test_wrong_options_are_refused(data, options, message):
@@ -253,6 +254,9 @@ def test_truth_without_a_label_and_unknown_pipelines(data, tmp_path):
         write_png(gt / f"{image_id}.png", np.full((24, 32), 255))
     with pytest.raises(InputError, match="no labelled pixel"):
         run({"psa": cams}, cues, gt)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty: holds no cue"):
+        run({"psa": cams}, tmp_path / "empty", gt)
     with pytest.raises(InputError, match="known are"):
         run({"psaa": cams}, cues, gt)
     with pytest.raises(InputError, match="at least one"):

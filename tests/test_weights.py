@@ -223,6 +223,19 @@ def test_the_older_layout_of_torch_save_is_read(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize(
+    "damage", [b"", b"junk", b"\x80\x02\xff.", b"\x80\x02K\x01Q.", b"\x80\x02)."]
+)
+def test_the_older_layout_damaged(tmp_path: Path, damage: bytes) -> None:
+    """Cut short, an unknown opcode, a tensor of no storage, and what is no dict."""
+    torch.save({}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    content = (tmp_path / "old.pt").read_bytes()
+    start = content.index(b".", content.index(b"type_sizes")) + 1  # where the content begins
+    (tmp_path / "old.pt").write_bytes(content[:start] + damage)
+    with pytest.raises(InputError, match=r"old\.pt: is no (file of torch\.save|C2AM checkpoint)"):
+        load_checkpoint(tmp_path / "old.pt")
+
+
 @pytest.mark.filterwarnings("ignore:(Sparse|Validating)")
 @pytest.mark.parametrize("layout", ["to_sparse", "to_sparse_csr"])
 def test_sparse_tensors_are_not_copied(tmp_path: Path, layout: str) -> None:

@@ -177,9 +177,7 @@ def check_room(path: str | Path, backbone: str, state: Mapping[str, Any]) -> Non
     """
     if backbone not in models.list_models(module=models):
         return  # said by what builds it
-    published = next(iter(models.get_model_weights(backbone)), None)
-    if published is None:
-        return
+    published = next(iter(models.get_model_weights(backbone)))
     stored = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
         for tensor in state.values()
