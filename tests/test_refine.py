@@ -442,17 +442,6 @@ def test_cues_that_fit_no_cam_stop_a_calibrated_run_before_it_writes(make_set, t
     assert not (tmp_path / "out").exists()
 
 
-def test_cues_that_fit_no_cam_stop_a_calibrated_run_before_it_writes(make_set, tmp_path):
-    cam_dir, cue_dir = make_set()
-    for path in cue_dir.iterdir():
-        with Image.open(path) as image:
-            turned = image.transpose(Image.Transpose.ROTATE_90)
-        turned.save(path)
-    with pytest.raises(InputError, match="the cue is 24×32 and the CAM 32×24 pixels"):
-        refine_cams(cam_dir, cue_dir, tmp_path / "out", calibrate="on", progress=False)
-    assert not (tmp_path / "out").exists()
-
-
 def test_an_output_that_is_a_file(make_set, tmp_path):
     cam_dir, cue_dir = make_set()
     (tmp_path / "out").write_text("mine")

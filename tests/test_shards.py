@@ -92,16 +92,13 @@ def test_shards_that_had_nothing_left_to_do_are_merged(whole, tmp_path):
     assert merged.foreground_before == 0
 
 
-def test_shards_that_had_nothing_left_to_do_are_merged(whole, tmp_path):
-    """They looked at no pixel, so there is no mean over pixels."""
-    cam_dir, cue_dir, _ = whole
-    (cam_dir / "04.npy").unlink()
-    out = tmp_path / "parts"
-    for index in (1, 2, 1, 2):
-        refine(cam_dir, cue_dir, out, shard=f"{index}/2")
-    [(_, merged)] = merge_reports(out)
-    assert (merged.refined, merged.already_there) == (0, 10)
-    assert merged.foreground_before == 0
+def test_the_commands_make_and_merge_shards(make_set, tmp_path, capsys):
+    cam_dir, cue_dir = make_set(ids=IDS[:4])
+    for index in (1, 2):
+        words = [str(cam_dir), str(cue_dir), "-o", str(tmp_path / "out"), "--shard", f"{index}/2"]
+        assert refine_main(words) == 0
+    assert merge_main([str(tmp_path / "out")]) == 0
+    assert "refined 4 images" in capsys.readouterr().out
 
 
 def test_a_missing_shard_is_said(whole, tmp_path):
