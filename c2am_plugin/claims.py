@@ -126,8 +126,7 @@ def _naming(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or folder
-        raise OutputError(f"{where}: cannot be written ({error.strerror or error})") from error
+        raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
 def _check(claim: Claim, command: str, ids: Iterable[str], overwrite: bool) -> set[str]:

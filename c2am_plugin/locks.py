@@ -80,7 +80,8 @@ def _acquire(folder: Path, name: str, shared: bool) -> int | None:
     """The descriptor of the locked file; None where the file system has no locks."""
     path = folder / name
     while True:
-        # Never through a link: what it leads to would be overwritten.
+        if path.is_symlink():
+            raise OutputError(f"{path}: is a link, and what it leads to would be lost; remove it")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             _flock(descriptor, shared)

@@ -18,7 +18,7 @@ from c2am_plugin.boxes.truths import find_truths
 from c2am_plugin.claims import read_record
 from c2am_plugin.cli import boxes_main, refine_main
 from c2am_plugin.cues import read_cue
-from c2am_plugin.errors import C2AMError, InputError
+from c2am_plugin.errors import C2AMError, InputError, OutputError
 from c2am_plugin.labels import read_label
 from c2am_plugin.locks import lock_folder
 from c2am_plugin.photos import read_photo
@@ -118,18 +118,18 @@ def test_a_link_in_place_of_the_lock_leads_nowhere(tmp_path):
     mine.write_text("mine")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".c2am-lock").symlink_to(mine)
-    with pytest.raises(OSError, match="symbolic links"), lock_folder(tmp_path / "out"):
+    with pytest.raises(OutputError, match="is a link.*remove it"), lock_folder(tmp_path / "out"):
         pass
     assert mine.read_text() == "mine"
 
 
-def test_a_run_says_which_lock_it_cannot_open(make_set, tmp_path, capsys):
+def test_a_link_in_place_of_the_lock_is_said(make_set, tmp_path, capsys):
     cams, cues = make_set()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".c2am-lock").symlink_to(tmp_path / "mine.txt")
     assert refine_main([str(cams), str(cues), "-o", str(tmp_path / "out")]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert f"{tmp_path / 'out' / '.c2am-lock'}: cannot be written" in last
+    assert f"{tmp_path / 'out' / '.c2am-lock'}: is a link" in last
     assert not (tmp_path / "mine.txt").exists()
 
 
