@@ -191,9 +191,7 @@ def _scale(maps: np.ndarray, scaled: np.ndarray, top: np.ndarray, new_top: np.nd
     limit = np.nextafter(new_top, scaled.dtype.type(0))
     won = np.zeros(top.shape, bool)
     for values, result in zip(maps, scaled, strict=True):
-        wins = (values == top) & ~won
-        won |= wins
+        won |= values == top
         result[:] = values / divisor * new_top
         np.minimum(result, np.where(won, new_top, limit), out=result)
-        np.copyto(result, new_top, where=wins)
         np.copyto(result, values, where=~changed, casting="same_kind")

@@ -135,6 +135,16 @@ def test_labels_of_every_pair_of_8_bit_values(t, dtype):
     np.testing.assert_array_equal(float64_label(refined, t)[off], expected[off])
 
 
+@pytest.mark.parametrize("t", THRESHOLDS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_labels_are_exact_where_map_cue_and_t_are_neighbours(t, dtype):
+    near = dtype(t)
+    values = [np.nextafter(near, dtype(0)), near, np.nextafter(near, dtype(1))]
+    cues = [*map(float, values), t, np.nextafter(t, 0), np.nextafter(t, 1)]
+    maps, cue = np.array([values] * 6, dtype)[None], np.array([cues] * 3).T
+    np.testing.assert_array_equal(own_label(refine(maps, cue, t), t), paper_label(maps, cue))
+
+
 def test_a_tie_is_background_even_for_a_float64_comparison():
     # float32 0.2 lies above 0.2: a tie left there would be foreground.
     value = np.float32(0.3)
@@ -192,6 +202,14 @@ def test_no_news_in_half_precision_keeps_the_label_and_rounds(strength, cue):
     np.testing.assert_array_equal(own_label(half, 0.2), own_label(maps, 0.2))
     np.testing.assert_array_equal(float64_label(half, 0.2), own_label(maps, 0.2))
     assert np.abs(half - maps).max() < 2**-10
+
+
+@pytest.mark.parametrize("b", [0.2, 0.1, 0.0])
+def test_the_class_that_won_wins_in_half_precision(b):
+    """Where half precision cannot tell it from the class before."""
+    maps = np.array([0.5 - 1e-6, 0.5, 0.5 - 1e-6], np.float32).reshape(3, 1, 1)
+    half = refine(maps, np.full((1, 1), b), 0.2, dtype=np.float16)
+    assert half.argmax(axis=0) == 1
 
 
 # --- property 2 and 3: no news, no change --------------------------------------------------------
@@ -302,7 +320,7 @@ def test_the_new_maximum_is_the_formula_to_one_rounding(image):
         assert abs(float(refined[index]) - float(exact)) <= 2 * step
 
 
-@pytest.mark.parametrize("strength", [0.25, 0.5, 1.0, 1.7, 4.0])
+@pytest.mark.parametrize("strength", [0.25, 0.5, 1.0, 1.7, 2.0, 4.0])
 def test_strength_is_the_exponent_of_the_cues_odds_ratio(strength):
     rng = np.random.default_rng(3)
     maps, cue = rng.random((3, 9, 11)), rng.random((9, 11))
@@ -344,7 +362,8 @@ def test_the_0_over_0_cases(m, b, expected, strength):
     refined = refine(np.full((1, 1, 1), m, np.float32), np.full((1, 1), b), 0.2, strength)
     np.testing.assert_allclose(refined[0, 0, 0], expected, rtol=1e-6)
     # Beside a pixel whose cue is soft, for which the whole formula is worked out.
-    beside = refine(np.full((1, 1, 2), m, np.float32), np.array([[b, 0.7]]), 0.2, strength)
+    with np.errstate(divide="raise", invalid="raise"):
+        beside = refine(np.full((1, 1, 2), m, np.float32), np.array([[b, 0.7]]), 0.2, strength)
     np.testing.assert_allclose(beside[0, 0, 0], expected, rtol=1e-6)
 
 
