@@ -26,6 +26,7 @@ from .unpickler import Budget, Unpickler
 __all__ = ["TorchArray", "load_npy", "save_npy"]
 
 MAGIC = b"\x93NUMPY"
+AGAIN = "; copy it again, or write it anew"
 # What a damaged header or opcode runs into.
 DAMAGE = (AttributeError, SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError)
 
@@ -63,10 +64,12 @@ def load_npy(path: str | Path) -> Any:
             "file with allow_pickle=True"
         ) from None
     except (ArithmeticError, EOFError, LookupError, MemoryError, RecursionError) as error:
-        raise InputError(f"{path}: is cut short or damaged ({type(error).__name__})") from error
+        raise InputError(
+            f"{path}: is cut short or damaged ({type(error).__name__}){AGAIN}"
+        ) from error
     except DAMAGE as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is cut short or damaged ({reason})") from error
+        raise InputError(f"{path}: is cut short or damaged ({reason}){AGAIN}") from error
     if isinstance(content, np.ndarray) and content.shape == ():
         return content.item()
     return content

@@ -118,7 +118,7 @@ def test_a_link_in_place_of_the_lock_leads_nowhere(tmp_path):
     mine.write_text("mine")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".c2am-lock").symlink_to(mine)
-    with pytest.raises(OutputError, match="is a link.*remove it"), lock_folder(tmp_path / "out"):
+    with pytest.raises(OutputError, match=r"is a link.*remove it"), lock_folder(tmp_path / "out"):
         pass
     assert mine.read_text() == "mine"
 
