@@ -84,15 +84,16 @@ def test_reads_an_array_of_python_2(tmp_path):
 @pytest.mark.parametrize(
     "pickled",
     [
+        b"L12345678901L\n.",
         b"\x8b\x02\x00\x00\x00\xff\x01.",
         b"T\x02\x00\x00\x00ab.",
         b"\x8d\x02\x00\x00\x00\x00\x00\x00\x00ab.",
         b"\x8e\x02\x00\x00\x00\x00\x00\x00\x00ab.",
     ],
-    ids=["LONG4", "BINSTRING", "BINUNICODE8", "BINBYTES8"],
+    ids=["LONG", "LONG4", "BINSTRING", "BINUNICODE8", "BINBYTES8"],
 )
-def test_reads_values_that_state_a_long_length(tmp_path, pickled):
-    """As those of over 256 bytes or 4 GB do, and texts of Python 2."""
+def test_reads_the_rarer_ways_to_store_a_value(tmp_path, pickled):
+    """Those of protocol 0 and of Python 2, and those for values of over 4 GB."""
     assert load_npy(npy(pickled, tmp_path / "a.npy")) == pickle.loads(pickled)
 
 
@@ -744,16 +745,17 @@ NUMPY_NDARRAY = b"X\x05\x00\x00\x00numpyq\x00X\x07\x00\x00\x00ndarrayq\x01"
         (NUMPY_NDARRAY, b"h\x00h\x01\x93"),
         (b"ccollections\nOrderedDict\nq\x00", b"h\x00)R"),
         (b"}", b"K\x00K\x00s"),
+        (b"}(", b"M\x01\x01N"),
     ],
     ids=[
         *("MEMOIZE", "EMPTY_LIST", "EMPTY_DICT", "MARK", "TUPLE1", "TUPLE2", "TUPLE3"),
-        *("STACK_GLOBAL", "REDUCE", "SETITEM"),
+        *("STACK_GLOBAL", "REDUCE", "SETITEM", "SETITEMS"),
     ],
 )
 def test_opcodes_that_make_much_of_little_are_refused_in_number(tmp_path, first, again):
     """What takes more than 32 times its bytes in the file, an object for one byte, is paid for."""
     assert_one_line_error(
-        npy(b"\x80\x04" + first + again * 60_000 + b".", tmp_path / "a.npy"), TOO_MUCH
+        npy(b"\x80\x04" + first + again * 60_000 + b"u.", tmp_path / "a.npy"), TOO_MUCH
     )
 
 
