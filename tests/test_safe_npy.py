@@ -544,8 +544,9 @@ def test_reads_a_tensor_of_the_first_torch(tmp_path):
         b"]K\x07aK\x00K\x05s.",
         b"cnumpy\ndtype\n(U\x08f4,V9999tR.",
         b"\x80\x04\x8c\x01aK\x01\x93.",
+        b"c_codecs\nencode\n(U\x02+AU\x05utf-7tR.",
     ],
-    ids=range(48),
+    ids=range(49),
 )
 def test_sizes_and_stacks_that_do_not_add_up(tmp_path, pickled):
     assert_one_line_error(npy(pickled, tmp_path / "a.npy"))
