@@ -510,6 +510,7 @@ def test_reads_a_tensor_of_the_first_torch(tmp_path):
         array_pickle((10**9,), dtype="M8[s]"),
         tensor_pickle(0, (7,), (1,)),
         tensor_pickle(0, (10**12,), (0,)),
+        tensor_pickle(0, (7,), (0,)),
         tensor_pickle(5, (2,), (-1,)),
         tensor_pickle(-1, (2,), (1,)),
         tensor_pickle(4, (3,), (1,)),
@@ -546,7 +547,7 @@ def test_reads_a_tensor_of_the_first_torch(tmp_path):
         b"\x80\x04\x8c\x01aK\x01\x93.",
         b"c_codecs\nencode\n(U\x02+AU\x05utf-7tR.",
     ],
-    ids=range(49),
+    ids=range(50),
 )
 def test_sizes_and_stacks_that_do_not_add_up(tmp_path, pickled):
     assert_one_line_error(npy(pickled, tmp_path / "a.npy"))
