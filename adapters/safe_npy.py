@@ -37,7 +37,6 @@ def load_npy(path: str | Path) -> Any:
     numpy arrays come back as arrays of the stored dtype (read-only), torch tensors as TorchArray.
     Raises UnsafeFileError (a global outside the table, by name) and InputError (anything else).
     """
-    path = Path(path)
     try:
         with open(path, "rb", opener=plain_file) as stored:
             if stored.read(len(MAGIC)) != MAGIC:

@@ -152,6 +152,13 @@ def test_reads_and_writes_torch_tensors_of_any_layout(tmp_path, tensor):
     assert torch.equal(again, tensor.detach())
 
 
+def test_reads_the_header_of_version_2(tmp_path):
+    array = np.arange(6.0).reshape(2, 3)
+    with (tmp_path / "a.npy").open("wb") as file:
+        np.lib.format.write_array(file, array, version=(2, 0))
+    np.testing.assert_array_equal(load_npy(tmp_path / "a.npy"), array)
+
+
 def test_reads_the_stored_files_of_old_environments(golden):
     files = sorted(golden.rglob("files/*/*.npy"))
     assert len(files) == 20
@@ -237,6 +244,8 @@ def test_objects_that_do_not_fit_are_refused(tmp_path):
     for content in (deep, {"x": TorchArray(np.ones(2, "u8"))}, (i for i in "ab"), lambda: 0):
         with pytest.raises(InputError, match="cannot be stored"):
             save_npy(tmp_path / "a.npy", content)
+    with pytest.raises(InputError, match="torch has no uint64 tensor"):
+        save_npy(tmp_path / "a.npy", TorchArray(np.ones(2, "u8")))
 
 
 # --- files that ask for code ---------------------------------------------------------------------
@@ -402,7 +411,7 @@ def a_zip():
     ("data", "said"),
     [
         (b"", "is an empty file, not a .npy file"),
-        (b"hello\tworld\r\n", "is a text file, not"),
+        (b"hello\tworld \r\n~ and more", "is a text file, not"),
         (b"\n<!DOCTYPE html><html>404</html>", "is an HTML page (a failed download?)"),
         (b"<html><body>404</body></html>", "is an HTML page"),
         (a_zip(), "is a zip archive (.npz or torch.save)"),
