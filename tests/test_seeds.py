@@ -509,6 +509,7 @@ def test_ids_choose_the_images(make_set, make_photos, tmp_path):
         ("puzzlecam", {"bg": 0}, "expected 0 < bg < fg"),
         ("seam", {"high_alpha": 4}, "expected 0 < low_alpha < high_alpha"),
         ("seam", {"high_alpha": float("nan")}, "expected 0 < low_alpha < high_alpha"),
+        ("psa", {"high_alpha": float("inf")}, "expected 0 < low_alpha < high_alpha"),
     ],
 )
 def test_settings_that_make_no_sense(make_set, make_photos, tmp_path, method, settings, said):
@@ -546,6 +547,16 @@ def test_a_class_beyond_8_bits_is_said():
     with pytest.raises(InputError, match="class 254 does not fit"):
         confident_label(cams, photo, 0.35, 0.15)
     assert crf_scores(cams, photo, 4).shape == (2, *SIZE)
+
+
+def test_class_0_is_unsure_where_another_class_would_be():
+    photo, _ = square()
+    zero, other = (
+        confident_label(ImageCams("a", [c], blob(30, 40, 250)[None]), photo, 0.35, 0.15)
+        for c in (0, 14)
+    )
+    assert (zero == 255).any()
+    np.testing.assert_array_equal(np.where(zero == 1, 15, zero), other)
 
 
 def test_all_five_have_the_published_settings():
