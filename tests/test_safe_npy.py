@@ -221,6 +221,17 @@ def test_a_tensor_that_is_named_twice_is_stored_once(tmp_path):
     assert again["cam"] is again["copy"]
 
 
+def test_a_tensor_begins_as_torch_writes_it(tmp_path):
+    """Its magic number, protocol and system come before the values, in torch's legacy format."""
+    theirs = io.BytesIO()
+    torch.save(torch.ones(2), theirs, _use_new_zipfile_serialization=False)
+    theirs.seek(0)
+    for _ in range(3):
+        pickle.load(theirs)
+    save_npy(tmp_path / "a.npy", TorchArray(np.ones(2, "f4")))
+    assert theirs.getvalue()[: theirs.tell()] in (tmp_path / "a.npy").read_bytes()
+
+
 def test_written_files_name_only_what_old_environments_have(tmp_path):
     content = {
         np.int64(1): np.ones((2, 2)),
