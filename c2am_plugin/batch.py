@@ -14,7 +14,8 @@ import re
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -246,8 +247,6 @@ def run_images(
     An image that fails does not stop the run; its error is kept by id. Raises C2AMError where the
     system kills a worker process.
     """
-    from concurrent.futures.process import BrokenProcessPool
-
     from tqdm import tqdm
 
     class Bar(tqdm):
@@ -259,10 +258,12 @@ def run_images(
     start = time.perf_counter()
     keep_freed_memory()  # before there are threads, as each might take an arena of its own
     hand = _Hand()
-    results = _start(work, ids, workers, prefer, hand)
-    bar = Bar(total=len(ids), desc=title, unit="image", miniters=1, disable=not progress)
+    options = {"total": len(ids), "desc": title, "unit": "image", "miniters": 1}
     try:
-        with closing(results), bar:
+        with (
+            _start(work, ids, workers, prefer, hand) as results,
+            Bar(**options, disable=not progress) as bar,
+        ):
             for image_id, result, failure in results:
                 if failure is None:
                     outcome.results[image_id] = result
@@ -286,11 +287,11 @@ def run_images(
 
 def _start(
     work: Callable[[str], T], ids: Sequence[str], workers: int | None, prefer: str, hand: _Hand
-) -> Generator[tuple[str, T | None, str | None], None, None]:
+) -> AbstractContextManager[Iterator[tuple[str, T | None, str | None]]]:
     """Begin the work: (id, result, failure) of each image when it is done, in no certain order."""
     if "joblib" not in sys.modules:  # who has loaded it may have told it where to run
         if workers == 1:
-            return (_attempt(hand, work, image_id) for image_id in ids)
+            return closing(_attempt(hand, work, image_id) for image_id in ids)
         if prefer == "processes" and len(ids) >= 2 * COPIES_PAY and can_copy():
             copies = min(workers or len(os.sched_getaffinity(0)), len(ids) // COPIES_PAY)
             return run_in_copies(partial(_attempt, hand, work), ids, copies)
@@ -304,9 +305,9 @@ def _start(
     calls = (delayed(_joblib_attempt)(me, hand, only(image_id), image_id) for image_id in ids)
     try:
         parallel = Parallel(workers or -1, prefer=prefer, return_as="generator_unordered")
-        return parallel(calls)
+        return closing(parallel(calls))
     except ValueError:  # Dask's backend gives all results at once
-        return _in_parts(Parallel(workers or -1), calls)
+        return closing(_in_parts(Parallel(workers or -1), calls))
 
 
 def _in_parts(parallel: Any, calls: Iterator[Any]) -> Generator[Any, None, None]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import cache
 from itertools import islice
 from multiprocessing import get_context
-from threading import Thread
+from queue import SimpleQueue
+from threading import Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
 __all__ = ["can_copy", "end_with", "run_in_copies"]
@@ -25,9 +27,10 @@ __all__ = ["can_copy", "end_with", "run_in_copies"]
 T = TypeVar("T")
 # So many items are on their way to each worker, so that none waits for its next.
 AHEAD = 4
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>: the signal to get when the parent dies
 
-_work: Callable[[Any], Any]
+_work: Callable[[Any], Any]  # of a worker
 
 
 def can_copy() -> bool:
@@ -38,50 +41,95 @@ def can_copy() -> bool:
         return False
 
 
+@contextmanager
 def run_in_copies(
     work: Callable[[str], T], items: Sequence[str], workers: int
-) -> Generator[T, None, None]:
-    """`work(item)` for every item in copies of this process, made at once; in no certain order.
+) -> Iterator[Iterator[T]]:
+    """Copies of this process, made at once, that do `work(item)` for every item.
 
-    `work` need not be picklable. What is in hand when the iterator is closed is finished. Raises
-    BrokenProcessPool where a worker is killed.
+    Yields the results, in no certain order. `work` need not be picklable. At the end of the block
+    what is in hand is finished. SIGINT and SIGTERM are a KeyboardInterrupt between two results;
+    BrokenProcessPool is raised where a worker is killed.
     """
+    arrived: SimpleQueue[Future[T] | None] = SimpleQueue()  # None: a signal
     rest = iter(items)
     pool = ProcessPoolExecutor(workers, get_context("fork"), _begin, (work, os.getpid()))
-    first = {pool.submit(_call, item) for item in islice(rest, AHEAD * workers)}
 
-    def results() -> Generator[T, None, None]:
-        waiting = first
+    def submit(count: int) -> None:
+        for item in islice(rest, count):
+            pool.submit(_call, item).add_done_callback(arrived.put)
+
+    def results() -> Iterator[T]:
+        for _ in items:
+            future = arrived.get()
+            if future is None:
+                raise KeyboardInterrupt
+            submit(1)
+            yield future.result()
+
+    with _signals_into(arrived) as signalled:
         try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                waiting |= {pool.submit(_call, item) for item in islice(rest, len(done))}
-                for future in done:
-                    yield future.result()
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+            try:
+                submit(AHEAD * workers)  # the copies begin here; `_begin` lets the signals through
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            yield results()
+        except BrokenProcessPool:
+            time.sleep(0.1)  # a signal to all processes may reach this one last
+            if signalled:
+                raise KeyboardInterrupt from None
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
             deadline = time.monotonic() + 1
             while not can_copy() and time.monotonic() < deadline:
                 time.sleep(0.001)  # the pool's threads have ended, but the system still lists them
+    if signalled:
+        raise KeyboardInterrupt
 
-    return results()
+
+@contextmanager
+def _signals_into(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
+    """Within the block SIGINT and SIGTERM put None into the queue; yields those that came.
+
+    An exception out of the blue could leave a lock of the pool held for ever.
+    """
+    signalled: list[int] = []
+
+    def note(number: int, _: Any) -> None:
+        signalled.append(number)
+        queue.put(None)
+
+    if current_thread() is not main_thread():  # which alone may say what signals do
+        yield signalled
+        return
+    before = {number: signal.signal(number, note) for number in SIGNALS}
+    try:
+        yield signalled
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _begin(work: Callable[[Any], Any], parent: int) -> None:
     global _work
     _work = work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides, and lets images finish
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 
 
 def _call(item: Any) -> Any:
+    # By the system's mask, as a handler in Python waits for locks that a dead worker may hold.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         return _work(item)
-    except SystemExit:  # by SIGTERM; the pool would take it for a result and go on
-        os._exit(1)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 @cache

@@ -270,7 +270,7 @@ def test_ctrl_c_reaches_the_worker_processes_too(refine_set, tmp_path, kind):
     while process.poll() is None and not results(tmp_path / "all"):
         time.sleep(0.01)
     os.killpg(process.pid, kind)
-    _, said = process.communicate()
+    _, said = process.communicate(timeout=300)
     assert_stopped(process.returncode, said, "c2am-refine")
     assert_whole(tmp_path / "all", undisturbed)
     assert not hidden(tmp_path / "all")

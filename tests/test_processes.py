@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import random
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -35,16 +38,16 @@ def run(deadly="", ids=IDS, workers=2, **options):
     return run_images(work, ids, **options)
 """
 
+ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # as the command sets it
 THREAD = "from threading import Event, Thread; stop = Event(); Thread(target=stop.wait).start()"
 
 
+def command(folder, code):
+    return [sys.executable, "-c", PREPARE + code, str(folder)]
+
+
 def said(folder, code):
-    done = subprocess.run(
-        [sys.executable, "-c", PREPARE + code, str(folder)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-    )
+    done = subprocess.run(command(folder, code), capture_output=True, text=True, env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -98,3 +101,32 @@ assert len(run(ids=rest).results) == len(rest) > 40
     assert "the system killed a worker process" in message
     assert "of 64 images are done" in message
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("all_processes", [False, True])
+def test_a_signal_ends_workers_whatever_they_are_at(tmp_path, kind, all_processes):
+    """Work of no time keeps them at the pool's locks; a lock that a dead one held would hang."""
+    code = """
+from c2am_plugin.interrupts import terminable
+with terminable():
+    print("ready", flush=True)
+    try:
+        run_images(str.upper, [str(i) for i in range(10**6)], workers=2, prefer="processes")
+    except KeyboardInterrupt:
+        sys.exit(130)
+"""
+    chance = random.Random(3)
+    for _ in range(6):
+        process = subprocess.Popen(
+            command(tmp_path, code),
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        process.stdout.readline()
+        time.sleep(chance.uniform(0, 0.3))
+        (os.killpg if all_processes else os.kill)(process.pid, kind)
+        _, err = process.communicate(timeout=300)
+        assert process.returncode == 130, err.decode()
