@@ -91,7 +91,8 @@ def run_in_copies(
 
 @contextmanager
 def _signals_into(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
-    """Within the block SIGINT and SIGTERM put None into the queue; yields those that came.
+    """Within the block SIGINT and SIGTERM, unless ignored, put None into the queue; yields those
+    that came.
 
     An exception out of the blue could leave a lock of the pool held for ever.
     """
@@ -104,7 +105,8 @@ def _signals_into(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
     if current_thread() is not main_thread():  # which alone may say what signals do
         yield signalled
         return
-    before = {number: signal.signal(number, note) for number in SIGNALS}
+    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in heard}
     try:
         yield signalled
     finally:

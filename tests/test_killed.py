@@ -29,14 +29,6 @@ TRAIN += ["--batch-size", "4", "--epochs", "3", "--lr", "0.01", "--device", "cpu
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def ctrl_c_is_heard():
-    """Shells let what they start in the background ignore SIGINT, and so does what that starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.fixture(scope="module")
 def launcher():
     launcher = Launcher("c2am_plugin.refine", "c2am_adapters.puzzlecam", "tqdm")

@@ -130,3 +130,17 @@ with terminable():
         (os.killpg if all_processes else os.kill)(process.pid, kind)
         _, err = process.communicate(timeout=300)
         assert process.returncode == 130, err.decode()
+
+
+def test_a_command_that_is_to_ignore_ctrl_c_ignores_it(tmp_path):
+    """As one that a shell script starts in the background."""
+    code = """
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+def work(image_id):
+    if image_id == "020":
+        os.kill(os.getppid(), signal.SIGINT)
+    return image_id
+print(len(run_images(work, IDS, workers=2, prefer="processes", progress=False).results))
+print("joblib" in sys.modules)
+"""
+    assert said(tmp_path, code).split() == ["64", "False"]
