@@ -151,7 +151,9 @@ class Watch:
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.path is None or event in HARMLESS:
             return
-        if event == "open" and str(arguments[0]) == self.path and arguments[1] in ("r", "rb", None):
+        # Where a header is no Python, newer Pythons look for "<string>" to quote its source.
+        known = (self.path, "<string>")
+        if event == "open" and str(arguments[0]) in known and arguments[1] in ("r", "rb", None):
             return
         path, self.path = self.path, None  # not while it is told
         self.seen.append(f"{event} {str(arguments)[:200]}")

@@ -98,19 +98,17 @@ def infer(photo, unary, sxy, srgb):
 
 def dump_of(cam_file, photo, alpha):
     """{0: …, c + 1: …} as the AffinityNet family makes it of its stored CAMs."""
-    from pydensecrf.utils import unary_from_softmax
-
+    utils = pytest.importorskip("pydensecrf.utils", reason="pydensecrf is not installed")
     cams = load(cam_file)
     layers = np.array(list(cams.values()))
     ground = np.power(1 - np.max(layers, axis=0, keepdims=True), alpha)
-    scores = infer(photo, unary_from_softmax(np.concatenate((ground, layers))), 80, 13)
+    scores = infer(photo, utils.unary_from_softmax(np.concatenate((ground, layers))), 80, 13)
     return {0: scores[0]} | {c + 1: scores[i + 1] for i, c in enumerate(cams)}
 
 
 def png_of(method, cam_file, photo, fg=None, bg=None):
     """The label that IRN and PuzzleCAM make of their stored CAMs."""
-    from pydensecrf.utils import unary_from_labels
-
+    utils = pytest.importorskip("pydensecrf.utils", reason="pydensecrf is not installed")
     name, *thresholds = PNGS[method]
     content = load(cam_file)
     keys = np.asarray(content["keys"])
@@ -119,7 +117,7 @@ def png_of(method, cam_file, photo, fg=None, bg=None):
     for score in (fg or thresholds[0], bg or thresholds[1]):
         full = np.full((1, *photo.shape[:2]), score, np.asarray(content[name]).dtype)
         index = np.concatenate([full, np.asarray(content[name])]).argmax(0)
-        unary = unary_from_labels(index, len(keys), gt_prob=0.7, zero_unsure=False)
+        unary = utils.unary_from_labels(index, len(keys), gt_prob=0.7, zero_unsure=False)
         labels.append(keys[infer(photo, unary, 50, 5).argmax(0)])
     sure, possible = labels
     result = np.full(photo.shape[:2], 255)
