@@ -477,7 +477,7 @@ def torchrun(arguments: list[str], **options: Any) -> subprocess.Popen:
 
 def ours(text: str) -> list[str]:
     """The lines of the command itself; torchrun says much besides."""
-    return re.findall(r"^c2am-train: .*$", text.replace("\r", "\n"), re.MULTILINE)
+    return re.findall(r"c2am-train: .*$", text.replace("\r", "\n"), re.MULTILINE)
 
 
 def test_the_command_under_torchrun(photos: Path, tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_where_two_cues_contradict_each_other_nothing_is_learnt(tmp_path: Path) 
         assert (mask[:, edge:] == truths[name][:, edge:]).all()
     scores = []
     for run, second in (("alone", None), ("both", tmp_path / "second")):
-        settings: dict[str, Any] = {"epochs": 16, "second": second}
+        settings: dict[str, Any] = {"epochs": 24, "lr": 1e-3, "second": second}
         result = small_train((images, cues, truths), tmp_path / run, **settings)
         assert math.isfinite(result.loss)
         predict_saliency(images, result.checkpoint, tmp_path / f"{run}_out", progress=False)
