@@ -48,10 +48,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 TEMPORARY = ".c2am-tmp"
 # The disk is full, the quota or a limit is reached, it is read-only, or it is broken; or a folder
 # has the name of the file.
-DISK_ERRORS = (
-    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO),
-    errno.EISDIR,
-)
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EISDIR)
 # A copy of this process pays for so many images; joblib's processes, which start anew, for so many.
 COPIES_PAY, PROCESSES_PAY = 8, 200
 # So many folders behind two links or more are no data set.

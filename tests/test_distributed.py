@@ -476,8 +476,8 @@ def torchrun(arguments: list[str], **options: Any) -> subprocess.Popen:
 
 
 def ours(text: str) -> list[str]:
-    """The lines of the command itself; torchrun says much besides."""
-    return re.findall(r"c2am-train: .*$", text.replace("\r", "\n"), re.MULTILINE)
+    """The lines of the command itself, perhaps behind its bar; torchrun says much besides."""
+    return re.findall(r"(?:^|(?<=\]))c2am-train: .*$", text.replace("\r", "\n"), re.MULTILINE)
 
 
 def test_the_command_under_torchrun(photos: Path, tmp_path: Path) -> None:
