@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .pickled import STORAGES, SYS_INFO, TORCH_MAGIC, TORCH_PROTOCOL, GlobalName, TorchArray
+from .torch_storage import STORAGES, SYS_INFO, TORCH_MAGIC, TORCH_PROTOCOL, GlobalName, TorchArray
 
 __all__ = ["Pickler"]
 

@@ -15,9 +15,9 @@ import numpy as np
 from c2am_plugin.cams import ImageCams, clip_maps
 from c2am_plugin.errors import InputError
 
-from .safe_npy import load_npy, save_npy
-from .seeds import CrfDumps
-from .stored import brief, like, stack, to_array
+from .keyed import brief, like, stack, to_array
+from .npy import load_npy, save_npy
+from .seed_kinds import CrfDumps
 
 __all__ = ["PsaAdapter"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from .stored import KeyedAdapter
+from .keyed import KeyedAdapter
 
 __all__ = ["PuzzleCamAdapter"]
 

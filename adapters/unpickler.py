@@ -20,7 +20,7 @@ import numpy as np
 
 from c2am_plugin.errors import UnsafeFileError
 
-from .pickled import STORAGES, TORCH_MAGIC, TORCH_PROTOCOL, GlobalName, TorchArray
+from .torch_storage import STORAGES, TORCH_MAGIC, TORCH_PROTOCOL, GlobalName, TorchArray
 
 __all__ = ["Budget", "Unpickler"]
 

@@ -13,14 +13,14 @@ __version__ = "0.1.0"
 _HOME = {
     "C2AMError": "errors",
     "ImageCams": "cams",
-    "describe_cues": "describe",
+    "describe_cues": "describe.run",
     "evaluate_cams": "bench.evaluate",
     "evaluate_cues": "bench.reliability",
     "evaluate_labels": "bench.evaluate",
-    "make_seeds": "seeds",
+    "make_seeds": "seeds.run",
     "make_boxes": "boxes.make_boxes",
-    "refine_cams": "refine",
-    "refine_image": "refine",
+    "refine_cams": "refine.run",
+    "refine_image": "refine.run",
 }
 
 __all__ = ["__version__", *_HOME]

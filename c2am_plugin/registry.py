@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from .batch import first_names
 from .cams import CamAdapter
 from .errors import InputError
+from .runs.parallel import first_names
 
 __all__ = ["adapter_names", "choose_adapter", "detect", "get_adapter"]
 

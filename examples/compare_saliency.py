@@ -22,8 +22,8 @@ from compare_cues import Image, T, both_scores, read_images
 from scipy.special import expit, logit
 
 from c2am_plugin.bench.reliability import Reliability, count_levels, reliability
-from c2am_plugin.cues import read_cue
-from c2am_plugin.evidence import count_agreement, fit_cues
+from c2am_plugin.files.cues import read_cue
+from c2am_plugin.refine.calibration import count_agreement, fit_cues
 
 MIOU = ("as it stands", "as it stands + CRF", "fitted", "fitted + CRF")
 CALIBRATION = ("ECE", "ECE fitted", "log loss", "log loss fitted", "AUC", "AUC fitted")

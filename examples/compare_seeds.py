@@ -22,10 +22,10 @@ import numpy as np
 from five_formats import write_formats
 from PIL import Image, ImageDraw
 
-from c2am_plugin.labels import IGNORE, palette, read_label
-from c2am_plugin.photos import read_photo
+from c2am_plugin.files.labels import IGNORE, palette, read_label
+from c2am_plugin.files.photos import read_photo
 from c2am_plugin.registry import adapter_names, get_adapter
-from c2am_plugin.seeds import make_seeds
+from c2am_plugin.seeds.run import make_seeds
 
 HEAD = (
     "| format | foreground | right | background | right | ignored |\n|---|---:|---:|---:|---:|---:|"

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import torch
 
-from c2am_adapters.safe_npy import TorchArray
+from c2am_adapters.npy import TorchArray
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.errors import InputError
-from c2am_plugin.refine import refine_image
+from c2am_plugin.refine.run import refine_image
 from c2am_plugin.registry import detect, get_adapter
 
 FAMILIES = {"psa": "dict", "sc_cam": "dict", "seam": "dict", "puzzlecam": "puzzlecam"}

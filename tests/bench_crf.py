@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from c2am_plugin.crf import cue_crf, label_crf, softmax_crf, warm_up
+from c2am_plugin.crf.dense_crf import cue_crf, label_crf, softmax_crf, warm_up
 
 DATA = Path(__file__).parents[2] / "shared" / "data" / "coco-voc"
 WIDE, TALL = (500, 375), (375, 500)

@@ -20,7 +20,7 @@ import numpy as np
 from c2am_plugin.bench.evaluate import THRESHOLDS, _SweepJob, _total
 from c2am_plugin.bench.metrics import confusion, cumulate
 from c2am_plugin.cams import ImageCams
-from c2am_plugin.labels import IGNORE, read_label, write_label
+from c2am_plugin.files.labels import IGNORE, read_label, write_label
 from c2am_plugin.registry import get_adapter
 
 N_CLASSES = 21

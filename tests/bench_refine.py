@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from c2am_plugin.labels import PALETTE
-from c2am_plugin.refine import refine_cams
+from c2am_plugin.files.labels import PALETTE
+from c2am_plugin.refine.run import refine_cams
 
 ROUNDS = 5
 REPEAT = 10

@@ -26,7 +26,7 @@ RUN = """
 import json, os, sys, time
 from pathlib import Path
 start = time.perf_counter()
-from c2am_plugin import refine
+from c2am_plugin.refine import run as refine
 began = []
 run_images = refine.run_images
 def note(*arguments, **options):

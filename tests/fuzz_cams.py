@@ -9,7 +9,7 @@ import numpy as np
 from fuzz_readers import MIB, Kind, check_message
 from hostile_pickles import content, dumped, mutated_npy, npy
 
-from c2am_adapters.safe_npy import load_npy
+from c2am_adapters.npy import load_npy
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.errors import InputError
 from c2am_plugin.registry import adapter_names, get_adapter

@@ -21,14 +21,14 @@ from fuzz_readers import MIB, Kind
 from hostile_pickles import GLOBALS, TEXTS, change_bytes, change_opcodes, laughs, literal, opcodes
 from PIL import Image, PngImagePlugin
 
-from c2am_plugin.batch import read_ids
 from c2am_plugin.boxes.predictions import read_predictions
 from c2am_plugin.boxes.truths import VocTruths, find_truths
-from c2am_plugin.claims import read_record
-from c2am_plugin.cues import is_soft_cue, read_cue
 from c2am_plugin.errors import InputError, OutputError
-from c2am_plugin.labels import read_label
-from c2am_plugin.photos import read_photo
+from c2am_plugin.files.cues import is_soft_cue, read_cue
+from c2am_plugin.files.labels import read_label
+from c2am_plugin.files.photos import read_photo
+from c2am_plugin.runs.output_folders import read_record
+from c2am_plugin.runs.parallel import read_ids
 
 __all__ = ["KINDS"]
 
@@ -482,7 +482,7 @@ def checkpoints() -> tuple[bytes, ...]:
     import torch
 
     from c2am_plugin.network.model import C2AM
-    from c2am_plugin.network.weights import save_checkpoint
+    from c2am_plugin.training.weights import save_checkpoint
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -624,8 +624,8 @@ def hostile(rng: random.Random) -> bytes:
 
 def read_checkpoint_file(path: Path) -> None:
     from c2am_plugin.network.model import C2AM
-    from c2am_plugin.network.weights import initial_weights, load_checkpoint
     from c2am_plugin.saliency.checkpoint import load_saliency
+    from c2am_plugin.training.weights import initial_weights, load_checkpoint
 
     refusals = []
     for read in (

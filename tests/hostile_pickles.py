@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from c2am_adapters.pickled import STORAGES, TORCH_MAGIC, TorchArray
 from c2am_adapters.pickler import Pickler
+from c2am_adapters.torch_storage import STORAGES, TORCH_MAGIC, TorchArray
 
 __all__ = ["HOSTILE", "change_bytes", "mutated_npy"]
 

@@ -9,8 +9,9 @@ import joblib
 import numpy as np
 import pytest
 
-from c2am_plugin import batch
-from c2am_plugin.batch import (
+from c2am_plugin.errors import InputError, OutputError
+from c2am_plugin.runs import parallel
+from c2am_plugin.runs.parallel import (
     atomic_path,
     find_files,
     first_names,
@@ -18,7 +19,6 @@ from c2am_plugin.batch import (
     run_images,
     write_json,
 )
-from c2am_plugin.errors import InputError, OutputError
 
 NAMES = ["1e5", "000000000030", "2007_000032", "a.b.c", "with space", "größe", "val/0001", "a/b/c"]
 
@@ -194,7 +194,7 @@ def test_failures_are_kept_by_id_and_do_not_stop_the_run(workers, capfd):
 
 
 def test_processes_give_the_same(monkeypatch):
-    monkeypatch.setattr(batch, "PROCESSES_PAY", 0)
+    monkeypatch.setattr(parallel, "PROCESSES_PAY", 0)
     outcome = run_images(work, ["a", "bug"], workers=2, prefer="processes", progress=False)
     assert outcome.results == {"a": "A"}
     assert list(outcome.failures) == ["bug"]
@@ -215,7 +215,7 @@ class Lookup:
 
 @pytest.mark.parametrize(("pay", "elsewhere"), [(0, True), (5, False)])
 def test_processes_get_what_one_image_needs_once_they_pay(monkeypatch, pay, elsewhere):
-    monkeypatch.setattr(batch, "PROCESSES_PAY", pay)
+    monkeypatch.setattr(parallel, "PROCESSES_PAY", pay)
     work = Lookup({"a": 1, "b": 2, "c": 3})
     outcome = run_images(work, list("abc"), workers=2, prefer="processes", progress=False)
     assert [found[:2] for found in outcome.results.values()] == [(1, 1), (2, 1), (3, 1)]

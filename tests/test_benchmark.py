@@ -15,9 +15,9 @@ from c2am_plugin.bench.evaluate import THRESHOLDS, evaluate_cams, evaluate_label
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.cli import bench_main
 from c2am_plugin.errors import InputError, OutputError
-from c2am_plugin.fuse import pseudo_label
-from c2am_plugin.labels import read_label
-from c2am_plugin.refine import refine_cams
+from c2am_plugin.files.labels import read_label
+from c2am_plugin.refine.formula import pseudo_label
+from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.registry import get_adapter
 
 IDS = ("a", "b", "c", "d", "sub/e", "f")
@@ -92,8 +92,8 @@ def test_the_best_threshold_is_the_best_of_the_curve(data):
 def test_the_crf_rows_are_the_crf_of_the_labels(data, images):
     pytest.importorskip("numba", reason="numba is not installed")
     from c2am_plugin.bench.metrics import confusion, scores
-    from c2am_plugin.crf import label_crf
-    from c2am_plugin.photos import read_photo
+    from c2am_plugin.crf.dense_crf import label_crf
+    from c2am_plugin.files.photos import read_photo
 
     cams, cues, gt = data()
     (pipeline,) = run({"psa": cams}, cues, gt, images=images, crf=True).pipelines

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from c2am_plugin.errors import InputError
-from c2am_plugin.network.calibration import (
+from c2am_plugin.network.boundaries import (
     agreement_counts,
     best_boundary,
     calibrate,

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 import pytest
 from test_batch import files_below, touch
 
-from c2am_plugin.batch import atomic_path, record_path
-from c2am_plugin.claims import Claim, check_folders, claim_file, claim_folders
 from c2am_plugin.errors import OutputError
-from c2am_plugin.locks import lock_folder
+from c2am_plugin.runs.locks import lock_folder
+from c2am_plugin.runs.output_folders import Claim, check_folders, claim_file, claim_folders
+from c2am_plugin.runs.parallel import atomic_path, record_path
 
 A, B = {"t": 0.2}, {"t": 0.3}
 FILES = ("x.npy", "sub/y.npy")
@@ -176,7 +176,7 @@ def test_temporary_files_of_a_living_shard_stay(tmp_path):
 
 
 def test_without_locks_only_old_temporary_files_are_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr("c2am_plugin.locks.fcntl", None)
+    monkeypatch.setattr("c2am_plugin.runs.locks.fcntl", None)
     out = tmp_path / "out"
     touch(out, ".x.npy.77.c2am-tmp", ".z.npy.77.c2am-tmp")
     a_day_ago = time.time() - 86401

@@ -211,7 +211,7 @@ def test_the_dense_crf_on_the_labels(refine, make_set, tmp_path):
 
 def test_interrupted_is_130(make_set, monkeypatch, refine):
     cam_dir, cue_dir = make_set()
-    from c2am_plugin import refine as module
+    from c2am_plugin.refine import run as module
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt

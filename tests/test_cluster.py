@@ -9,8 +9,8 @@ from conftest import contents, write_png
 
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.bench.evaluate import evaluate_cams
-from c2am_plugin.refine import refine_cams
-from c2am_plugin.seeds import make_seeds
+from c2am_plugin.refine.run import refine_cams
+from c2am_plugin.seeds.run import make_seeds
 
 distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install .[dask]")
 

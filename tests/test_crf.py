@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from c2am_plugin.crf import cue_crf, label_crf, needs_compiling, softmax_crf, warm_up
+from c2am_plugin.crf.dense_crf import cue_crf, label_crf, needs_compiling, softmax_crf, warm_up
 from c2am_plugin.errors import InputError, MissingDependency
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -27,7 +27,7 @@ CUES = DATA / "golden" / "numerics" / "cues.npz"
 @pytest.fixture
 def lattice():
     pytest.importorskip("numba", reason="numba is not installed")
-    from c2am_plugin import lattice
+    from c2am_plugin.crf import lattice
 
     return lattice
 
@@ -375,7 +375,7 @@ def test_without_any_backend_the_message_says_what_to_install(monkeypatch):
 def test_without_a_place_for_the_cache_every_process_compiles(monkeypatch):
     """numba refuses where neither the package's folder nor the user's cache can be written."""
     numba = pytest.importorskip("numba", reason="numba is not installed")
-    from c2am_plugin.compiled import jit
+    from c2am_plugin.crf.jit import jit
 
     njit = numba.njit
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from c2am_plugin.cues import read_cue, read_saliency, resize_cue, write_cue
 from c2am_plugin.errors import InputError
-from c2am_plugin.labels import palette
+from c2am_plugin.files.cues import read_cue, read_saliency, resize_cue, write_cue
+from c2am_plugin.files.labels import palette
 
 GREY = np.arange(256, dtype=np.uint8).reshape(8, 32)
 MASK = np.arange(48).reshape(6, 8) % 3 == 0

@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from c2am_plugin.errors import InputError
-from c2am_plugin.network.data import (
+from c2am_plugin.training.batches import (
     MEAN,
     STD,
     BatchOrder,

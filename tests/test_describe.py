@@ -8,9 +8,9 @@ from adapter_contract import shrunk, stored
 from conftest import write_png
 
 from c2am_plugin.cli import cues_main
-from c2am_plugin.cues import write_cue
-from c2am_plugin.describe import describe_cues
+from c2am_plugin.describe.run import describe_cues
 from c2am_plugin.errors import InputError
+from c2am_plugin.files.cues import write_cue
 
 
 def blob(height=24, width=32, share=0.25):

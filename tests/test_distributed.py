@@ -30,16 +30,16 @@ from training_contract import rows, same_state
 
 from c2am_plugin.cli import train_main
 from c2am_plugin.errors import InputError
-from c2am_plugin.network import distributed
-from c2am_plugin.network.data import BatchOrder
-from c2am_plugin.network.distributed import Ranks, joined
+from c2am_plugin.network.gradient import loss_gradient
 from c2am_plugin.network.inference import fast_copy, pick_device
 from c2am_plugin.network.loss import c2am_loss
 from c2am_plugin.network.model import Output
 from c2am_plugin.network.polarity import decide
 from c2am_plugin.network.recipes import make_recipe
-from c2am_plugin.network.step import loss_gradient
 from c2am_plugin.network.trainer import Trainer
+from c2am_plugin.runs import ranks
+from c2am_plugin.runs.ranks import Ranks, joined
+from c2am_plugin.training.batches import BatchOrder
 
 CPU = torch.device("cpu")
 
@@ -352,7 +352,7 @@ def test_synchronised_batchnorm_keeps_names_and_maps() -> None:
 
 def test_processes_of_one_machine_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
-    assert (distributed.cores(), distributed.local_rank(), distributed.is_first()) == (
+    assert (ranks.cores(), ranks.local_rank(), ranks.is_first()) == (
         16,
         None,
         True,
@@ -360,7 +360,7 @@ def test_processes_of_one_machine_share_it(monkeypatch: pytest.MonkeyPatch) -> N
     launched = {"RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"}
     for name, value in (launched | {"MASTER_ADDR": "a", "MASTER_PORT": "1"}).items():
         monkeypatch.setenv(name, value)
-    assert (distributed.cores(), distributed.local_rank(), distributed.is_first()) == (4, 1, False)
+    assert (ranks.cores(), ranks.local_rank(), ranks.is_first()) == (4, 1, False)
     with pytest.raises(InputError, match="each process takes the GPU of its number"):
         pick_device("cuda:1")
     if not torch.cuda.is_available():
@@ -468,7 +468,7 @@ def test_the_command_speaks_once(photos: Path, tmp_path: Path) -> None:
 
 
 def torchrun(arguments: list[str], **options: Any) -> subprocess.Popen:
-    command = [sys.executable, "-m", "torch.distributed.run", "--no-python", "--standalone"]
+    command = [sys.executable, "-m", "torch.ranks.run", "--no-python", "--standalone"]
     command += ["--nproc-per-node", "2", str(Path(sys.executable).with_name("c2am-train"))]
     return subprocess.Popen(
         [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options

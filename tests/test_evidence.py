@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from c2am_plugin.cams import ImageCams
-from c2am_plugin.cues import write_cue
-from c2am_plugin.evidence import CueFit, count_agreement, fit_cues, image_trust
-from c2am_plugin.fuse import refine
-from c2am_plugin.refine import refine_cams
+from c2am_plugin.files.cues import write_cue
+from c2am_plugin.refine.calibration import CueFit, count_agreement, fit_cues, image_trust
+from c2am_plugin.refine.formula import refine
+from c2am_plugin.refine.run import refine_cams
 
 T = 0.2
 

@@ -18,17 +18,18 @@ import pytest
 from conftest import write_png
 from test_train import small_train, write_photos
 
-from c2am_plugin import locks, refine
-from c2am_plugin.batch import PROCESSES_PAY, run_images
 from c2am_plugin.bench.benchmark import benchmark
-from c2am_plugin.claims import Claim, claim_folders
 from c2am_plugin.cli import refine_main, train_main
 from c2am_plugin.cli.common import run
 from c2am_plugin.errors import C2AMError, OutputError
-from c2am_plugin.labels import write_label
-from c2am_plugin.locks import lock_folder
-from c2am_plugin.pairing import pair
-from c2am_plugin.refine import refine_cams
+from c2am_plugin.files.labels import write_label
+from c2am_plugin.refine import run as refine_run
+from c2am_plugin.refine.pairing import pair
+from c2am_plugin.refine.run import refine_cams
+from c2am_plugin.runs import locks
+from c2am_plugin.runs.locks import lock_folder
+from c2am_plugin.runs.output_folders import Claim, claim_folders
+from c2am_plugin.runs.parallel import PROCESSES_PAY, run_images
 
 
 def note(folder, image_id, deadly=""):
@@ -68,8 +69,8 @@ def test_workers_end_with_the_run(tmp_path, kind):
     code = """
 import os, sys, time
 from pathlib import Path
-from c2am_plugin.batch import run_images
-from c2am_plugin.processes import can_copy
+from c2am_plugin.runs.parallel import run_images
+from c2am_plugin.runs.processes import can_copy
 if sys.argv[2] == "joblib":
     import joblib
 else:
@@ -97,7 +98,7 @@ def test_a_worker_that_begins_when_the_run_has_ended_does_nothing(tmp_path):
     code = """
 import multiprocessing, sys
 from pathlib import Path
-from c2am_plugin.batch import _Hand, _joblib_attempt
+from c2am_plugin.runs.parallel import _Hand, _joblib_attempt
 multiprocessing.current_process().name = sys.argv[2]
 _joblib_attempt(-1, _Hand(), lambda name: Path(sys.argv[1], name).touch(), sys.argv[2])
 """
@@ -182,7 +183,7 @@ def test_a_folder_without_leave_to_write_is_one_line(make_set, tmp_path, capsys)
 
 def test_a_file_that_vanishes_after_pairing_is_listed(make_set, tmp_path, monkeypatch):
     cams, cues = make_set(ids="abcdef")
-    pair = refine.pair
+    pair = refine_run.pair
 
     def pair_and_lose(*arguments):
         found = pair(*arguments)
@@ -190,7 +191,7 @@ def test_a_file_that_vanishes_after_pairing_is_listed(make_set, tmp_path, monkey
         (cues / "e.png").unlink()
         return found
 
-    monkeypatch.setattr(refine, "pair", pair_and_lose)
+    monkeypatch.setattr(refine_run, "pair", pair_and_lose)
     report = refine_cams(cams, cues, tmp_path / "out", workers=1, progress=False)
     assert report.refined == 4
     assert list(report.failures) == ["c", "e"]

@@ -12,18 +12,18 @@ from adapter_contract import stored
 from conftest import write_png
 from PIL import Image
 
-from c2am_adapters.safe_npy import load_npy
-from c2am_plugin.batch import find_files, read_ids
+from c2am_adapters.npy import load_npy
 from c2am_plugin.boxes.truths import find_truths
-from c2am_plugin.claims import read_record
 from c2am_plugin.cli import boxes_main, refine_main
-from c2am_plugin.cues import read_cue
 from c2am_plugin.errors import C2AMError, InputError, OutputError
-from c2am_plugin.labels import read_label
-from c2am_plugin.locks import lock_folder
-from c2am_plugin.photos import read_photo
+from c2am_plugin.files.cues import read_cue
+from c2am_plugin.files.labels import read_label
+from c2am_plugin.files.photos import read_photo
 from c2am_plugin.registry import get_adapter
-from c2am_plugin.shards import merge_reports
+from c2am_plugin.runs.locks import lock_folder
+from c2am_plugin.runs.output_folders import read_record
+from c2am_plugin.runs.parallel import find_files, read_ids
+from c2am_plugin.runs.shards import merge_reports
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 
@@ -106,7 +106,7 @@ def test_folders_that_link_to_each_other_end(tmp_path):
 
 
 def test_a_maze_of_links_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("c2am_plugin.batch.MOST_FAR", 100)
+    monkeypatch.setattr("c2am_plugin.runs.parallel.MOST_FAR", 100)
     mutual(tmp_path, 6)
     with pytest.raises(InputError, match="link to each other in too many ways"):
         find_files(tmp_path, (".npy",))

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from c2am_plugin.cues import read_cue
 from c2am_plugin.errors import InputError
-from c2am_plugin.fuse import NO_NEWS, pseudo_label, refine
+from c2am_plugin.files.cues import read_cue
+from c2am_plugin.refine.formula import NO_NEWS, pseudo_label, refine
 
 THRESHOLDS = (0.15, 0.20, 0.26, 0.30, 0.5)
 ANY_THRESHOLD = st.one_of(

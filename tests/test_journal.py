@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from c2am_plugin.network.journal import Journal
+from c2am_plugin.training.run_log import Journal
 
 GRID = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 

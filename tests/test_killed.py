@@ -19,7 +19,7 @@ import pytest
 from launcher import Launcher
 from test_train import write_photos
 
-from c2am_plugin.batch import PROCESSES_PAY
+from c2am_plugin.runs.parallel import PROCESSES_PAY
 
 KILLS = int(os.environ.get("C2AM_KILLS", "50"))
 COMMAND = Path(sys.executable).with_name("c2am-refine")
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 
 @pytest.fixture(scope="module")
 def launcher():
-    launcher = Launcher("c2am_plugin.refine", "c2am_adapters.puzzlecam", "tqdm")
+    launcher = Launcher("c2am_plugin.refine.run", "c2am_adapters.puzzlecam", "tqdm")
     yield launcher
     launcher.close()
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from c2am_plugin.errors import InputError
-from c2am_plugin.labels import VOC_CLASSES, palette, read_label, write_label
-from c2am_plugin.photos import read_photo
+from c2am_plugin.files.labels import VOC_CLASSES, palette, read_label, write_label
+from c2am_plugin.files.photos import read_photo
 
 
 def test_the_palette_is_vocs():

@@ -15,16 +15,16 @@ from threading import Thread
 
 import pytest
 
-from c2am_plugin import locks
 from c2am_plugin.errors import OutputError
-from c2am_plugin.locks import lock_folder
+from c2am_plugin.runs import locks
+from c2am_plugin.runs.locks import lock_folder
 
 pytest.importorskip("fcntl", reason="this system has no flock")
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from c2am_plugin.locks import lock_folder
+from c2am_plugin.runs.locks import lock_folder
 with lock_folder(Path(sys.argv[1]), *sys.argv[2:]):
     print("held", flush=True)
     time.sleep(60)

@@ -14,17 +14,17 @@ from PIL import Image
 from test_model import GOLDEN, needs_golden
 
 from c2am_plugin.cli import cues_main
-from c2am_plugin.crf import cue_crf
-from c2am_plugin.cues import read_cue
+from c2am_plugin.crf.dense_crf import cue_crf
 from c2am_plugin.errors import InputError, OutputError
-from c2am_plugin.network import calibration
+from c2am_plugin.files.cues import read_cue
+from c2am_plugin.network import boundaries
 from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.make_cues import make_cues
 from c2am_plugin.network.maps import activation_map, mean_logit, scale_logits
 from c2am_plugin.network.model import C2AM
-from c2am_plugin.network.weights import load_checkpoint, save_checkpoint
 from c2am_plugin.registry import get_adapter
-from c2am_plugin.shards import merge_reports
+from c2am_plugin.runs.shards import merge_reports
+from c2am_plugin.training.weights import load_checkpoint, save_checkpoint
 
 SCALES = (0.5, 1.0)
 
@@ -100,8 +100,8 @@ def test_other_boundaries_cut_the_released_map(
     for name, found in pixels_of(tmp_path / "soft").items():
         image = np.asarray(Image.open(photos / f"{name}.png"))
         values = activation_map(model, image, True, SCALES)[1][0]
-        tau = calibration.otsu(values) if threshold == "otsu" else threshold
-        np.testing.assert_allclose(found, 255 * calibration.calibrate(values, tau), atol=0.51)
+        tau = boundaries.otsu(values) if threshold == "otsu" else threshold
+        np.testing.assert_allclose(found, 255 * boundaries.calibrate(values, tau), atol=0.51)
         assert np.array_equal(hard[name], cue_crf(image, values > tau) * np.uint8(255))
     assert 0 < soft.foreground < 1
 
@@ -115,7 +115,7 @@ def test_agree_takes_the_share_that_made_the_cams(
     puzzle = get_adapter("puzzlecam")
     for path in (tmp_path / "maps").glob("*.npy"):
         full = puzzle.parse(puzzle.load(path), path.stem).maps
-        cam = calibration.calibrate(full[0], tau) * 2 * adapter.threshold  # tau → their t
+        cam = boundaries.calibrate(full[0], tau) * 2 * adapter.threshold  # tau → their t
         np.save(tmp_path / "cams" / path.name, {7: cam}, allow_pickle=True)  # type: ignore[arg-type]
     report = run(
         *(photos, checkpoint, tmp_path / "cues"),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from c2am_plugin.memory import keep_freed_memory
+from c2am_plugin.runs.memory import keep_freed_memory
 
 
 @pytest.fixture

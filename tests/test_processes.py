@@ -20,7 +20,7 @@ PREPARE = """
 import os, signal, sys, time
 from functools import partial
 from pathlib import Path
-from c2am_plugin.batch import run_images
+from c2am_plugin.runs.parallel import run_images
 from c2am_plugin.errors import C2AMError
 
 IDS = [f"{i:03d}" for i in range(64)]
@@ -108,7 +108,7 @@ assert len(run(ids=rest).results) == len(rest) > 40
 def test_a_signal_ends_workers_whatever_they_are_at(tmp_path, kind, all_processes):
     """Work of no time keeps them at the pool's locks; a lock that a dead one held would hang."""
     code = """
-from c2am_plugin.interrupts import terminable
+from c2am_plugin.runs.signals import terminable
 with terminable():
     print("ready", flush=True)
     try:

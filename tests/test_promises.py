@@ -11,9 +11,9 @@ import pytest
 from test_killed import files, results
 from test_train import small_train, write_photos
 
-from c2am_plugin.batch import PROCESSES_PAY
 from c2am_plugin.network.make_cues import make_cues
-from c2am_plugin.refine import refine_cams
+from c2am_plugin.refine.run import refine_cams
+from c2am_plugin.runs.parallel import PROCESSES_PAY
 
 
 def refined(cams, cues, folder, **options):

@@ -19,10 +19,10 @@ from PIL import Image
 
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.cli.refine import _refine_parser
-from c2am_plugin.cues import read_cue, resize_cue
 from c2am_plugin.errors import C2AMError, InputError, OutputError
-from c2am_plugin.labels import read_label
-from c2am_plugin.refine import refine_cams, refine_image
+from c2am_plugin.files.cues import read_cue, resize_cue
+from c2am_plugin.files.labels import read_label
+from c2am_plugin.refine.run import refine_cams, refine_image
 from c2am_plugin.registry import get_adapter
 
 METHODS = ("psa", "sc_cam", "seam", "puzzlecam", "advcam")
@@ -489,7 +489,7 @@ def test_refining_never_imports_torch(make_set, tmp_path, method):
     cam_dir, cue_dir = make_set(method)
     code = f"""
 import sys
-from c2am_plugin.refine import refine_cams
+from c2am_plugin.refine.run import refine_cams
 report = refine_cams({str(cam_dir)!r}, {str(cue_dir)!r}, labels={str(tmp_path / "l")!r}, workers=1)
 assert report.refined == 4
 assert report.method == {method!r}
@@ -533,7 +533,7 @@ def test_a_full_disk_fails_image_by_image_and_leaves_nothing_half(make_set, tmp_
     cam_dir, cue_dir = make_set(ids=("a", "b"))
     code = f"""
 import resource
-from c2am_plugin.refine import refine_cams
+from c2am_plugin.refine.run import refine_cams
 resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
 report = refine_cams({str(cam_dir)!r}, {str(cue_dir)!r}, {str(tmp_path / "out")!r}, progress=False)
 assert list(report.failures) == ["b"], report

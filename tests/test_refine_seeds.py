@@ -14,7 +14,7 @@ from test_registry import PLUGIN
 
 from c2am_plugin import make_seeds, refine_cams
 from c2am_plugin.errors import InputError, OutputError
-from c2am_plugin.shards import merge_reports
+from c2am_plugin.runs.shards import merge_reports
 
 METHODS = ("psa", "sc_cam", "seam", "puzzlecam", "advcam")
 results = partial(contents, without=".json")

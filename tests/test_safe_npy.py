@@ -18,9 +18,9 @@ import pytest
 import torch
 from adapter_contract import assert_same, image, stored
 
-from c2am_adapters.safe_npy import TorchArray, load_npy, save_npy
+from c2am_adapters.npy import TorchArray, load_npy, save_npy
 from c2am_plugin.errors import InputError, UnsafeFileError
-from c2am_plugin.refine import refine_image
+from c2am_plugin.refine.run import refine_image
 from c2am_plugin.registry import get_adapter
 
 
@@ -712,7 +712,7 @@ import resource, sys, time
 from pathlib import Path
 import c2am_plugin.registry as registry
 from c2am_plugin.errors import InputError
-from c2am_adapters.safe_npy import load_npy
+from c2am_adapters.npy import load_npy
 adapters = [registry.get_adapter(name) for name in registry.adapter_names()]
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)

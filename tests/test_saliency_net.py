@@ -9,8 +9,8 @@ from torch import nn
 from c2am_plugin.errors import InputError
 from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.model import C2AM
-from c2am_plugin.network.weights import initial_weights, save_checkpoint
 from c2am_plugin.saliency.net import Aggregation, PoolNet, PyramidPooling
+from c2am_plugin.training.weights import initial_weights, save_checkpoint
 
 
 def network(name: str = "squeezenet1_1", stride: int = 16, width: int = 16) -> PoolNet:

@@ -17,11 +17,12 @@ from adapter_contract import shrunk, stored
 from conftest import write_png
 from PIL import Image
 
-from c2am_adapters.seeds import confident_label, crf_scores
-from c2am_plugin import make_seeds, refine_cams, seeds
+from c2am_adapters.seed_kinds import confident_label, crf_scores
+from c2am_plugin import make_seeds, refine_cams
 from c2am_plugin.cams import ImageCams, SeedAdapter
 from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.registry import get_adapter
+from c2am_plugin.seeds import run as seeds_run
 
 SIZE = (60, 80)
 DUMPS = {
@@ -533,7 +534,7 @@ def test_an_adapter_without_seeds_says_so(make_set, make_photos, tmp_path, monke
     plain = {name: getattr(psa, name) for name in ("family", "threshold", "fits", "load", "parse")}
     bare = SimpleNamespace(name="mine", dump=psa.dump, **plain)
     assert not isinstance(bare, SeedAdapter)
-    monkeypatch.setattr(seeds, "choose_adapter", lambda *_: bare)
+    monkeypatch.setattr(seeds_run, "choose_adapter", lambda *_: bare)
     cam_dir, _ = make_set(size=SIZE)
     with pytest.raises(InputError, match=r"mine: this adapter makes no seeds .*only be refined"):
         run(cam_dir, tmp_path / "out", make_photos(), method="mine")

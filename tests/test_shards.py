@@ -8,12 +8,12 @@ from dataclasses import asdict
 import pytest
 from conftest import contents
 
-from c2am_plugin.batch import record_path
 from c2am_plugin.cli.merge import merge_main
 from c2am_plugin.cli.refine import refine_main
 from c2am_plugin.errors import InputError
-from c2am_plugin.refine import refine_cams
-from c2am_plugin.shards import Shard, merge_reports
+from c2am_plugin.refine.run import refine_cams
+from c2am_plugin.runs.parallel import record_path
+from c2am_plugin.runs.shards import Shard, merge_reports
 
 IDS = [f"{index:02}" for index in range(11)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from c2am_plugin.network import step
-from c2am_plugin.network.step import fitting_micro_batch
+from c2am_plugin.network import gradient as module
+from c2am_plugin.network.gradient import fitting_micro_batch
 
 IMAGES = torch.zeros(12, 3, 8, 8)
 FULL = (
@@ -30,7 +30,7 @@ def tried(monkeypatch):
         if micro_batch > found.room:
             raise found.error
 
-    monkeypatch.setattr(step, "loss_gradient", gradient)
+    monkeypatch.setattr(module, "loss_gradient", gradient)
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from c2am_plugin.errors import TrainingError
-from c2am_plugin.network import step, trainer
+from c2am_plugin.network import gradient, trainer
 from c2am_plugin.network.model import C2AM
 from c2am_plugin.network.recipes import make_recipe
 from c2am_plugin.network.trainer import Trainer
@@ -36,7 +36,7 @@ def test_a_step_that_fails(
         raise error
 
     monkeypatch.setattr(trainer, "loss_gradient", fail)
-    monkeypatch.setattr(step, "loss_gradient", fail)
+    monkeypatch.setattr(gradient, "loss_gradient", fail)
     plan = make_recipe("paper", batch_size=8, crop=64)
     training = Trainer(
         C2AM("squeezenet1_1"), plan, 5, torch.device("cpu"), None, None, sync_bn=sync_bn

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from ..batch import IMAGE_SUFFIXES, first_names, run_images
-from ..claims import Claim, as_setting, claim_folders
-from ..crf import make_ready
-from ..cues import CUE_SUFFIXES, is_soft_cue
+from ..crf.dense_crf import make_ready
 from ..errors import InputError
-from ..evidence import fit_cues
-from ..fuse import check_strength
+from ..files.cues import CUE_SUFFIXES, is_soft_cue
+from ..refine.calibration import fit_cues
+from ..refine.formula import check_strength
+from ..runs.output_folders import Claim, as_setting, claim_folders
+from ..runs.parallel import IMAGE_SUFFIXES, first_names, run_images
 from .gains import paired_gain
 from .inputs import choose_images, class_names, files_of, source_of
 from .metrics import cumulate, scores

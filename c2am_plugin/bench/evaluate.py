@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batch import find_files, first_names, run_images
 from ..cams import CamAdapter
 from ..errors import InputError
-from ..labels import VOC_CLASSES, read_label
+from ..files.labels import VOC_CLASSES, read_label
+from ..files.lists import wanted_ids
 from ..registry import choose_adapter
-from ..wanted import wanted_ids
+from ..runs.parallel import find_files, first_names, run_images
 from .metrics import Scores, confusion, cumulate, score_histogram, scores
 
 __all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels", "scored_ids"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..labels import IGNORE
+from ..files.labels import IGNORE
 from .metrics import Scores
 
 __all__ = ["Gain", "count_scores", "image_gains", "label_counts", "paired_gain"]

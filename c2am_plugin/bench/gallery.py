@@ -11,7 +11,7 @@ from html import escape
 import numpy as np
 
 from ..boxes.components import find_components, overlaps, scale_boxes
-from ..labels import IGNORE
+from ..files.labels import IGNORE
 from .gains import count_scores
 from .pictures import colour_of, cue_picture, heat_picture, label_picture, photo_picture
 from .results import BenchmarkResult, PipelineResult

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batch import find_files, first_names
 from ..errors import InputError
-from ..labels import VOC_CLASSES
+from ..files.labels import VOC_CLASSES
+from ..files.lists import wanted_ids
 from ..registry import get_adapter
-from ..wanted import wanted_ids
+from ..runs.parallel import find_files, first_names
 from .evaluate import THRESHOLDS
 from .scoring import ImageReader, Source
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
-from ..labels import IGNORE
+from ..files.labels import IGNORE
 
 __all__ = ["Scores", "confusion", "cumulate", "score_histogram", "scores"]
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..labels import IGNORE, palette
+from ..files.labels import IGNORE, palette
 
 __all__ = ["colour_of", "cue_picture", "heat_picture", "label_picture", "photo_picture"]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batch import find_files, run_images
-from ..cues import CUE_SUFFIXES, read_saliency
 from ..errors import InputError
-from ..labels import IGNORE, read_label
+from ..files.cues import CUE_SUFFIXES, read_saliency
+from ..files.labels import IGNORE, read_label
+from ..runs.parallel import find_files, run_images
 from .evaluate import scored_ids
 
 __all__ = ["LEVELS", "Reliability", "count_levels", "evaluate_cues", "reliability"]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from ..batch import atomic_path, first_names, write_json
+from ..runs.parallel import atomic_path, first_names, write_json
 from .curves import NAMES, curve_svg
 from .gallery import gallery
 from .results import BenchmarkResult, ClassGain, PipelineResult, Row

@@ -14,13 +14,13 @@ from typing import TypeVar
 import numpy as np
 
 from ..cams import CamAdapter, ImageCams, read_cams
-from ..cues import read_cue, resize_cue
 from ..errors import InputError
-from ..evidence import CueFit, count_agreement
-from ..fuse import pseudo_label, refine
-from ..guard import class_trust, guard_cue
-from ..labels import read_label
-from ..photos import read_photo_of
+from ..files.cues import read_cue, resize_cue
+from ..files.labels import read_label
+from ..files.photos import read_photo_of
+from ..refine.calibration import CueFit, count_agreement
+from ..refine.formula import pseudo_label, refine
+from ..refine.guard import class_trust, guard_cue
 from .gains import label_counts
 from .metrics import score_histogram
 from .trimap import boundary_band
@@ -135,7 +135,7 @@ def make_label(
     label = pseudo_label(maps, class_ids, plan.threshold)
     if not plan.crf or photo is None:
         return label
-    from ..crf import label_crf
+    from ..crf.dense_crf import label_crf
 
     return label_crf(photo, label)
 

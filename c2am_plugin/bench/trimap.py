@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from ..labels import IGNORE
+from ..files.labels import IGNORE
 
 __all__ = ["boundary_band"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..batch import atomic_path
 from ..errors import InputError, OutputError
+from ..runs.parallel import atomic_path
 from .components import Components
 
 __all__ = ["FORMATS", "ImageBoxes", "choose_format", "write_boxes"]

@@ -13,15 +13,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..batch import BatchResult, find_files, record_path, run_images, write_json
 from ..cams import CamAdapter
-from ..claims import as_setting, claim_file
-from ..cues import CUE_SUFFIXES, read_saliency
 from ..errors import InputError
-from ..images import open_image
-from ..photos import find_photos
+from ..files.cues import CUE_SUFFIXES, read_saliency
+from ..files.image_files import open_image
+from ..files.lists import lacking, wanted_ids
+from ..files.photos import find_photos
 from ..registry import get_adapter
-from ..wanted import lacking, wanted_ids
+from ..runs.output_folders import as_setting, claim_file
+from ..runs.parallel import BatchResult, find_files, record_path, run_images, write_json
 from .box_files import ImageBoxes, choose_format, write_boxes
 from .box_report import BoxReport
 from .components import Components, find_components, scale_boxes

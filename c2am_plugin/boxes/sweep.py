@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..compiled import jit
+from ..crf.jit import jit
 
 __all__ = ["THRESHOLDS", "Sweep", "sweep"]
 

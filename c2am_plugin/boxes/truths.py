@@ -19,9 +19,9 @@ from xml.parsers import expat
 
 import numpy as np
 
-from ..batch import find_files
 from ..errors import InputError
-from ..plain_files import plain_file
+from ..files.plain_files import plain_file
+from ..runs.parallel import find_files
 
 __all__ = ["Truth", "Truths", "find_truths"]
 

@@ -19,8 +19,8 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
         parser.error("--format psol names boxes by the paths of the images: it needs --images DIR")
 
     def work() -> int:
-        from ..batch import record_path
         from ..boxes.make_boxes import make_boxes
+        from ..runs.parallel import record_path
 
         report = make_boxes(**args)
         record = str(record_path(args["out"], "c2am-boxes"))

@@ -7,10 +7,10 @@ import logging
 import sys
 from collections.abc import Callable
 
-from ..batch import disk_error
 from ..errors import C2AMError, InputError
-from ..interrupts import terminable
-from ..shards import Shard
+from ..runs.parallel import disk_error
+from ..runs.shards import Shard
+from ..runs.signals import terminable
 
 __all__ = ["count", "cut", "print_failures", "run", "setting", "shard", "strength", "threshold"]
 

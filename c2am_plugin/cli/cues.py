@@ -21,10 +21,10 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
         parser.error("--threshold agree and --cams CAM_DIR go together: one is missing")
 
     def work() -> int:
-        from ..batch import record_path
-        from ..network.distributed import is_first
         from ..network.make_cues import make_cues
-        from ..shards import Shard
+        from ..runs.parallel import record_path
+        from ..runs.ranks import is_first
+        from ..runs.shards import Shard
 
         report = make_cues(**args)
         if not is_first():
@@ -41,7 +41,7 @@ def _describe(argv: Sequence[str]) -> int:
     args = vars(_describe_parser().parse_args(argv))
 
     def work() -> int:
-        from ..describe import describe_cues
+        from ..describe.run import describe_cues
 
         found = describe_cues(**args)
         print(found.text())

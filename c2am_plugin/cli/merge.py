@@ -18,8 +18,8 @@ def merge_main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> int:
-        from ..batch import record_path
-        from ..shards import merge_reports
+        from ..runs.parallel import record_path
+        from ..runs.shards import merge_reports
 
         code = 0
         for command, report in merge_reports(args.out_dir):

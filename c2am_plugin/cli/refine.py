@@ -21,9 +21,9 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     def work() -> int:
-        from ..batch import record_path
-        from ..refine import refine_cams
-        from ..shards import Shard
+        from ..refine.run import refine_cams
+        from ..runs.parallel import record_path
+        from ..runs.shards import Shard
 
         report = refine_cams(**args)
         code, part = 0, Shard.parse(args["shard"]).name

@@ -14,8 +14,8 @@ def train_main(argv: Sequence[str] | None = None) -> int:
     args = vars(_train_parser().parse_args(argv))
 
     def work() -> int:
-        from ..network.distributed import is_first
         from ..network.train import train
+        from ..runs.ranks import is_first
 
         result = train(**args)
         if not is_first():

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..batch import BatchResult
+from ..runs.parallel import BatchResult
 from .cue_writer import CueResult
 
 __all__ = ["CueReport"]

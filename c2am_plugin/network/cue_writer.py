@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from ..batch import atomic_path
 from ..cams import CamAdapter, ImageCams
-from ..crf import cue_crf
-from ..cues import write_cue
-from .calibration import calibrate, otsu
+from ..crf.dense_crf import cue_crf
+from ..files.cues import write_cue
+from ..runs.parallel import atomic_path
+from .boundaries import calibrate, otsu
 from .maps import ScaleLogits, mean_logit, released_map
 
 __all__ = ["CueResult", "CueWriter", "Reading"]

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..errors import InputError
-from .distributed import cores, local_rank
+from ..runs.ranks import cores, local_rank
 
 __all__ = ["OneChannel", "fast_copy", "pick_device", "torch_threads"]
 

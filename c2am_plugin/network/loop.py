@@ -21,14 +21,14 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from ..batch import first_names
 from ..errors import InputError, TrainingError
-from .data import TrainingImages
-from .journal import Journal, picture_grid
+from ..runs.parallel import first_names
+from ..training.batches import TrainingImages
+from ..training.run_log import Journal, picture_grid
+from ..training.weights import save_checkpoint
+from .gradient import StepResult
 from .polarity import Polarity, border_vote, decide
-from .step import StepResult
 from .trainer import Trainer
-from .weights import save_checkpoint
 
 __all__ = ["COLUMNS", "FILES", "UNREADABLE", "Run", "TrainingResult", "interrupts"]
 

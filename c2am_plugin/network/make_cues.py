@@ -16,23 +16,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ..batch import record_path, write_json
-from ..claims import Claim, claim_folders
-from ..crf import make_ready
+from ..crf.dense_crf import make_ready
 from ..errors import InputError
 from ..registry import get_adapter
-from ..shards import Shard
-from .agree import Survey, agreed_boundary, stored_cams
-from .calibration import check_boundary
+from ..runs.output_folders import Claim, claim_folders
+from ..runs.parallel import record_path, write_json
+from ..runs.ranks import Ranks, cores, joined
+from ..runs.shards import Shard
+from ..training.batches import check_outside, find_images
+from ..training.weights import Checkpoint, load_checkpoint
+from .agreed_boundary import Survey, agreed_boundary, stored_cams
+from .boundaries import check_boundary
 from .cue_report import CueReport
 from .cue_writer import CueWriter, Reading
-from .data import check_outside, find_images
-from .distributed import Ranks, cores, joined
 from .inference import fast_copy, pick_device
 from .maps import check_scales, default_scales
 from .polarity import RULES, UNDECIDED, decide
 from .stream import Network, Stream
-from .weights import Checkpoint, load_checkpoint
 
 __all__ = ["POLARITIES", "THRESHOLDS", "CueReport", "make_cues"]
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from .data import normalise
+from ..training.batches import normalise
 
 __all__ = [
     "SCALES",

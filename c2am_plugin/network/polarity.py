@@ -18,9 +18,9 @@ from scipy import ndimage
 from torch import nn
 
 from ..errors import InputError
-from ..photos import read_photo
-from .data import normalise
-from .distributed import ALONE, Ranks
+from ..files.photos import read_photo
+from ..runs.ranks import ALONE, Ranks
+from ..training.batches import normalise
 from .inference import fast_copy
 
 __all__ = ["RULES", "UNDECIDED", "Polarity", "border_vote", "contour_vote", "decide"]

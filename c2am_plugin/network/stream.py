@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..batch import BatchResult, atomic_path, run_images
 from ..errors import C2AMError, InputError
-from ..images import open_image
-from ..photos import read_photo
-from .distributed import ALONE, Ranks
+from ..files.image_files import open_image
+from ..files.photos import read_photo
+from ..runs.parallel import BatchResult, atomic_path, run_images
+from ..runs.ranks import ALONE, Ranks
 from .inference import torch_threads
 from .maps import ScaleLogits, scale_logits
 

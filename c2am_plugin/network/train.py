@@ -16,17 +16,17 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..claims import Claim, claim_folders
 from ..errors import InputError
-from .data import BatchOrder, TrainingImages, find_images, training_loader
-from .distributed import Ranks, joined
+from ..runs.output_folders import Claim, claim_folders
+from ..runs.ranks import Ranks, joined
+from ..training.batches import BatchOrder, TrainingImages, find_images, training_loader
+from ..training.run_log import Journal
+from ..training.weights import initial_weights, read_torch_file
 from .inference import pick_device
-from .journal import Journal
 from .loop import COLUMNS, FILES, Run, TrainingResult
 from .model import C2AM
 from .recipes import choose_recipe, make_recipe
 from .trainer import Trainer, autocast_type
-from .weights import initial_weights, read_torch_file
 
 __all__ = ["TrainingResult", "check_least", "train"]
 
@@ -76,7 +76,7 @@ def train(
                    goes on without it; a finished run is left as it is
     overwrite      replace a run with other settings
 
-    Under torchrun the processes share each batch, and all return the result; see `distributed`.
+    Under torchrun the processes share each batch, and all return the result; see `runs.ranks`.
     The same settings on the same machine give the same weights, interrupted or not. Raises
     InputError for bad settings or images, OutputError where `out` holds another run, TrainingError
     where training fails: out of memory, a loss that is not finite, or a P that is constant.

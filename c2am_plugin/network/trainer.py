@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..batch import atomic_path
 from ..errors import InputError, TrainingError
-from ..memory import keep_freed_memory
-from .data import normalise
-from .distributed import ALONE, Ranks
+from ..runs.memory import keep_freed_memory
+from ..runs.parallel import atomic_path
+from ..runs.ranks import ALONE, Ranks
+from ..training.batches import normalise
+from ..training.weights import read_torch_file
+from .gradient import StepResult, fitting_micro_batch, is_out_of_memory, loss_gradient
 from .model import C2AM
 from .recipes import Recipe, learning_rate
-from .step import StepResult, fitting_micro_batch, is_out_of_memory, loss_gradient
-from .weights import read_torch_file
 
 __all__ = ["Resumable", "Trainer", "autocast_type"]
 

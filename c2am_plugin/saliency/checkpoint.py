@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from .. import __version__
-from ..batch import atomic_path
 from ..errors import InputError
 from ..network.maps import check_scales
-from ..network.weights import LARGEST_SIDE, check_finite, check_room, read_torch_file
+from ..runs.parallel import atomic_path
+from ..training.weights import LARGEST_SIDE, check_finite, check_room, read_torch_file
 from .net import PoolNet
 
 __all__ = ["SaliencyCheckpoint", "load_saliency", "save_saliency"]

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from ..batch import find_files
-from ..cues import CUE_SUFFIXES, read_saliency, resize_cue
 from ..errors import InputError
-from ..network.data import CACHE_BYTES, Views
-from ..photos import read_photo
-from ..wanted import lacking
+from ..files.cues import CUE_SUFFIXES, read_saliency, resize_cue
+from ..files.lists import lacking
+from ..files.photos import read_photo
+from ..runs.parallel import find_files
+from ..training.batches import CACHE_BYTES, Views
 
 __all__ = ["Example", "MaskedImages", "collate", "find_cues", "read_example"]
 

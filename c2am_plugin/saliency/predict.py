@@ -13,15 +13,15 @@ import torch
 from scipy.special import expit
 from torch.nn import functional as F
 
-from ..batch import record_path, write_json
-from ..claims import Claim, claim_folders
-from ..cues import write_cue
-from ..network.data import check_outside, find_images
-from ..network.distributed import cores
+from ..files.cues import write_cue
 from ..network.inference import fast_copy, pick_device
 from ..network.maps import ScaleLogits, check_scales
 from ..network.stream import Network, Stream
 from ..network.train import check_least
+from ..runs.output_folders import Claim, claim_folders
+from ..runs.parallel import record_path, write_json
+from ..runs.ranks import cores
+from ..training.batches import check_outside, find_images
 from .checkpoint import load_saliency
 
 __all__ = ["PredictionReport", "image_logits", "predict_saliency"]

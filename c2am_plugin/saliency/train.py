@@ -20,16 +20,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..batch import first_names
-from ..claims import Claim, claim_folders
 from ..errors import InputError, TrainingError
-from ..network.data import BatchOrder, check_outside, find_images, training_loader
 from ..network.inference import pick_device
-from ..network.journal import Journal, picture_grid
 from ..network.loop import FILES, UNREADABLE, interrupts
 from ..network.maps import default_scales
 from ..network.train import check_least
-from ..network.weights import initial_weights, read_torch_file
+from ..runs.output_folders import Claim, claim_folders
+from ..runs.parallel import first_names
+from ..training.batches import BatchOrder, check_outside, find_images, training_loader
+from ..training.run_log import Journal, picture_grid
+from ..training.weights import initial_weights, read_torch_file
 from .checkpoint import save_saliency
 from .data import Example, MaskedImages, collate, find_cues
 from .net import PoolNet

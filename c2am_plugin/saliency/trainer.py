@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import TrainingError
-from ..memory import keep_freed_memory
-from ..network.data import normalise
-from ..network.step import is_out_of_memory
+from ..network.gradient import is_out_of_memory
 from ..network.trainer import Resumable
+from ..runs.memory import keep_freed_memory
+from ..training.batches import normalise
 from .data import Example
 from .net import PoolNet
 from .recipes import Recipe

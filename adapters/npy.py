@@ -1,0 +1,114 @@
+"""Read and write `.npy` files that hold pickled CAMs, without ever running code from them.
+
+`np.save` of a dict is a pickle, and a pickle may name any function and have it called.
+`unpickler.py` reads it without that; `pickler.py` writes what old pipelines still read.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+import tokenize
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from c2am_plugin.errors import InputError, UnsafeFileError
+from c2am_plugin.files.plain_files import plain_file
+
+from .pickler import Pickler
+from .torch_storage import TorchArray
+from .unpickler import Budget, Unpickler
+
+__all__ = ["TorchArray", "load_npy", "save_npy"]
+
+MAGIC = b"\x93NUMPY"
+AGAIN = "; copy it again, or write it anew"
+# What a damaged header or opcode runs into.
+DAMAGE = (AttributeError, SyntaxError, TypeError, ValueError, struct.error, tokenize.TokenError)
+
+
+def load_npy(path: str | Path) -> Any:
+    """The object that `np.save` stored in a file: dict, list, arrays, numbers, strings.
+
+    numpy arrays come back as arrays of the stored dtype (read-only), torch tensors as TorchArray.
+    Raises UnsafeFileError (a global outside the table, by name) and InputError (anything else).
+    """
+    try:
+        with open(path, "rb", opener=plain_file) as stored:
+            if stored.read(len(MAGIC)) != MAGIC:
+                stored.seek(0)
+                raise InputError(f"{path}: is {_kind_of(stored.read(64))}, not a .npy file")
+            stored.seek(0)
+            data = stored.read()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except MemoryError as error:
+        raise InputError(f"{path}: is larger than the memory that there is") from error
+    file = io.BytesIO(data)
+    try:
+        shape, fortran, dtype = _read_header(file)
+        if not dtype.hasobject:
+            values = np.frombuffer(data, dtype, prod(shape), file.tell())
+            return values.reshape(shape, order="F" if fortran else "C")
+        if dtype != object:
+            raise ValueError(f"dtype {dtype}")
+        content = Unpickler(Budget(len(data))).run(file)
+    except UnsafeFileError as error:
+        raise UnsafeFileError(
+            f"{path}: asks for {error}, which no CAM file needs; it was not run. Do not load this "
+            "file with allow_pickle=True"
+        ) from None
+    except (ArithmeticError, EOFError, LookupError, MemoryError, RecursionError) as error:
+        raise InputError(
+            f"{path}: is cut short or damaged ({type(error).__name__}){AGAIN}"
+        ) from error
+    except DAMAGE as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise InputError(f"{path}: is cut short or damaged ({reason}){AGAIN}") from error
+    if isinstance(content, np.ndarray) and content.shape == ():
+        return content.item()
+    return content
+
+
+def _kind_of(data: bytes) -> str:
+    start = data.lstrip().lower()
+    if not data:
+        return "an empty file"
+    if data.startswith(b"PK"):
+        return "a zip archive (.npz or torch.save)"
+    if start.startswith((b"<!doctype", b"<html")):
+        return "an HTML page (a failed download?)"
+    if start.startswith(b"version https://git-lfs"):
+        return "a Git LFS pointer (run git lfs pull)"
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
+        return "a text file"
+    return f"something else (it begins with {data[:6].hex(' ')})"
+
+
+def _read_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)
+    raise ValueError(f".npy version {version}")
+
+
+def save_npy(path: str | Path, content: Any) -> None:
+    """Store `content` as `np.save(path, content)` would, exactly at `path`, for old readers too.
+
+    TorchArray becomes a torch tensor on the CPU. Raises InputError for objects that do not fit.
+    """
+    with Path(path).open("wb") as file:
+        header = {"descr": "|O", "fortran_order": False, "shape": ()}
+        np.lib.format.write_array_header_1_0(file, header)
+        holder = np.empty((), object)
+        holder[()] = content
+        try:
+            Pickler(file, protocol=3).dump(holder)
+        except (RecursionError, TypeError, ValueError, pickle.PicklingError) as error:
+            raise InputError(f"{path}: content cannot be stored ({error})") from error

@@ -1,0 +1,138 @@
+"""Seeds: what the pipelines' next stages train on, made of one image's CAMs and its photograph.
+
+Two kinds. `CrfDumps`, AffinityNet's: scores of background and classes, made twice, once so that
+what they call foreground is sure, once so that what they call background is (Ahn and Kwak, CVPR
+2018, section 3.2.1). `ConfidentLabels`, IRN's: one PNG of the classes and the background that are
+sure, and 255 (Ahn et al., CVPR 2019, section 4.1). An adapter inherits what its pipeline reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+from PIL import Image
+
+from c2am_plugin.cams import ImageCams
+from c2am_plugin.crf.dense_crf import label_crf, softmax_crf
+from c2am_plugin.errors import InputError
+from c2am_plugin.files.labels import IGNORE, read_label
+from c2am_plugin.refine.formula import pseudo_label
+
+from .npy import load_npy, save_npy
+
+__all__ = ["ConfidentLabels", "CrfDumps", "confident_label", "crf_scores"]
+
+
+def crf_scores(cams: ImageCams, photo: np.ndarray, alpha: float) -> np.ndarray:
+    """Scores of background and classes after the dense CRF, (K+1)×H×W float32, sum 1 over K+1.
+
+    photo: H×W×3 uint8 RGB. alpha: the background's score is (1 − max_k cam_k)^alpha, so a higher
+    one leaves less background. They enter the CRF as if a softmax had made them.
+    """
+    if len(cams.class_ids) == 0:
+        return np.ones((1, *photo.shape[:2]), np.float32)
+    background = np.power(1 - cams.maps.max(axis=0, keepdims=True), alpha)
+    return softmax_crf(photo, np.concatenate([background, cams.maps]))
+
+
+def confident_label(
+    cams: ImageCams, photo: np.ndarray, foreground: float, background: float
+) -> np.ndarray:
+    """uint8 H×W: c + 1 where class c is sure, 0 where the background is, 255 elsewhere.
+
+    photo: H×W×3 uint8 RGB. foreground, background: scores of the background, the higher and the
+    lower one. A pixel is sure to be of a class where that wins over the first and stays after the
+    label CRF, and sure to be background where neither score leaves it a class.
+    """
+    if len(cams.class_ids) == 0:
+        return np.zeros(photo.shape[:2], np.uint8)
+    sure, possible = (_crf_label(cams, photo, score) for score in (foreground, background))
+    unsure = np.where(possible > 0, np.uint8(IGNORE), np.uint8(0))
+    return np.where(sure > 0, sure, unsure)
+
+
+def _crf_label(cams: ImageCams, photo: np.ndarray, score: float) -> np.ndarray:
+    n_classes = len(cams.class_ids)
+    channel = label_crf(photo, pseudo_label(cams.maps, np.arange(n_classes), score), n_classes + 1)
+    return _values([0, *(cams.class_ids + 1)])[channel]
+
+
+def _values(keys: Sequence[int]) -> np.ndarray:
+    """Keys of channels as values of a label, uint8."""
+    if max(keys) >= IGNORE:
+        raise InputError(f"class {max(keys) - 1} does not fit an 8-bit seed with 255 = ignore")
+    return np.array(keys, np.uint8)
+
+
+class CrfDumps:
+    """`{0: background, c + 1: class}`, float32 H×W each, in two folders: low and high alpha."""
+
+    seed_settings: ClassVar[dict[str, float]] = {"low_alpha": 4, "high_alpha": 32}
+    seed_suffix = ".npy"
+
+    def seed_folders(self, settings: Mapping[str, float]) -> tuple[str, ...]:
+        _check_order(settings, "low_alpha", "high_alpha")
+        return self.name_seed_folders(settings["low_alpha"], settings["high_alpha"])
+
+    def name_seed_folders(self, low_alpha: float, high_alpha: float) -> tuple[str, str]:
+        return "out_la_crf", "out_ha_crf"
+
+    def write_seeds(
+        self,
+        cams: ImageCams,
+        photo: np.ndarray,
+        settings: Mapping[str, float],
+        paths: Sequence[Path],
+    ) -> None:
+        classes = cams.class_ids.tolist() if cams.source is None else list(cams.source)
+        for alpha, path in zip((settings["low_alpha"], settings["high_alpha"]), paths, strict=True):
+            scores = crf_scores(cams, photo, alpha)
+            save_npy(path, dict(zip([0, *(c + 1 for c in classes)], scores, strict=True)))
+
+    def read_seeds(self, paths: Sequence[Path]) -> np.ndarray:
+        low, high = (_read_dump(path) for path in paths)
+        label = np.where(low > 0, low, np.uint8(IGNORE))
+        return np.where(high > 0, label, np.uint8(0))
+
+
+def _read_dump(path: Path) -> np.ndarray:
+    content = load_npy(path)
+    if not isinstance(content, dict) or 0 not in content:
+        raise InputError(f"{path}: is no CRF dump; expected {{0: background, c + 1: class}}")
+    channel = np.stack(list(content.values())).argmax(axis=0)
+    return _values(list(content))[channel]
+
+
+class ConfidentLabels:
+    """`<id>.png`, 8-bit grey: these readers would take a palette for colours."""
+
+    seed_settings: ClassVar[dict[str, float]]
+    seed_suffix = ".png"
+
+    def seed_folders(self, settings: Mapping[str, float]) -> tuple[str, ...]:
+        _check_order(settings, "bg", "fg")
+        if not settings["fg"] < 1:
+            raise InputError(f"seeds: fg is {settings['fg']:g}; expected less than 1")
+        return ("",)
+
+    def write_seeds(
+        self,
+        cams: ImageCams,
+        photo: np.ndarray,
+        settings: Mapping[str, float],
+        paths: Sequence[Path],
+    ) -> None:
+        label = confident_label(cams, photo, settings["fg"], settings["bg"])
+        Image.fromarray(label).save(paths[0], format="PNG")
+
+    def read_seeds(self, paths: Sequence[Path]) -> np.ndarray:
+        return read_label(paths[0])
+
+
+def _check_order(settings: Mapping[str, float], low: str, high: str) -> None:
+    if not 0 < settings[low] < settings[high] < float("inf"):
+        found = f"{low} is {settings[low]:g} and {high} {settings[high]:g}"
+        raise InputError(f"seeds: {found}; expected 0 < {low} < {high}")

@@ -1,0 +1,1 @@
+"""The dense CRF, in numba. Knows arrays only."""

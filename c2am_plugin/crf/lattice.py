@@ -1,0 +1,268 @@
+"""Gaussian filtering of many points in a few dimensions, on the permutohedral lattice.
+
+A. Adams, J. Baek, M. A. Davis: Fast High-Dimensional Filtering Using the Permutohedral Lattice,
+Eurographics 2010. Each point spreads its value over the d+1 vertices of the simplex around it
+(splat), the vertices exchange values along the lattice's d+1 axes (blur), and each point reads the
+result back (slice). With unit-variance features, that approximates K_ij = exp(-|f_i - f_j|^2 / 2).
+
+Knows points and values; knows nothing of images, labels or random fields. Needs numba.
+
+Two facts carry the speed. A vertex's coordinates are packed linearly into one integer, so that a
+step along an axis is one addition. And the loops run over blocks of points with the short loop
+over dimensions outside, so that the compiler can use vector instructions.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import accumulate
+from operator import mul
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from .jit import jit
+
+__all__ = ["Lattice", "add_filtered", "build", "is_compiled"]
+
+_BLOCK = 256
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiplicative hashing
+_RANDOM_STRIDES = np.random.default_rng(0).integers(2**62, 2**63 - 1, 8) | 1
+
+
+class Lattice(NamedTuple):
+    """The lattice of N points in d dimensions, with M vertices numbered from 1.
+
+    Number 0 is the vertex that is not there; its value stays 0.
+    """
+
+    corners: np.ndarray  # N×(d+1) int32: the vertices around each point
+    weights: np.ndarray  # N×(d+1) float32: the point's share in each of them
+    neighbours: np.ndarray  # (d+1)×2×(M+1) int32: one step along each axis, back and forth
+
+
+def build(features: np.ndarray) -> Lattice:
+    """Make the lattice of some points, with the kernel normalised symmetrically.
+
+    features: d×N float32, C-contiguous, in standard deviations, from 0 to 2^17, beyond which
+        float32 no longer resolves the cells of the lattice.
+    """
+    d, count = features.shape
+    scale = np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))
+    strides = _strides(features.max(axis=1).astype(np.float64) * scale)
+    steps = (d + 1) * np.append(strides, 0) - strides.sum()
+    corners, weights, keys, slots = _index(features, scale.astype(np.float32), strides, steps)
+    lattice = Lattice(corners, weights, _neighbours(keys, slots, steps))
+
+    total = np.zeros(count, np.float32)
+    add_filtered(lattice, np.ones(count, np.float32), 1.0, total)
+    np.divide(weights, np.sqrt(total)[:, None], out=weights)
+    return lattice
+
+
+def add_filtered(lattice: Lattice, values: np.ndarray, scale: float, out: np.ndarray) -> None:
+    """Add scale · K · values to `out`, both N float32; K is the lattice's kernel."""
+    corners, weights, neighbours = lattice
+    unroll = (0,) * len(neighbours)
+    vertices = np.zeros(neighbours.shape[2], np.float32)
+    _splat(corners, weights, values, vertices, unroll)
+    vertices = _blur(neighbours, vertices)
+    _add_slice(corners, weights, vertices, np.float32(scale), out, unroll)
+
+
+def is_compiled() -> bool:
+    """Whether the loops are compiled, here or in numba's cache by an earlier process."""
+    last = _add_slice  # in the order of compiling
+    if last.signatures:
+        return True
+    folder = last.stats.cache_path  # None where there is no cache
+    python = f"py{sys.version_info.major}{sys.version_info.minor}"
+    cached = Path(folder).glob(f"lattice.{last.__name__}-*.{python}*.nbi") if folder else ()
+    return any(entry.stat().st_mtime >= Path(__file__).stat().st_mtime for entry in cached)
+
+
+def _strides(reach: np.ndarray) -> np.ndarray:
+    """The d numbers whose weighted sum packs a vertex's first d coordinates into an int64.
+
+    reach: float64 [d], the largest scaled feature of each dimension. Where 63 bits are too few
+    for an exact packing, the numbers are random: then two of a million vertices share a key with
+    a probability of about 1e-7, by chance, at features far beyond any that blur an image.
+    """
+    below = np.append(0, reach[:-1]) * np.arange(len(reach))
+    above = reach[::-1].cumsum()[::-1]
+    margin = 6 * (len(reach) + 1)  # to the simplex's other vertices and their neighbours
+    spans = [int(span) + margin for span in below + above]
+    *strides, total = accumulate(spans, mul, initial=1)
+    return _RANDOM_STRIDES[: len(reach)] if total >= 2**63 else np.array(strides, np.int64)
+
+
+@jit
+def _elevate(features, scale, start, count):  # type: ignore[no-untyped-def]
+    """Embed `count` points from `start` in the hyperplane of d+1 coordinates that sum to 0."""
+    d = len(features)
+    elevated = np.zeros((d + 1, count), np.float32)
+    for i in range(d, 0, -1):
+        for p in range(count):
+            feature = features[i - 1, start + p] * scale[i - 1]
+            elevated[i, p] = elevated[0, p] - np.float32(i) * feature
+            elevated[0, p] += feature
+    return elevated
+
+
+@jit
+def _enclose(elevated):  # type: ignore[no-untyped-def]
+    """Find each point's simplex: its vertex of remainder 0, and the rank of each coordinate.
+
+    `elevated` becomes the offset from that vertex.
+    """
+    corners, count = elevated.shape
+    origin = np.empty((corners, count), np.int32)
+    rank = np.zeros((corners, count), np.int32)
+    excess = np.zeros(count, np.int32)
+    for i in range(corners):
+        for p in range(count):
+            nearest = np.rint(elevated[i, p] / np.float32(corners))
+            elevated[i, p] -= nearest * np.float32(corners)
+            origin[i, p] = np.int32(nearest) * np.int32(corners)
+            excess[p] += np.int32(nearest)
+    for i in range(corners):
+        for j in range(i + 1, corners):
+            for p in range(count):
+                below = np.int32(elevated[i, p] < elevated[j, p])
+                rank[i, p] += below
+                rank[j, p] += np.int32(1) - below
+    # Rounding may leave the hyperplane; move the coordinates that were rounded furthest back.
+    for i in range(corners):
+        for p in range(count):
+            shifted = rank[i, p] + excess[p]
+            wrap = np.int32(corners) * (np.int32(shifted < 0) - np.int32(shifted >= corners))
+            rank[i, p] = shifted + wrap
+            origin[i, p] += wrap
+            elevated[i, p] -= np.float32(wrap)
+    return origin, rank
+
+
+@jit
+def _locate(features, scale, strides, steps, start, count):  # type: ignore[no-untyped-def]
+    """The keys and barycentric weights, (d+1)×count, of the vertices around each point."""
+    offset = _elevate(features, scale, start, count)
+    origin, rank = _enclose(offset)
+    corners = len(offset)
+    ordered = np.empty((corners, count), np.float32)
+    axis = np.empty((corners, count), np.int32)
+    for i in range(corners):
+        for p in range(count):
+            place = np.int32(corners - 1) - rank[i, p]
+            ordered[place, p] = offset[i, p] / np.float32(corners)
+            axis[place, p] = i
+
+    keys = np.zeros((corners, count), np.int64)
+    weights = np.empty((corners, count), np.float32)
+    for i in range(corners - 1):
+        for p in range(count):
+            keys[0, p] += origin[i, p] * strides[i]
+    for p in range(count):
+        weights[0, p] = np.float32(1) + ordered[0, p] - ordered[corners - 1, p]
+    # The vertices of a simplex are a path that takes one step along each axis, in order of rank.
+    for r in range(1, corners):
+        for p in range(count):
+            keys[r, p] = keys[r - 1, p] - steps[axis[r - 1, p]]
+            weights[r, p] = ordered[r, p] - ordered[r - 1, p]
+    return keys, weights
+
+
+@jit
+def _find(slots, keys, key):  # type: ignore[no-untyped-def]
+    """The slot of `key`, or the empty one where it belongs: open addressing, linear probing."""
+    mask = np.uint64(len(slots) - 1)
+    spread = np.uint64(key) * _SPREAD
+    slot = (spread ^ (spread >> np.uint64(32))) & mask
+    while slots[slot] != 0 and keys[slots[slot]] != key:
+        slot = (slot + np.uint64(1)) & mask
+    return slot
+
+
+@jit
+def _grown(slots, keys, used):  # type: ignore[no-untyped-def]
+    larger = np.zeros(4 * len(slots), np.int32)
+    for vertex in range(1, used + 1):
+        larger[_find(larger, keys, keys[vertex])] = vertex
+    return larger
+
+
+@jit
+def _index(features, scale, strides, steps):  # type: ignore[no-untyped-def]
+    """Number the vertices in the order in which the points need them.
+
+    Returns corners, weights, keys int64 [M+1] by vertex, and the hash table: slots, each with the
+    number of a vertex or 0.
+    """
+    d, total = features.shape
+    corners = np.empty((total, d + 1), np.int32)
+    weights = np.empty((total, d + 1), np.float32)
+    keys = np.empty(total * (d + 1) + 1, np.int64)
+    size = 64
+    while size < 2 * total:
+        size *= 2
+    slots = np.zeros(size, np.int32)
+    used = 0
+    for start in range(0, total, _BLOCK):
+        count = min(_BLOCK, total - start)
+        block_keys, block_weights = _locate(features, scale, strides, steps, start, count)
+        if 2 * (used + block_keys.size) > len(slots):
+            slots = _grown(slots, keys, used)
+        for p in range(count):
+            for r in range(d + 1):
+                slot = _find(slots, keys, block_keys[r, p])
+                if slots[slot] == 0:
+                    used += 1
+                    keys[used] = block_keys[r, p]
+                    slots[slot] = used
+                corners[start + p, r] = slots[slot]
+                weights[start + p, r] = block_weights[r, p]
+    return corners, weights, keys[: used + 1].copy(), slots
+
+
+@jit
+def _neighbours(keys, slots, steps):  # type: ignore[no-untyped-def]
+    neighbours = np.zeros((len(steps), 2, len(keys)), np.int32)
+    for axis in range(len(steps)):
+        for vertex in range(1, len(keys)):
+            other = slots[_find(slots, keys, keys[vertex] + steps[axis])]
+            if other != 0:
+                neighbours[axis, 0, vertex] = other
+                neighbours[axis, 1, other] = vertex
+    return neighbours
+
+
+# Below, uint32 spares numba's test for negative indices, and `unroll` is a tuple of d+1 zeros: its
+# length is part of its type, so that the inner loop is unrolled.
+
+
+@jit
+def _splat(corners, weights, values, vertices, unroll):  # type: ignore[no-untyped-def]
+    for p in range(len(values)):
+        for r in range(len(unroll)):
+            vertices[np.uint32(corners[p, r])] += weights[p, r] * values[p]
+
+
+@jit
+def _blur(neighbours, vertices):  # type: ignore[no-untyped-def]
+    before, after = vertices, np.empty_like(vertices)
+    for axis in range(len(neighbours)):
+        back, forth = neighbours[axis]
+        for v in range(len(vertices)):
+            pair = before[np.uint32(back[v])] + before[np.uint32(forth[v])]
+            after[v] = before[v] + np.float32(0.5) * pair
+        before, after = after, before
+    return before
+
+
+@jit
+def _add_slice(corners, weights, vertices, scale, out, unroll):  # type: ignore[no-untyped-def]
+    for p in range(len(out)):
+        value = np.float32(0)
+        for r in range(len(unroll)):
+            value += weights[p, r] * vertices[np.uint32(corners[p, r])]
+        out[p] += scale * value

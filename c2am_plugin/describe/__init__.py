@@ -1,0 +1,1 @@
+"""What a folder of cues is, before anything is made of it."""

@@ -1,0 +1,165 @@
+"""What a folder of cues is: whoever made it, hard or soft, which side is high, how much foreground.
+
+Any folder of saliency maps is a cue folder, and few say what they are. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..cams import CamAdapter, read_cams
+from ..errors import InputError
+from ..files.cues import CUE_SUFFIXES, is_soft_cue, read_saliency
+from ..refine.calibration import count_agreement, fit_cues
+from ..registry import choose_adapter
+from ..runs.parallel import find_files, run_images
+from .report import Agreement, CueDescription, Polarity
+
+__all__ = ["CueDescription", "describe_cues"]
+
+# The border is this share of the shorter side, all round.
+BORDER = 0.03
+# The images that have to agree on which side is high.
+MAJORITY = 0.6
+ROUNDING = 1e-6  # of the means of a flat cue
+
+
+class CueFacts(NamedTuple):
+    """Of one cue: (width, height), what its values are, means over border and inside, the share
+    above mid-grey, and `count_agreement` with its CAMs (None: other shape, or no CAMs)."""
+
+    size: tuple[int, int]
+    hard: bool
+    ours: bool
+    border: float
+    inside: float
+    foreground: float
+    counts: np.ndarray | None
+
+
+def describe_cues(
+    cues: str | Path,
+    cams: str | Path | None = None,
+    *,
+    method: str = "auto",
+    workers: int | None = None,
+    progress: bool = True,
+) -> CueDescription:
+    """Look at every cue of a folder (`<id>.png`, float `.npy`), and at CAM files beside if given.
+
+    method: the format of the CAM files. Raises InputError where a folder holds nothing to look at,
+    or no cue can be read.
+    """
+    files = find_files(cues, CUE_SUFFIXES)
+    if not files:
+        raise InputError(f"{cues}: holds no cue ({', '.join(CUE_SUFFIXES)})")
+    stored = find_files(cams, (".npy",)) if cams else {}
+    both = [image_id for image_id in files if image_id in stored]
+    if cams and not both:
+        raise InputError(
+            f"no image has both a CAM and a cue: {cams} has ids like {next(iter(stored), 'none')}, "
+            f"{cues} like {next(iter(files))}"
+        )
+    adapter = None
+    if both:
+        adapter = choose_adapter(method, [stored[image_id] for image_id in both])
+    job = DescribeJob(files, stored, adapter)
+    outcome = run_images(job, list(files), workers=workers, title="cues", progress=progress)
+    facts: dict[str, CueFacts] = outcome.results
+    if not facts:
+        raise InputError(f"no cue can be read; first: {next(iter(outcome.failures.values()))}")
+    return CueDescription(
+        folder=str(cues),
+        soft=sum(not each.hard for each in facts.values()),
+        hard=sum(each.hard for each in facts.values()),
+        ours=sum(each.ours for each in facts.values()),
+        sizes=dict(Counter(each.size for each in facts.values()).most_common()),
+        polarity=_polarity(facts),
+        foreground=np.array([each.foreground for each in facts.values()]),
+        empty=[image_id for image_id, each in facts.items() if each.foreground == 0],
+        full=[image_id for image_id, each in facts.items() if each.foreground == 1],
+        failures=outcome.failures,
+        agreement=_agreement(adapter, facts, both, stored) if adapter else None,
+    )
+
+
+@dataclass(frozen=True)
+class DescribeJob:
+    """Everything that a worker needs to look at one cue; called with its id."""
+
+    files: Mapping[str, Path]
+    cams: Mapping[str, Path]
+    adapter: CamAdapter | None
+
+    def __call__(self, image_id: str) -> CueFacts:
+        path = self.files[image_id]
+        saliency = read_saliency(path)
+        height, width = saliency.shape
+        edge = max(1, round(BORDER * min(height, width)))
+        inner = saliency[edge:-edge, edge:-edge]
+        total, within = saliency.sum(dtype=np.float64), inner.sum(dtype=np.float64)
+        border = (total - within) / (saliency.size - inner.size)
+        ours = is_soft_cue(path)
+        return CueFacts(
+            size=(width, height),
+            hard=not ours and bool(((saliency == 0) | (saliency == 1)).all()),
+            ours=ours,
+            border=border,
+            inside=within / inner.size if inner.size else border,
+            foreground=float(np.count_nonzero(saliency > 0.5)) / saliency.size,
+            counts=self.agree(image_id, saliency),
+        )
+
+    def agree(self, image_id: str, saliency: np.ndarray) -> np.ndarray | None:
+        if self.adapter is None or image_id not in self.cams:
+            return None
+        cams = read_cams(self.adapter, self.cams[image_id], image_id, clip=True)
+        try:
+            return count_agreement(cams, 1 - saliency, self.adapter.threshold)
+        except InputError:
+            return None
+
+
+def _polarity(facts: Mapping[str, CueFacts]) -> Polarity:
+    votes = [
+        each.border < each.inside
+        for each in facts.values()
+        if abs(each.border - each.inside) > ROUNDING
+    ]
+    share = float(np.mean(votes)) if votes else 0.5
+    verdict = "undecided"
+    if share >= MAJORITY:
+        verdict = "foreground"
+    elif share <= 1 - MAJORITY:
+        verdict = "background"
+    return Polarity(verdict, share, len(votes))
+
+
+def _agreement(
+    adapter: CamAdapter,
+    facts: Mapping[str, CueFacts],
+    both: list[str],
+    stored: Mapping[str, Path],
+) -> Agreement:
+    counts = [facts[each].counts for each in both if each in facts]
+    usable = [each for each in counts if each is not None]
+    total = np.sum(usable, axis=0) if usable else np.zeros((2, 256))
+    sums = total.sum(axis=1)
+    # Columns are levels of b: the lower half is foreground.
+    right = np.array([total[0, 128:].sum(), total[1, :128].sum()])
+    return Agreement(
+        method=adapter.name,
+        pairs=len(usable),
+        without_cue=len(stored.keys() - set(both)),
+        without_cam=len(facts.keys() - set(both)),
+        other_shape=len(counts) - len(usable),
+        as_it_stands=float((right / sums).mean()) if sums.all() else 0.5,
+        fitted=fit_cues([total]).accuracy,
+        flipped=fit_cues([total[:, ::-1]]).accuracy,
+    )

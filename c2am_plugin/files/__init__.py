@@ -1,0 +1,1 @@
+"""What is read from disk and written to it: folders, lists, pictures, cues, labels, no CAMs."""

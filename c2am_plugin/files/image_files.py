@@ -1,0 +1,51 @@
+"""Image files, opened with care: formats that photographs, cues and labels have, and no picture so
+large that a small file fills the memory. Knows nothing of what the pixels mean.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import InputError
+from .plain_files import plain_file
+
+__all__ = ["open_image"]
+
+# Pillow knows many more; one of them (EPS) hands the file to Ghostscript.
+FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
+# Some hundred bytes of PNG can declare any size. No camera's picture is larger than this.
+MOST_PIXELS = 2**26
+# What Pillow's readers run into in a damaged or foreign file.
+DAMAGE = (
+    *(OSError, ValueError, SyntaxError, EOFError, LookupError, TypeError, ArithmeticError),
+    *(NotImplementedError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError),
+)
+
+
+@contextmanager
+def open_image(path: str | Path, what: str = "an image") -> Iterator[Image.Image]:
+    """An image file for the time of a block, whose pixels are decoded in the block.
+
+    Raises InputError, "cannot be read as `what`", also for what goes wrong in the block.
+    """
+    try:
+        with (
+            open(path, "rb", opener=plain_file) as file,
+            Image.open(file, formats=FORMATS) as image,
+        ):
+            width, height = image.size
+            if width * height > MOST_PIXELS:
+                raise ValueError(f"{width}×{height} pixels; expected at most {MOST_PIXELS}")
+            yield image
+    except UnidentifiedImageError as error:
+        known = ", ".join(FORMATS)
+        raise InputError(f"{path}: cannot be read as {what} (expected {known})") from error
+    except DAMAGE as error:
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise InputError(f"{path}: cannot be read as {what} ({reason})") from error

@@ -1,0 +1,110 @@
+"""Pseudo labels and ground truth as files: 8-bit palette PNGs of class indices, and their names."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ..errors import InputError
+from ..runs.parallel import atomic_path
+from .image_files import open_image
+
+__all__ = ["IGNORE", "VOC_CLASSES", "palette", "read_label", "write_label"]
+
+IGNORE = 255
+# zlib's strategy for pictures of flat regions: faster than its default, and half the size.
+RUN_LENGTHS = 3
+
+VOC_CLASSES = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat"),
+    *("chair", "cow", "dining table", "dog", "horse", "motorbike", "person", "potted plant"),
+    *("sheep", "sofa", "train", "tv monitor"),
+)
+
+
+def palette() -> np.ndarray:
+    """The colours of PASCAL VOC's label files: uint8 256×3 RGB, one row an index.
+
+    The bits of an index, three at a time from the lowest, are the highest bits of red, green, blue.
+    """
+    index = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for bit in range(8):
+        for channel in range(3):
+            colours[:, channel] |= (((index >> channel) & 1) << (7 - bit)).astype(np.uint8)
+        index >>= 3
+    return colours
+
+
+PALETTE = palette().tobytes()
+
+
+def write_label(path: str | Path, label: np.ndarray) -> None:
+    """Write a label H×W uint8 (0 background, c + 1 for class c, 255 ignore) as PNG, atomically."""
+    image = Image.fromarray(label)
+    image.putpalette(PALETTE)
+    with atomic_path(path) as temporary:
+        image.save(temporary, format="PNG", compress_level=1, compress_type=RUN_LENGTHS)
+
+
+def read_label(path: str | Path) -> np.ndarray:
+    """A label file as uint8 H×W of class indices, 255 = ignore.
+
+    Raises InputError for colours where indices are wanted, and for what becomes of VOC's labels
+    where a palette PNG is read as RGB or in grey and saved again.
+    """
+    path = Path(path)
+    with open_image(path, "a label image") as image:
+        mode, pixels, table = image.mode, np.asarray(image), image.getpalette() or []
+    if mode not in ("P", "L") or pixels.ndim != 2:
+        vocs = mode in ("RGB", "RGBA") and _are_vocs(pixels[..., :3].reshape(-1, 3))
+        raise InputError(
+            f"{path}: is a {mode} image{' of the colours of VOC labels' if vocs else ''}; expected "
+            "8-bit class indices (palette or grey PNG). Colours cannot be read as classes: save "
+            "the label without converting it to RGB"
+        )
+    counts = np.bincount(pixels.ravel(), minlength=256)
+    used = np.flatnonzero(counts)
+    shown = np.array(table, np.uint8).reshape(-1, 3)
+    if mode == "P" and len(shown) > used.max(initial=0):
+        shown = shown[used]
+        if _are_vocs(shown) and not np.array_equal(shown, palette()[used]):
+            raise InputError(
+                f"{path}: has the colours of VOC labels in an order of its own, so its indices are "
+                "not VOC's classes: it was made from a label read as colours; take that label"
+            )
+    # 220 is the grey of VOC's outlines and no class of VOC or COCO.
+    if mode == "L" and counts[220] and set(used.tolist()) <= _greys():
+        raise InputError(
+            f"{path}: has the greys of VOC's colours ({used[0]} … {used[-1]}), not class indices: "
+            "a label was read in grey and saved; take the original, unconverted"
+        )
+    return pixels
+
+
+def _vocs() -> np.ndarray:
+    """The colours of VOC's 21 classes and of its outlines: uint8 22×3."""
+    return palette()[[*range(len(VOC_CLASSES)), IGNORE]]
+
+
+def _are_vocs(colours: np.ndarray) -> bool:
+    # By a table of all colours: sorting the pixels of a large picture takes many times longer.
+    known = np.zeros(1 << 24, bool)
+    known[_packed(_vocs())] = True
+    return bool(known[_packed(colours)].all())
+
+
+def _packed(colours: np.ndarray) -> np.ndarray:
+    """uint8 N×3 → uint32 N, one number a colour."""
+    red, green, blue = colours.T
+    return (red.astype(np.uint32) << 16) | (green.astype(np.uint32) << 8) | blue
+
+
+@cache
+def _greys() -> frozenset[int]:
+    """What VOC's colours become where they are read in grey, rounded as PIL or as OpenCV does."""
+    exact = _vocs() @ np.array([0.299, 0.587, 0.114])
+    return frozenset(int(grey) for grey in (*np.floor(exact), *np.ceil(exact)))

@@ -1,0 +1,74 @@
+"""The boundary that agrees with the CAM files that a pipeline has stored.
+
+No labels are needed: the CAMs of all images together, cut at their pipeline's own threshold, say
+how large foregrounds are, and the boundary of the maps is put where both agree best.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..cams import CamAdapter
+from ..errors import InputError
+from ..registry import choose_adapter
+from ..runs.parallel import find_files
+from .boundaries import agreement_counts, best_boundary
+from .maps import ScaleLogits, released_map
+from .stream import Stream
+
+__all__ = ["Survey", "agreed_boundary", "stored_cams"]
+
+log = logging.getLogger("c2am_plugin")
+
+
+def stored_cams(
+    cams: str | Path, method: str, paths: Iterable[str]
+) -> tuple[dict[str, Path], CamAdapter]:
+    """{image id: CAM file} of the images that have one, and the adapter that reads them."""
+    found = find_files(cams, (".npy",))
+    both = {image_id: found[image_id] for image_id in paths if image_id in found}
+    if not both:
+        raise InputError(
+            f"{cams}: has no CAM file of these images; it has ids like {next(iter(found), 'none')},"
+            f" the images like {next(iter(paths))}"
+        )
+    log.info("comparing with the CAMs of %d images", len(both))
+    return both, choose_adapter(method, list(both.values()))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Counts how one image's map agrees with its stored CAMs, see `agreement_counts`."""
+
+    flag: bool
+    cams: dict[str, Path]
+    adapter: CamAdapter
+
+    def __call__(self, image_id: str, photo: np.ndarray, logits: ScaleLogits) -> np.ndarray:
+        path = self.cams[image_id]
+        maps = self.adapter.parse(self.adapter.load(path), image_id).maps
+        if maps.size and maps.shape[1:] != photo.shape[:2]:
+            raise InputError(
+                f"{path}: CAMs are {maps.shape[1:]} and the photograph is {photo.shape[:2]} pixels"
+            )
+        score = maps.max(axis=0) if maps.size else np.zeros(photo.shape[:2])
+        values = released_map(logits, self.flag)[1][0]
+        return agreement_counts(values, score > self.adapter.threshold)
+
+
+def agreed_boundary(run: Stream, survey: Survey) -> float:
+    """The boundary at which the maps agree best with the stored CAMs."""
+    outcome = run(survey, list(survey.cams), "comparing with the CAMs")
+    if run.ranks.is_first:
+        for message in list(outcome.failures.values())[:5]:
+            log.warning("%s", message)
+    if not outcome.results:
+        raise InputError(f"no map could be compared with its CAM: {len(outcome.failures)} failed")
+    boundary = best_boundary(sum(outcome.results.values()))
+    log.info("maps and CAMs agree best at %.3g of the maximum", boundary)
+    return boundary

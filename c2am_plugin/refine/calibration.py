@@ -1,0 +1,135 @@
+"""What a folder of cues is worth as evidence, measured against the CAMs of the same images.
+
+A soft cue is read as odds, so it must mean what it says; few do. No ground truth is needed to find
+out: over the whole set, the pixels where CAMs are sure of the foreground or of the background tell
+how likely a cue value is in each. Where the cues contradict the CAMs everywhere, or say nothing,
+they come out as worth nothing, and the CAMs stay as they are; so does a single image whose cue and
+CAMs contradict each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..cams import ImageCams
+from ..files.cues import resize_cue
+
+__all__ = ["CueFit", "count_agreement", "fit_cues", "image_trust"]
+
+LEVELS = 256
+
+
+@dataclass(frozen=True)
+class CueFit:
+    """How cues become evidence: log-odds e = clip(trust · (slope·L + bias), ±limit) for foreground.
+
+    L is the log-odds of the foreground that the cue states, trust that of `image_trust`. accuracy,
+    in [0.5, 1], is the share of the CAMs' sure pixels on whose side the cues are, foreground and
+    background weighing the same; limit is its log-odds, so that no pixel of a cue is trusted
+    beyond what the cues are worth on the whole.
+    """
+
+    slope: float
+    bias: float
+    limit: float
+    accuracy: float
+
+    def apply(self, cams: ImageCams, cue: np.ndarray, threshold: float) -> np.ndarray:
+        """An image's cue b (float in [0, 1], 1 = background), remade so that b = t says nothing.
+
+        Returns float32 of the cue's shape in (0, 1) with odds(b) = odds(t) / exp(e), so that
+        fusing it multiplies the odds of the image's CAMs by exp(e).
+        """
+        log_odds = _log_odds(np.arange(LEVELS))
+        trust = image_trust(cams, cue, threshold) if self.limit else 0.0
+        evidence = np.clip(trust * (self.slope * log_odds + self.bias), -self.limit, self.limit)
+        prior = np.log(threshold) - np.log1p(-threshold)
+        table = 1 / (1 + np.exp(evidence - prior))
+        return table.astype(np.float32)[_level(cue)]
+
+
+def image_trust(cams: ImageCams, cue: np.ndarray, threshold: float) -> float:
+    """How well a cue ranks the foreground of its own image's CAMs: max(0, 2·AUC − 1), in [0, 1].
+
+    AUC is the chance that the cue calls a pixel above the threshold more foreground than one below.
+    A cue that says nothing about this image, or the opposite, is not trusted on it: 0.
+    """
+    if cams.maps.size == 0:
+        return 0.0
+    foreground = cams.maps.max(axis=0) > threshold
+    level = _level(resize_cue(cue, foreground.shape))
+    above = np.bincount(level[foreground], minlength=LEVELS).astype(np.float64)
+    below = np.bincount(level[~foreground], minlength=LEVELS).astype(np.float64)
+    pairs = above.sum() * below.sum()
+    if pairs == 0:
+        return 0.0
+    higher = below[::-1].cumsum()[::-1] - below
+    auc = float((above * (higher + below / 2)).sum() / pairs)
+    return max(0.0, 2 * auc - 1)
+
+
+def count_agreement(cams: ImageCams, cue: np.ndarray, threshold: float) -> np.ndarray:
+    """Pixels of one image by what its CAMs are sure of and what its cue says: int64 [2, 256].
+
+    Row 0: surely background, max_k cam_k ≤ t/2; row 1: surely foreground, max_k cam_k ≥ 2t (or
+    half-way from t to 1, where 2t is beyond). Columns: b in 256 levels. Counts of images add up.
+    """
+    if cams.maps.size == 0:
+        return np.zeros((2, LEVELS), np.int64)
+    top = cams.maps.max(axis=0)
+    level = _level(resize_cue(cue, top.shape))
+    sure = (top <= threshold / 2, top >= min(2 * threshold, (1 + threshold) / 2))
+    return np.stack([np.bincount(level[mask], minlength=LEVELS) for mask in sure])
+
+
+def fit_cues(counts: Iterable[np.ndarray]) -> CueFit:
+    """Logistic regression of the CAMs' sure side on the cue's log-odds, both sides weighing 1/2.
+
+    counts: what `count_agreement` gives for the images of a set. A negative slope (cues of the
+    other polarity) counts as no evidence.
+    """
+    total = np.sum(list(counts), axis=0).astype(np.float64)
+    sums = total.sum(axis=1, keepdims=True)
+    if not sums.all():
+        return CueFit(0.0, 0.0, 0.0, 0.5)
+    weights = total / sums
+    log_odds = _log_odds(np.arange(LEVELS))
+    slope, bias = _logistic(log_odds, weights)
+    if slope <= 0:
+        return CueFit(0.0, 0.0, 0.0, 0.5)
+    says_foreground = slope * log_odds + bias > 0
+    accuracy = (weights[1, says_foreground].sum() + weights[0, ~says_foreground].sum()) / 2
+    accuracy = float(np.clip(accuracy, 0.5, 0.999))
+    limit = float(np.log(accuracy / (1 - accuracy)))
+    return CueFit(float(slope), float(bias), limit, accuracy)
+
+
+def _logistic(x: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
+    """Newton's method for p(row 1 | x) = 1 / (1 + exp(−(slope·x + bias))), with a small ridge."""
+    design = np.stack([x, np.ones_like(x)], axis=1)
+    both, target = weights.sum(axis=0), weights[1]
+    ridge = 1e-4 * np.eye(2)
+    solution = np.zeros(2)
+    for _ in range(50):
+        p = 1 / (1 + np.exp(-design @ solution))
+        gradient = design.T @ (target - both * p) - ridge @ solution
+        curvature = (design * (both * p * (1 - p))[:, None]).T @ design + ridge
+        step = np.linalg.solve(curvature, gradient)
+        # Newton overshoots where the two sides hardly overlap.
+        solution = solution + step / max(1.0, float(np.abs(step).max()))
+        if np.abs(step).max() < 1e-9:
+            break
+    return float(solution[0]), float(solution[1])
+
+
+def _level(cue: np.ndarray) -> np.ndarray:
+    return np.rint(cue * (LEVELS - 1)).astype(np.intp)
+
+
+def _log_odds(level: np.ndarray) -> np.ndarray:
+    """The foreground's log-odds that a level of b states; the outermost levels stay finite."""
+    b = (level + 0.5) / LEVELS
+    return np.log1p(-b) - np.log(b)

@@ -1,0 +1,197 @@
+"""The one formula: CAMs and a background cue in, better CAMs out. Pure numpy.
+
+Knows nothing of files. C²AM labels a pixel argmax([b, cam_1 … cam_K]) (CVPR 2022, section 3.4).
+Here that rule is an update of the CAMs themselves, so that a pipeline which compares its CAMs
+with a constant background score t gets the same labels from its own, unchanged comparison:
+
+    m = max_k cam_k      odds(m') = odds(m) · (odds(t) / odds(b))^S      cam'_k = cam_k · m'/m
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+
+__all__ = ["check_strength", "check_threshold", "pseudo_label", "refine"]
+
+# A cue this near to t is t: reading it from 8 bits or resizing it may cost that much.
+NO_NEWS = 2.0**-23
+BLOCK = 1 << 15
+
+
+def refine(
+    maps: np.ndarray,
+    cue: np.ndarray,
+    threshold: float,
+    strength: float = 1.0,
+    dtype: np.dtype | type | None = None,
+) -> np.ndarray:
+    """CAMs updated by a background cue.
+
+    maps       floating K×H×W in [0, 1], one CAM a foreground class; K may be 0
+    cue        floating H×W in [0, 1], b, 1 = surely background
+    threshold  t in (0, 1), the background score that the pipeline compares its CAMs with
+    strength   S ≥ 0, exponent of the cue's odds ratio: 1 is the paper, 0 changes nothing
+    dtype      floating, of the result; default that of `maps`
+
+    Returns a new array of the shape of `maps`, in [0, 1], never NaN. At S = 1:
+    argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, ties going to the
+    background, whether t is compared in float64 or rounded to the result's dtype (it must not
+    round to 1 there). A cue within 2⁻²³ of t is read as t: the CAM is unchanged, to the bit (in
+    another dtype: its label is). Class ratios at a pixel are kept to rounding; the maximum falls
+    as b rises.
+    Raises InputError on shapes or values out of range.
+    """
+    _check(maps, cue)
+    check_threshold(threshold)
+    check_strength(strength)
+    dtype = maps.dtype if dtype is None else np.dtype(dtype)
+    if maps.size == 0 or (strength == 0 and dtype == maps.dtype):
+        return maps.astype(dtype)
+    refined = np.empty(maps.shape, dtype)
+    hard = NO_NEWS < threshold < 1 - NO_NEWS and bool(((cue == 0) | (cue == 1)).all())
+    # A few rows at a time: the intermediates stay in the processor's cache.
+    for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
+        part = slice(start, start + rows)
+        block, top = maps[:, part], _top(maps[:, part])
+        if hard and strength != 0:
+            new_top = _decide(top, cue[part], threshold, dtype)
+        else:
+            new_top = _compute(top, cue[part], threshold, strength, dtype)
+        _scale(block, refined[:, part], top, new_top)
+    return refined
+
+
+def _decide(top: np.ndarray, cue: np.ndarray, threshold: float, dtype: np.dtype) -> np.ndarray:
+    """`_compute` where every b is 0 or 1: the odds are nothing or infinite, and m' is 0 or 1."""
+    new_top = (top > cue).astype(dtype)
+    tie = np.minimum(top, cue) == 1
+    new_top[tie] = _around(threshold, dtype)[0]
+    return new_top
+
+
+def _compute(
+    top: np.ndarray, cue: np.ndarray, threshold: float, strength: float, dtype: np.dtype
+) -> np.ndarray:
+    """m' for m = `top`: at S = 1 on the label's side of t, and m itself where there is no news."""
+    new_top = _update(top, cue, threshold, strength).astype(dtype)
+    unchanged = np.abs(cue - threshold) <= NO_NEWS
+    own_foreground = top > top.dtype.type(threshold)
+    if strength == 1:
+        foreground = top > cue
+        _settle(new_top, foreground, threshold)
+        unchanged &= foreground == own_foreground
+    elif strength == 0:
+        unchanged[:] = True
+    if unchanged.any():
+        kept = top.astype(dtype)
+        if dtype != top.dtype:
+            _settle(kept, own_foreground, threshold)
+        np.copyto(new_top, kept, where=unchanged)
+    return new_top
+
+
+def _settle(new_top: np.ndarray, foreground: np.ndarray, threshold: float) -> None:
+    """Labels are exact: where rounding put m' on the wrong side of t, m' yields."""
+    below, above = _around(threshold, new_top.dtype)
+    low, high = foreground & (new_top < above), (new_top > below) & ~foreground
+    if low.any() or high.any():
+        new_top[low], new_top[high] = above, below
+
+
+def pseudo_label(maps: np.ndarray, class_ids: np.ndarray, threshold: float) -> np.ndarray:
+    """argmax([t, maps]) as uint8 H×W: 0 background, c + 1 for 0-based class c.
+
+    maps: floating K×H×W in [0, 1]; class_ids: int [K], below 254. Ties go to the background.
+    """
+    if len(class_ids) == 0:
+        return np.zeros(maps.shape[1:], np.uint8)
+    values = np.asarray(class_ids) + 1
+    if values.max() > 254:
+        raise InputError(f"class {values.max() - 1} does not fit an 8-bit label with 255 = ignore")
+    # argmax in a loop over the few classes, which is many times faster along the first axis.
+    label = np.zeros(maps.shape[1:], np.uint8)
+    top = np.full(maps.shape[1:], threshold, maps.dtype)
+    for value, layer in zip(values.tolist(), maps, strict=True):
+        np.copyto(label, np.uint8(value), where=layer > top)
+        np.maximum(top, layer, out=top)
+    return label
+
+
+def check_threshold(threshold: float) -> None:
+    if not 0 < threshold < 1:
+        raise InputError(f"threshold {threshold} is outside (0, 1)")
+
+
+def check_strength(strength: float) -> None:
+    if not (0 <= strength < np.inf):
+        raise InputError(f"strength {strength}: expected a number from 0 (no change), 1 the paper")
+
+
+def _check(maps: np.ndarray, cue: np.ndarray) -> None:
+    if maps.ndim != 3 or maps.shape[1:] != cue.shape:
+        raise InputError(f"CAMs {maps.shape} and cue {cue.shape}: expected K×H×W and H×W")
+    for name, values in (("CAMs", maps), ("cue", cue)):
+        if values.size and not (values.min() >= 0 and values.max() <= 1):
+            raise InputError(f"{name}: values outside [0, 1] or NaN")
+
+
+def _top(maps: np.ndarray) -> np.ndarray:
+    """The maximum over the classes, many times faster than max(axis=0)."""
+    top = maps[0].copy()
+    for layer in maps[1:]:
+        np.maximum(top, layer, out=top)
+    return top
+
+
+def _around(threshold: float, dtype: np.dtype) -> tuple[np.floating, np.floating]:
+    """The values of `dtype` next to t, on either side of t and of t rounded to `dtype`.
+
+    The pipelines pad float32 CAMs with t, which rounds it; a comparison in float64 does not.
+    """
+    rounded = dtype.type(threshold)
+    # Compared as floats: numpy would round a Python t to the dtype first, and see a tie.
+    below = rounded if float(rounded) <= threshold else np.nextafter(rounded, dtype.type(0))
+    return below, np.nextafter(rounded, dtype.type(1))
+
+
+def _update(top: np.ndarray, cue: np.ndarray, t: float, strength: float) -> np.ndarray:
+    """m' in float64 for m = `top`, b = `cue`, both H×W."""
+    m, b = top.astype(np.float64), cue.astype(np.float64)
+    for_it, against = t - t * b, (1 - t) * b
+    if strength != 1:
+        # Relative to the larger, so that high powers of both do not vanish together.
+        larger = np.maximum(for_it, against)
+        for_it, against = (for_it / larger) ** strength, (against / larger) ** strength
+    for_it *= m
+    against *= 1 - m
+    against += for_it
+    if against.all():
+        return np.divide(for_it, against, out=for_it)
+    # 0/0: no activation stays none, m = b = 1 is a tie, and what is left is certain foreground.
+    certain = against == 0
+    against[certain] = 1
+    updated = for_it / against
+    tie = (m[certain] == 1) & (b[certain] == 1)
+    updated[certain] = np.where(m[certain] == 0, 0.0, np.where(tie, t, 1.0))
+    return updated
+
+
+def _scale(maps: np.ndarray, scaled: np.ndarray, top: np.ndarray, new_top: np.ndarray) -> None:
+    """cam_k · m'/m into `scaled`, with the class that won still winning after rounding."""
+    if len(maps) == 1:
+        scaled[0] = new_top
+        return
+    changed = new_top != top
+    if scaled.dtype != maps.dtype:
+        changed[:] = True
+    divisor = np.where(top > 0, top, 1).astype(np.float64)
+    # argmax takes the first of equals: a class before the winner must stay strictly below it.
+    limit = np.nextafter(new_top, scaled.dtype.type(0))
+    won = np.zeros(top.shape, bool)
+    for values, result in zip(maps, scaled, strict=True):
+        won |= values == top
+        result[:] = values / divisor * new_top
+        np.minimum(result, np.where(won, new_top, limit), out=result)
+        np.copyto(result, values, where=~changed, casting="same_kind")

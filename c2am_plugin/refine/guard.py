@@ -1,0 +1,61 @@
+"""The guard: trust a cue less where it erases most of what a class's CAM is sure of.
+
+Knows one image's CAMs and its cue; needs no ground truth. Cues fail on objects that the training
+images show as surroundings (chair, dining table, sofa): there the cue calls background what the
+classifier is certain of. An object is rarely wrong in most of its confident area, a cue often is.
+The guard changes the cue and not the formula, so everything that holds for cues holds for it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..files.cues import resize_cue
+from .formula import check_threshold
+
+__all__ = ["class_trust", "guard_cue"]
+
+# A CAM from here on is confident, as in `pairing.check_polarity`.
+CONFIDENT = 0.5
+# A class that keeps this share of its confident area has a cue worth its full trust.
+FULL_TRUST = 0.4
+
+
+def class_trust(maps: np.ndarray, cue: np.ndarray) -> np.ndarray:
+    """How far to trust a cue for each class of an image: float64 [K] in [0, 1].
+
+    maps  floating K×H×W in [0, 1];  cue  floating H×W in [0, 1], b, 1 = surely background
+
+    0 where the cue erases the whole confident area of a class (the pixels where the class is the
+    highest and at least 0.5), rising to 1 where 40 % of it stay above the cue. A class without
+    confident area says nothing against the cue: 1.
+    """
+    winner, top = maps.argmax(axis=0), maps.max(axis=0)
+    confident = top >= CONFIDENT
+    area = np.bincount(winner[confident], minlength=len(maps))
+    kept = np.bincount(winner[confident & (top > cue)], minlength=len(maps))
+    share = np.divide(kept, area, out=np.ones(len(maps)), where=area > 0)
+    return np.minimum(1, share / FULL_TRUST)
+
+
+def guard_cue(maps: np.ndarray, cue: np.ndarray, threshold: float) -> np.ndarray:
+    """The cue, drawn towards "no news" (b = t) in the region of each class that it would erase.
+
+    maps       floating K×H×W in [0, 1], the CAMs that the cue is about to refine
+    cue        floating h×w in [0, 1], b, 1 = surely background, of the same shape up to its scale
+    threshold  t in (0, 1)
+
+    Returns float32 H×W in [0, 1]: t + trust·(b − t), where a pixel's trust is that of its highest
+    class. Full trust leaves the cue as it was, no trust leaves the CAM as it was, to the bit.
+    Raises InputError where the shapes do not match.
+    """
+    check_threshold(threshold)
+    if len(maps) == 0:
+        return cue
+    cue = resize_cue(cue, maps.shape[1:])
+    trust = class_trust(maps, cue)
+    if np.all(trust == 1):
+        return cue
+    weight = trust.astype(np.float32)[maps.argmax(axis=0)]
+    drawn = np.float32(threshold) + weight * (cue - np.float32(threshold))
+    return np.where(weight == 1, cue, np.clip(drawn, 0, 1)).astype(np.float32)

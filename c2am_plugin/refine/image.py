@@ -1,0 +1,164 @@
+"""One image of a run of `refine_cams`: read its CAM file and cue, refine, write, count.
+
+Knows one image at a time; the folders as a whole are run.py's.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..cams import CamAdapter, ImageCams, read_cams
+from ..errors import InputError
+from ..files.cues import read_cue, resize_cue
+from ..files.labels import write_label
+from ..files.photos import read_photo_of
+from ..runs.parallel import atomic_path
+from .calibration import CueFit, count_agreement
+from .formula import pseudo_label, refine
+from .guard import guard_cue
+from .pairing import Pairing
+
+__all__ = ["CountJob", "ImageJob", "ImageResult", "refine_image"]
+
+
+def refine_image(
+    cams: ImageCams,
+    cue: np.ndarray,
+    threshold: float,
+    strength: float = 1.0,
+    *,
+    float16: bool = False,
+) -> ImageCams:
+    """One image's CAMs, both stored sizes, updated by its cue.
+
+    cue: float H×W in [0, 1], 1 = surely background, of any size with the same aspect ratio.
+    threshold, strength: as in `formula.refine`. float16: the CAMs at the image's size become that;
+    the smaller copy stays what it is. Raises InputError where the shapes do not match.
+    """
+    if len(cams.class_ids) == 0:
+        return cams
+    full_cue, dtype = resize_cue(cue, cams.maps.shape[1:]), np.float16 if float16 else None
+    maps = refine(cams.maps, full_cue, threshold, strength, dtype)
+    strided = cams.strided
+    if strided is not None:
+        strided = refine(strided, resize_cue(cue, strided.shape[1:]), threshold, strength)
+    return cams.with_maps(maps, strided)
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """Counts of one image: pixels, foreground pixels before and after, and what its cue was."""
+
+    pixels: int
+    before: int
+    after: int
+    n_classes: int
+    cue: str
+
+
+@dataclass(frozen=True)
+class ImageJob:
+    """Everything that a worker needs to refine one image; called with its id.
+
+    out_dir, labels: where CAM files and labels go; None for what is not wanted.
+    """
+
+    adapter: CamAdapter
+    pairing: Pairing
+    photos: dict[str, Path]
+    out_dir: Path | None
+    labels: Path | None
+    threshold: float
+    strength: float
+    flip_cues: bool
+    clip: bool
+    guard: bool = False
+    float16: bool = False
+    fit: CueFit | None = None
+
+    def only(self, image_id: str) -> ImageJob:
+        """The same job with the paths of one image: what travels to another process."""
+        photos = {image_id: self.photos[image_id]} if self.photos else {}
+        return replace(self, pairing=self.pairing.only(image_id), photos=photos)
+
+    def read(self, image_id: str) -> ImageCams:
+        path = self.pairing.cams[image_id]
+        return read_cams(self.adapter, path, image_id, clip=self.clip)
+
+    def read_cue(self, image_id: str) -> np.ndarray:
+        return read_cue(self.pairing.cues[image_id], flip=self.flip_cues)
+
+    def __call__(self, image_id: str) -> ImageResult:
+        cams = self.read(image_id)
+        if image_id not in self.pairing.cues:
+            if self.out_dir is not None:
+                with atomic_path(self.out_dir / f"{image_id}.npy") as temporary:
+                    shutil.copyfile(self.pairing.cams[image_id], temporary)
+            return self.finish(cams, cams, cams.maps.shape[1:], "none")
+        cue = self.read_cue(image_id)
+        try:
+            evidence = cue if self.fit is None else self.fit.apply(cams, cue, self.threshold)
+            if self.guard:
+                evidence = guard_cue(cams.maps, evidence, self.threshold)
+            refined = refine_image(
+                cams, evidence, self.threshold, self.strength, float16=self.float16
+            )
+        except InputError as error:
+            raise InputError(f"{self.pairing.cues[image_id]}: {error}") from error
+        if self.out_dir is not None:
+            with atomic_path(self.out_dir / f"{image_id}.npy") as temporary:
+                self.adapter.dump(refined, temporary)
+        flat = (
+            "both" if cue.min() < cue.max() else "background" if cue.flat[0] > 0.5 else "foreground"
+        )
+        shape = cams.maps.shape[1:] if cams.maps.size else cue.shape
+        return self.finish(cams, refined, shape, flat)
+
+    def finish(
+        self, cams: ImageCams, refined: ImageCams, shape: tuple[int, ...], cue: str
+    ) -> ImageResult:
+        """Write the label, if wanted, and count."""
+        if self.labels is not None:
+            if 0 in shape:
+                raise InputError(
+                    f"{refined.image_id}: has no class and no cue, so the size of its label is "
+                    "unknown"
+                )
+            empty = np.zeros(shape, np.uint8)
+            label = pseudo_label(refined.maps, refined.class_ids, self.threshold)
+            label = label if len(cams.class_ids) else empty
+            if self.photos:
+                label = self.smooth(refined.image_id, label)
+            write_label(self.labels / f"{refined.image_id}.png", label)
+        before, after = (_foreground(each.maps, self.threshold) for each in (cams, refined))
+        pixels = shape[0] * shape[1]
+        return ImageResult(pixels, before, after, len(cams.class_ids), cue)
+
+    def smooth(self, image_id: str, label: np.ndarray) -> np.ndarray:
+        from ..crf.dense_crf import label_crf
+
+        return label_crf(read_photo_of(self.photos[image_id], label.shape), label)
+
+
+def _foreground(maps: np.ndarray, threshold: float) -> int:
+    if maps.size == 0:
+        return 0
+    return int(np.count_nonzero(maps.max(axis=0) > maps.dtype.type(threshold)))
+
+
+@dataclass(frozen=True)
+class CountJob:
+    """How far one image's cue agrees with what its CAMs are sure of."""
+
+    job: ImageJob
+
+    def only(self, image_id: str) -> CountJob:
+        return CountJob(self.job.only(image_id))
+
+    def __call__(self, image_id: str) -> np.ndarray:
+        cams, cue = self.job.read(image_id), self.job.read_cue(image_id)
+        return count_agreement(cams, cue, self.job.threshold)

@@ -1,0 +1,92 @@
+"""What a run of `refine_cams` did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from ..runs.parallel import BatchResult
+from ..seeds.report import SeedReport
+from .image import ImageJob, ImageResult
+
+__all__ = ["RefineReport"]
+
+
+@dataclass
+class RefineReport:
+    """What a run did. Counts are of images, shares of all pixels of the images of this run."""
+
+    out_dir: str
+    method: str
+    threshold: float
+    pixels: int = 0
+    refined: int = 0
+    kept_unchanged: int = 0
+    already_there: int = 0
+    left_out: int = 0
+    without_class: int = 0
+    seconds: float = 0.0
+    images_per_second: float = 0.0
+    foreground_before: float = 0.0
+    foreground_after: float = 0.0
+    cues_all_background: list[str] = field(default_factory=list)
+    cues_all_foreground: list[str] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+    seeds: SeedReport | None = None
+
+    MERGE: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("pixels", "refined", "kept_unchanged", "already_there"), "sum"),
+        **dict.fromkeys(("without_class", "seconds"), "sum"),
+        **dict.fromkeys(("cues_all_background", "cues_all_foreground", "failures"), "join"),
+        **dict.fromkeys(("foreground_before", "foreground_after"), "pixels"),
+        "images_per_second": "seconds",
+    }
+
+    def summary(self) -> str:
+        """The run in one or two lines."""
+        counts = {
+            "were there already": self.already_there,
+            "kept as they were, without a cue": self.kept_unchanged,
+            "left out": self.left_out,
+            "without a class": self.without_class,
+            "with a cue that is all background": len(self.cues_all_background),
+            "with a cue that is all foreground": len(self.cues_all_foreground),
+            "failed": len(self.failures),
+        }
+        rest = "".join(f"; {count} {what}" for what, count in counts.items() if count)
+        done = (
+            f"refined {self.refined} images in {self.seconds:.1f} s "
+            f"({self.images_per_second:.1f} images/s){rest}"
+        )
+        if not self.refined + self.kept_unchanged:
+            return done
+        return (
+            f"{done}\n"
+            f"foreground at t = {self.threshold:g}: {self.foreground_before:.1%} of all pixels "
+            f"before, {self.foreground_after:.1%} after"
+        )
+
+    @classmethod
+    def of(cls, job: ImageJob, outcome: BatchResult, already: int) -> RefineReport:
+        """The report of a run of `job`; `already`: so many images were done before."""
+        results: dict[str, ImageResult] = outcome.results
+        kept = sum(result.cue == "none" for result in results.values())
+        pixels = sum(result.pixels for result in results.values())
+        return cls(
+            out_dir=str(job.out_dir or job.labels),
+            method=job.adapter.name,
+            threshold=job.threshold,
+            pixels=pixels,
+            refined=len(results) - kept,
+            kept_unchanged=kept,
+            already_there=already,
+            left_out=job.pairing.left_out,
+            without_class=sum(result.n_classes == 0 for result in results.values()),
+            seconds=round(outcome.seconds, 3),
+            images_per_second=round(len(results) / max(outcome.seconds, 1e-9), 2),
+            foreground_before=sum(result.before for result in results.values()) / (pixels or 1),
+            foreground_after=sum(result.after for result in results.values()) / (pixels or 1),
+            cues_all_background=[i for i, result in results.items() if result.cue == "background"],
+            cues_all_foreground=[i for i, result in results.items() if result.cue == "foreground"],
+            failures=outcome.failures,
+        )

@@ -1,0 +1,296 @@
+"""refine_cams: a folder of CAM files and a folder of cues in, a folder of better CAM files out.
+
+Formats are the adapters' business, the formula is in formula.py, which file belongs to which in
+pairing.py, what is done to one image in image.py, running many in runs.parallel. Here they meet.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..crf.dense_crf import make_ready
+from ..errors import InputError
+from ..files.cues import is_soft_cue
+from ..files.photos import find_photos
+from ..registry import choose_adapter
+from ..runs.output_folders import Claim, claim_folders
+from ..runs.parallel import record_path, run_images, write_json
+from ..runs.shards import Shard
+from ..seeds.run import SeedPlan, plan_seeds
+from .calibration import CueFit, fit_cues
+from .formula import check_strength, check_threshold
+from .image import CountJob, ImageJob, refine_image
+from .pairing import Pairing, check_polarity, check_same_images, pair
+from .report import RefineReport
+
+__all__ = ["RefineReport", "refine_cams", "refine_image"]
+
+COMMAND = "c2am-refine"
+# A tenth of the images, within these bounds, tells whether the two folders fit.
+SAMPLE = (16, 32)
+# So many images tell what the cues are worth; more change the second decimal.
+FIT_SAMPLE = 500
+log = logging.getLogger("c2am_plugin")
+
+
+def refine_cams(
+    cam_dir: str | Path,
+    cue_dir: str | Path,
+    out_dir: str | Path | None = None,
+    *,
+    method: str = "auto",
+    threshold: float | None = None,
+    strength: float = 1.0,
+    calibrate: str = "auto",
+    guard: bool = False,
+    missing: str = "error",
+    flip_cues: bool = False,
+    clip: bool = False,
+    float16: bool = False,
+    labels: str | Path | None = None,
+    labels_only: bool = False,
+    crf: bool = False,
+    seeds: str | Path | None = None,
+    seed_settings: Mapping[str, float] | None = None,
+    images: str | Path | None = None,
+    ids: str | Path | Sequence[str] | None = None,
+    shard: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> RefineReport:
+    """Refine every CAM file of a folder by the cue of the same image id.
+
+    cam_dir    `<id>.npy` files as PSA, SC-CAM, SEAM, PuzzleCAM or AdvCAM wrote them
+    cue_dir    `<id>.png` (or float `.npy`) cues, high = foreground
+    out_dir    where files of the same names and layout go; default `<cam_dir>_c2am`
+    method     an adapter's name, or "auto" to tell the format from the files
+    threshold  t in (0, 1), what the pipeline compares its CAMs with; default the adapter's
+    strength   how far the cues are trusted: exponent of their odds ratio, 1 the paper, 0 not at all
+    calibrate  "on": first fit the cues' odds to what the CAMs of the set are sure of, so that no
+               cue is trusted further than cues and CAMs agree (`calibration.fit_cues`, without
+               ground truth); "off": take them as they stand, as the paper does; "auto": on for
+               the soft cues of c2am-cues, which are made for it, off for all others
+    guard      trust a cue less where it would erase most of what a class's CAM is sure of
+               (`guard.guard_cue`); for cues that are taken as they stand
+    missing    for an image without a cue: "error" refuse to start, "keep" its CAM, "skip" it
+    flip_cues  the cues have the other polarity, high = background
+    clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
+    float16    store the CAMs at the image's size in half the room. Labels are the same; the
+               smaller copy of PuzzleCAM and IRN stays float32, as their random walks want it
+    labels     folder for pseudo labels argmax([t, refined]) as palette PNGs; default none
+    labels_only  write no CAM files; needs `labels`
+    crf        run the dense CRF on the labels before they are written; needs `images`
+    seeds      folder for what the pipeline's next stage trains on, made of the refined CAMs as
+               `make_seeds` says; needs `images`; default none
+    seed_settings  the numbers of that step that are not to be the pipeline's own
+    images     folder of photographs `<id>.jpg`; only read for `crf` and `seeds`
+    ids        a list file or a sequence of image ids; default every CAM file
+    shard      "I/N": work on the I-th of N parts of the images, I from 1; N such runs, at once or
+               one after another, do what one without it does (`shards.merge_reports`)
+    workers    images at a time; default one a core
+    overwrite  replace files that another run, or somebody else, wrote
+
+    What is done already is skipped. A file that fails does not stop the run and is in the report,
+    which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
+    before any image is worked on.
+    """
+    _check_options(missing, calibrate, strength, threshold)
+    if crf and not (images and labels):
+        raise InputError("--crf works on the labels: it needs --labels DIR and --images DIR")
+    if (seeds or seed_settings) and not (seeds and images):
+        raise InputError("seeds need two folders: --seeds DIR and --images DIR")
+    if labels_only and (not labels or seeds or out_dir):
+        raise InputError("--labels-only needs --labels DIR, and neither --out nor --seeds")
+    part = Shard.parse(shard)
+    cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
+    refined = None if labels_only else Path(out_dir) if out_dir else _sibling(cam_dir)
+    if refined:
+        log.info("refined CAMs go to %s", refined)
+    outputs = [Path(folder) for folder in (refined, labels, seeds) if folder]
+    _check_folders(outputs, (cam_dir, cue_dir, *([images] if images else [])))
+
+    # Read everything that could refuse the run before anything is written.
+    pairing = pair(cam_dir, cue_dir, ids, missing)
+    sample = pairing.sample(min(max(SAMPLE[0], len(pairing.ids) // 10), SAMPLE[1]))
+    adapter = choose_adapter(method, [pairing.cams[image_id] for image_id in pairing.ids])
+    job = ImageJob(
+        adapter=adapter,
+        pairing=pairing,
+        photos=find_photos(images, pairing.ids) if crf and images else {},
+        out_dir=refined,
+        labels=Path(labels) if labels else None,
+        threshold=float(adapter.threshold if threshold is None else threshold),
+        strength=float(strength),
+        flip_cues=flip_cues,
+        clip=clip,
+        guard=guard,
+        float16=float16,
+    )
+    todo, plan = part.of(pairing.ids), None
+    if seeds and images and refined:
+        plan = plan_seeds(adapter, refined, seeds, images, todo, seed_settings, clip)
+    _check_sample(job, sample)
+    if calibrate == "on" or (calibrate == "auto" and _all_soft(pairing, sample)):
+        job = replace(job, fit=_fit(job, workers, progress))
+
+    settings = _settings(job, cam_dir, cue_dir, missing)
+    if plan:
+        plan.check(settings, overwrite=overwrite)
+    return _run(
+        job,
+        settings,
+        todo,
+        part.name,
+        plan,
+        workers=workers,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+def _settings(job: ImageJob, cam_dir: Path, cue_dir: Path, missing: str) -> dict[str, Any]:
+    """What the CAM files depend on: a run with others is another run."""
+    return {
+        "cam_dir": str(cam_dir.resolve()),
+        "cue_dir": str(cue_dir.resolve()),
+        "method": job.adapter.name,
+        "threshold": job.threshold,
+        "strength": job.strength,
+        "calibrated": asdict(job.fit) if job.fit else None,
+        "guard": job.guard,
+        "missing": missing,
+        "flip_cues": job.flip_cues,
+        "clip": job.clip,
+        "float16": job.float16,
+    }
+
+
+def _run(
+    job: ImageJob,
+    settings: dict[str, Any],
+    todo: list[str],
+    shard: str,
+    plan: SeedPlan | None,
+    *,
+    workers: int | None,
+    overwrite: bool,
+    progress: bool,
+) -> RefineReport:
+    claims = _claims(job, settings)
+    with claim_folders(COMMAND, todo, claims, overwrite=overwrite, shard=shard) as done:
+        outcome = run_images(
+            job,
+            [image_id for image_id in todo if image_id not in done],
+            workers=workers,
+            title="refining",
+            prefer=make_ready() if job.photos else "processes",
+            progress=progress,
+        )
+        report = RefineReport.of(job, outcome, len(done))
+        stored = asdict(report)
+        stored.pop("seeds")  # they have a report of their own
+        content = {"settings": claims[0].settings, "report": stored}
+        write_json(record_path(claims[0].folder, COMMAND, shard), content)
+        if plan and job.out_dir:
+            report.seeds = plan.run(
+                {i: job.out_dir / f"{i}.npy" for i in todo if i not in outcome.failures},
+                settings,
+                shard=shard,
+                workers=workers,
+                overwrite=overwrite,
+                progress=progress,
+            )
+    return report
+
+
+def _claims(job: ImageJob, settings: dict[str, Any]) -> list[Claim]:
+    claims = [] if job.out_dir is None else [Claim(job.out_dir, settings, ".npy")]
+    if job.labels is not None:
+        claims.append(Claim(job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
+    return claims
+
+
+def _check_options(missing: str, calibrate: str, strength: float, threshold: float | None) -> None:
+    if calibrate not in ("auto", "on", "off"):
+        raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
+    if missing not in ("error", "keep", "skip"):
+        raise InputError(f"missing is {missing!r}; expected error, keep or skip")
+    check_strength(strength)
+    if threshold is not None:
+        check_threshold(threshold)
+
+
+def _sibling(cam_dir: Path) -> Path:
+    """Where refined CAMs go by default: beside the folder as it was named, links not followed."""
+    folder = Path(os.path.abspath(cam_dir))
+    return folder.with_name(folder.name + "_c2am")
+
+
+def _check_folders(folders: list[Path], inputs: tuple[str | Path, ...]) -> None:
+    """Outputs may not be, or lie inside, what is read: a later run would read them as input."""
+    outputs = [folder.resolve() for folder in folders]
+    if len(set(outputs)) < len(outputs):
+        raise InputError(f"{folders[0]}: refined CAMs, labels and seeds need folders of their own")
+    for source in (Path(folder).resolve() for folder in inputs):
+        for output in outputs:
+            if output == source or source in output.parents:
+                raise InputError(
+                    f"{output}: is {'the same as' if output == source else 'inside'} the input "
+                    f"{source}; choose another folder"
+                )
+
+
+def _check_sample(job: ImageJob, sample: list[str]) -> None:
+    """A few images tell whether the two folders fit. Single bad files are left for the run."""
+    pairs, errors = [], []
+    for image_id in sample:
+        if image_id in job.pairing.cues:
+            try:
+                pairs.append((job.read(image_id), job.read_cue(image_id)))
+            except InputError as error:
+                errors.append(error)
+    if errors and not pairs:
+        raise errors[0]
+    if check_polarity(pairs):
+        check_same_images(pairs)
+
+
+def _all_soft(pairing: Pairing, sample: list[str]) -> bool:
+    cues = [pairing.cues[image_id] for image_id in sample if image_id in pairing.cues]
+    return bool(cues) and all(is_soft_cue(path) for path in cues)
+
+
+def _fit(job: ImageJob, workers: int | None, progress: bool) -> CueFit:
+    ids = [i for i in job.pairing.sample(FIT_SAMPLE) if i in job.pairing.cues]
+    outcome = run_images(
+        CountJob(job),
+        ids,
+        workers=workers,
+        title="calibrating",
+        prefer="processes",
+        progress=progress,
+    )
+    if not outcome.results:
+        raise InputError(next(iter(outcome.failures.values())))
+    fit = fit_cues(outcome.results.values())
+    if fit.limit == 0:
+        log.warning(
+            "the cues do not agree with what the CAMs are sure of, so they change nothing; "
+            "--calibrate off takes them as they stand"
+        )
+    else:
+        log.info(
+            "the cues side with %.0f %% of what the CAMs are sure of; they may change the odds of "
+            "a pixel by up to %.1f times",
+            100 * fit.accuracy,
+            np.exp(fit.limit),
+        )
+    return fit

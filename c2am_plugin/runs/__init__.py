@@ -1,0 +1,1 @@
+"""How a run over many images goes: workers, shards, output folders, locks, signals, ranks."""

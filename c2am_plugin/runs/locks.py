@@ -1,0 +1,126 @@
+"""One run at a time into a folder: a lock that the system drops when its process ends.
+
+Knows folders, not what is written into them. What is locked is a hidden file in the folder, so
+that whatever leads there, a link or another machine's mount, meets the same lock. It is removed at
+the end; one that a killed run left behind is locked by nobody and in nobody's way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from ..errors import OutputError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["lock_folder"]
+
+LOCK = ".c2am-lock"
+log = logging.getLogger("c2am_plugin")
+
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """In a forked child: a lock must not outlive its run in the hands of a worker."""
+    for descriptor in _held:
+        os.close(descriptor)
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
+
+
+@contextmanager
+def lock_folder(folder: Path, shard: str = "") -> Iterator[bool]:
+    """Hold `folder`, which has to be there, against every other run, in this process or another.
+
+    shard: hold only that part of it, a name that can stand in a file's. Different shards may be
+    held at once; the whole and a shard may not.
+    Yields whether it is held. On a file system without locks it is not; that is logged, and the
+    run goes on. Raises OutputError, which says by whom, where another run holds it.
+    """
+    with ExitStack() as stack:
+        held = stack.enter_context(_lock(folder, LOCK, shared=bool(shard)))
+        if shard and held:
+            stack.enter_context(_lock(folder, f"{LOCK}.{shard}", shared=False))
+        yield held
+
+
+@contextmanager
+def _lock(folder: Path, name: str, shared: bool) -> Iterator[bool]:
+    descriptor = _acquire(folder, name, shared)
+    if descriptor is None:
+        yield False
+        return
+    _held.add(descriptor)
+    try:
+        yield True
+    finally:
+        if descriptor in _held:  # it is not in a forked child
+            _held.remove(descriptor)
+            with suppress(OSError):
+                if shared:  # the last of the shards removes the file
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(folder / name)
+            os.close(descriptor)
+
+
+def _acquire(folder: Path, name: str, shared: bool) -> int | None:
+    """The descriptor of the locked file; None where the file system has no locks."""
+    path = folder / name
+    while True:
+        if path.is_symlink():
+            raise OutputError(f"{path}: is a link, and what it leads to would be lost; remove it")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            _flock(descriptor, shared)
+        except BlockingIOError as error:
+            holder = os.read(descriptor, 300).decode(errors="replace") or "it has just started"
+            os.close(descriptor)
+            raise OutputError(
+                f"{folder}: another run writes into it ({holder}); wait until that ends, or "
+                "choose another folder"
+            ) from error
+        except OSError as error:
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            log.warning(
+                "%s: cannot be locked here (%s); see to it that no second run writes into it",
+                folder,
+                error.strerror,
+            )
+            return None
+        if _is_at(descriptor, path):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, _myself().encode(), 0)
+            return descriptor
+        os.close(descriptor)  # its holder removed it just before it was locked here
+
+
+def _flock(descriptor: int, shared: bool) -> None:
+    if fcntl is None:
+        raise OSError(0, "no flock on this system")
+    fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _myself() -> str:
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    return f"process {os.getpid()} on {socket.gethostname()} since {since}"

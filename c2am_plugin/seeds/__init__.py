@@ -1,0 +1,1 @@
+"""What a pipeline's next stage trains on, made from CAM files."""

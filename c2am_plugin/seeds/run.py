@@ -1,0 +1,215 @@
+"""make_seeds: a folder of CAM files and its photographs in, what the next stage trains on out.
+
+What those seeds are is the adapters' business, running many images that of runs.parallel. Works
+on any folder of CAM files, refined or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..cams import CamAdapter, SeedAdapter, read_cams
+from ..crf.dense_crf import make_ready
+from ..errors import InputError
+from ..files.lists import lacking, wanted_ids
+from ..files.photos import find_photos, read_photo, read_photo_of
+from ..registry import choose_adapter
+from ..runs.output_folders import Claim, check_folders, claim_folders, read_record
+from ..runs.parallel import atomic_path, find_files, record_path, run_images, write_json
+from ..runs.shards import Shard
+from .report import SeedCount, SeedReport
+
+__all__ = ["SeedPlan", "SeedReport", "make_seeds", "plan_seeds"]
+
+COMMAND, REFINE = "c2am-seeds", "c2am-refine"
+
+
+def make_seeds(
+    cam_dir: str | Path,
+    out_dir: str | Path,
+    images: str | Path,
+    *,
+    method: str = "auto",
+    settings: Mapping[str, float] | None = None,
+    clip: bool = False,
+    ids: str | Path | Sequence[str] | None = None,
+    shard: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> SeedReport:
+    """Make of every CAM file what its pipeline's next stage trains on, as the pipeline does.
+
+    cam_dir    `<id>.npy` CAM files, refined or as the pipeline wrote them
+    out_dir    where the seeds go. PSA, SC-CAM: dumps `out_la_crf/<id>.npy`, `out_ha_crf/<id>.npy`;
+               SEAM: `out_crf_4.0/<id>.npy`, `out_crf_24.0/<id>.npy`; each {0: background,
+               c + 1: class c}, float32 H×W, sum 1. PuzzleCAM, AdvCAM (IRN): `<id>.png`, grey
+               H×W uint8, 0 background, c + 1, 255 ignored
+    images     folder of the photographs `<id>.jpg`, of the size of the CAMs
+    method     an adapter's name, or "auto" to tell the format from the files. PSA, SC-CAM and
+               SEAM cannot be told apart; "auto" takes PSA's settings and folders
+    settings   the numbers of that step that are not to be the pipeline's own: "low_alpha" and
+               "high_alpha" (PSA, SC-CAM 4, 32; SEAM 4, 24), or the background's scores "fg" and
+               "bg" (PuzzleCAM 0.40, 0.10; AdvCAM 0.35, 0.15)
+    clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
+    ids        a list file or a sequence of image ids; default every CAM file
+    shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
+    workers    images at a time; default one a core
+    overwrite  replace files that another run, or somebody else, wrote
+
+    What is done already is skipped. A file that fails does not stop the run and is in the report,
+    which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
+    before any image is worked on.
+    """
+    found, part = _find_cams(Path(cam_dir), ids), Shard.parse(shard)
+    adapter = choose_adapter(method, list(found.values()))
+    cams = {image_id: found[image_id] for image_id in part.of(list(found))}
+    plan = plan_seeds(adapter, cam_dir, out_dir, images, list(cams), settings, clip)
+    return plan.run(
+        cams,
+        read_record(record_path(cam_dir, REFINE)),
+        shard=part.name,
+        workers=workers,
+        overwrite=overwrite,
+        progress=progress,
+    )
+
+
+@dataclass(frozen=True)
+class SeedPlan:
+    """What a run is to make, of what and where; see `plan_seeds`."""
+
+    adapter: SeedAdapter
+    cam_dir: Path
+    out_dir: Path
+    images: Path
+    photos: dict[str, Path]
+    settings: dict[str, float]
+    clip: bool
+
+    @property
+    def folders(self) -> list[Path]:
+        return [self.out_dir / folder for folder in self.adapter.seed_folders(self.settings)]
+
+    def record(self, refined_as: Mapping[str, Any] | None) -> dict[str, Any]:
+        """What seeds depend on. refined_as: settings of the run that refined their CAMs, if any."""
+        return {
+            "cam_dir": str(self.cam_dir.resolve()),
+            "refined_as": refined_as,
+            "images": str(self.images.resolve()),
+            "method": self.adapter.name,
+            "clip": self.clip,
+            **self.settings,
+        }
+
+    def claims(self, refined_as: Mapping[str, Any] | None) -> list[Claim]:
+        record, suffix = self.record(refined_as), self.adapter.seed_suffix
+        return [Claim(folder, record, suffix) for folder in self.folders]
+
+    def check(self, refined_as: Mapping[str, Any] | None, *, overwrite: bool) -> None:
+        """Raise OutputError where `run` would for what is in the folders."""
+        check_folders(COMMAND, self.photos, self.claims(refined_as), overwrite=overwrite)
+
+    def run(
+        self,
+        cams: Mapping[str, Path],
+        refined_as: Mapping[str, Any] | None,
+        *,
+        shard: str,
+        workers: int | None,
+        overwrite: bool,
+        progress: bool,
+    ) -> SeedReport:
+        """Make the seeds of these CAM files, {image id: path}, but for those that are there."""
+        claims = self.claims(refined_as)
+        with claim_folders(COMMAND, cams, claims, overwrite=overwrite, shard=shard) as done:
+            todo = [image_id for image_id in cams if image_id not in done]
+            outcome = run_images(
+                _Job(self, cams),
+                todo,
+                workers=workers,
+                title="seeds",
+                prefer=make_ready() if todo else "threads",
+                progress=progress,
+            )
+            report = SeedReport(str(self.out_dir), self.adapter.name, self.settings)
+            report.add(outcome, len(done))
+            content = {"settings": self.record(refined_as), "report": asdict(report)}
+            write_json(record_path(self.out_dir, COMMAND, shard), content)
+        return report
+
+
+def plan_seeds(
+    adapter: CamAdapter,
+    cam_dir: str | Path,
+    out_dir: str | Path,
+    images: str | Path,
+    ids: Sequence[str],
+    settings: Mapping[str, float] | None,
+    clip: bool,
+) -> SeedPlan:
+    """Check for a run of `make_seeds` all that can be known before there are CAMs in cam_dir.
+
+    Touches nothing. Raises InputError.
+    """
+    if not isinstance(adapter, SeedAdapter):
+        raise InputError(
+            f"{adapter.name}: this adapter makes no seeds (it has no write_seeds, see "
+            "c2am_plugin.cams.SeedAdapter); its CAMs can only be refined"
+        )
+    own, changed = dict(adapter.seed_settings), dict(settings or {})
+    if unknown := sorted(set(changed) - set(own)):
+        raise InputError(
+            f"seeds of {adapter.name} have no setting {', '.join(unknown)}; they have "
+            f"{', '.join(f'{name} ({value:g})' for name, value in own.items())}"
+        )
+    all_settings = {name: float(value) for name, value in {**own, **changed}.items()}
+    adapter.seed_folders(all_settings)
+    cam_dir, out_dir, images = Path(cam_dir), Path(out_dir), Path(images)
+    for source in (cam_dir.resolve(), images.resolve()):
+        if source in (out_dir.resolve(), *out_dir.resolve().parents):
+            raise InputError(f"{out_dir}: lies in the input {source}; choose another folder")
+    photos = find_photos(images, ids)
+    return SeedPlan(adapter, cam_dir, out_dir, images, photos, all_settings, clip)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Everything that a worker needs to make one image's seeds; called with its id."""
+
+    plan: SeedPlan
+    cams: Mapping[str, Path]
+
+    def only(self, image_id: str) -> _Job:
+        """The same job with the files of one image: what travels to another process."""
+        photos = {image_id: self.plan.photos[image_id]}
+        return _Job(replace(self.plan, photos=photos), {image_id: self.cams[image_id]})
+
+    def __call__(self, image_id: str) -> SeedCount:
+        plan, adapter = self.plan, self.plan.adapter
+        cams = read_cams(adapter, self.cams[image_id], image_id, clip=plan.clip)
+        without_class = len(cams.class_ids) == 0
+        path = plan.photos[image_id]
+        photo = read_photo(path) if without_class else read_photo_of(path, cams.maps.shape[1:])
+        outputs = [folder / f"{image_id}{adapter.seed_suffix}" for folder in plan.folders]
+        with ExitStack() as stack:
+            temporary = [stack.enter_context(atomic_path(path)) for path in outputs]
+            adapter.write_seeds(cams, photo, plan.settings, temporary)
+            label = adapter.read_seeds(temporary)
+        return SeedCount.of(label, without_class)
+
+
+def _find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[str, Path]:
+    found = find_files(cam_dir, (".npy",))
+    if not found:
+        raise InputError(f"{cam_dir}: holds no .npy file")
+    if ids is None:
+        return found
+    wanted = wanted_ids(ids)
+    if without := lacking(wanted, found, f"CAM in {cam_dir}"):
+        raise InputError(without)
+    return {image_id: found[image_id] for image_id in wanted}

@@ -1,0 +1,223 @@
+"""The training images: which they are, and how each is cut, batch by batch.
+
+Knows files and pixels, not the network. What is cut from an image depends on (seed, epoch, image)
+and on nothing else, and which images make a batch on (seed, epoch): so a resumed run sees what an
+uninterrupted one sees, with any number of workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..errors import InputError
+from ..files.photos import read_photo
+from ..runs.parallel import IMAGE_SUFFIXES, find_files, first_names, read_ids
+from ..runs.ranks import ALONE, Ranks, cores
+
+__all__ = [
+    "MEAN",
+    "STD",
+    "BatchOrder",
+    "TrainingImages",
+    "Views",
+    "check_outside",
+    "find_images",
+    "normalise",
+    "training_loader",
+]
+
+log = logging.getLogger(__name__)
+
+# ImageNet's, of pixels in [0, 1]: what torchvision's weights were trained with.
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+# What WSSS calls its training list, the usual one first.
+VOC_LISTS = ("train_aug.txt", "trainaug.txt", "train.txt")
+# Decoded images are kept in memory where all together are not larger than this.
+CACHE_BYTES = 512 * 2**20
+
+
+def find_images(images: str | Path, ids: str | Path | None = None) -> dict[str, Path]:
+    """{image id: path} for a folder of images or a VOC root, in the order of the ids.
+
+    ids: a list file, one id a line; in a VOC root also the name of one in ImageSets/Segmentation.
+    Without it a folder gives all its images and a VOC root those of its train_aug or train list.
+    Raises InputError where there is no image, or an id has none.
+    """
+    folder = Path(images)
+    if (folder / "JPEGImages").is_dir():
+        ids = _voc_list(folder / "ImageSets" / "Segmentation", ids)
+        folder = folder / "JPEGImages"
+    found = find_files(folder, IMAGE_SUFFIXES)
+    if not found:
+        raise InputError(f"{folder}: holds no image; expected {', '.join(IMAGE_SUFFIXES)}")
+    if ids is None:
+        return found
+    wanted = read_ids(ids)
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise InputError(
+            f"{ids}: {len(missing)} of {len(wanted)} ids have no image in {folder} "
+            f"({first_names(missing)}); expected ids such as {next(iter(found))}"
+        )
+    return {name: found[name] for name in wanted}
+
+
+def check_outside(images: str | Path, *outputs: Path) -> None:
+    """Raises InputError for an output among the photographs: a later run would take it for one."""
+    folder = Path(images)
+    photos = (folder / "JPEGImages" if (folder / "JPEGImages").is_dir() else folder).resolve()
+    for output in outputs:
+        if photos in (output.resolve(), *output.resolve().parents):
+            raise InputError(f"{output}: lies among the photographs of {photos}; choose another")
+
+
+def _voc_list(lists: Path, ids: str | Path | None) -> Path | None:
+    if ids is not None:
+        named = lists / f"{ids}.txt"
+        return named if named.is_file() and not Path(ids).exists() else Path(ids)
+    for name in VOC_LISTS:
+        if (lists / name).is_file():
+            log.info("training on the ids of %s", lists / name)
+            return lists / name
+    return None
+
+
+def normalise(images: Tensor) -> Tensor:
+    """uint8 N×3×H×W RGB → float32 N×3×H×W with ImageNet's mean and deviation."""
+    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
+    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
+    return (images / 255 - mean) / std
+
+
+class Views(Dataset):
+    """Images as training sees them: [epoch, index] → a view, or the InputError that kept it.
+
+    keeps: all of them are few enough to stay decoded in memory.
+    """
+
+    keeps: bool
+
+
+class TrainingImages(Views):
+    """Random views of images: [epoch, index] → uint8 3×crop×crop RGB, or an InputError.
+
+    Each image is resized to resize×resize (bilinear, whatever its shape), cropped to crop×crop at
+    a random place and mirrored half of the time. An image that cannot be read is returned as its
+    error, for `training_loader` to leave out.
+    """
+
+    def __init__(self, paths: Sequence[Path], resize: int, crop: int, seed: int = 0) -> None:
+        if not 1 <= crop <= resize:
+            raise InputError(f"crop {crop} does not fit into images resized to {resize}")
+        self.paths = list(paths)
+        self.resize, self.crop, self.seed = resize, crop, seed
+        self.keeps = len(self.paths) * resize * resize * 3 <= CACHE_BYTES
+        self._kept: dict[int, np.ndarray] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, key: tuple[int, int]) -> Tensor | InputError:
+        epoch, index = key
+        try:
+            pixels = self._square(index)
+        except InputError as error:
+            return error
+        random = np.random.default_rng([self.seed, epoch, index])
+        top, left = random.integers(self.resize - self.crop, size=2, endpoint=True)
+        view = pixels[top : top + self.crop, left : left + self.crop]
+        if random.random() < 0.5:
+            view = view[:, ::-1]
+        return torch.from_numpy(view.transpose(2, 0, 1).copy())
+
+    def _square(self, index: int) -> np.ndarray:
+        """uint8 resize×resize×3."""
+        if index in self._kept:
+            return self._kept[index]
+        photo = Image.fromarray(read_photo(self.paths[index]))
+        size = (self.resize, self.resize)
+        pixels = np.asarray(photo.resize(size, Image.Resampling.BILINEAR))
+        if self.keeps:
+            self._kept[index] = pixels
+        return pixels
+
+
+class BatchOrder(Sampler):
+    """Which images make which batch: lists of (epoch, index), shuffled anew each epoch.
+
+    The images that do not fill a last batch are left out of that epoch: pairs are made within a
+    batch, so that a smaller one would have another loss. first_step: batches to pass over. ranks:
+    the processes that share each batch; the lists are this one's shares.
+    """
+
+    def __init__(
+        self,
+        n_images: int,
+        batch_size: int,
+        epochs: int,
+        seed: int = 0,
+        first_step: int = 0,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.n_images, self.batch_size = n_images, batch_size
+        self.epochs, self.seed, self.first_step = epochs, seed, first_step
+        self.ranks = ranks
+        self.steps_per_epoch = n_images // batch_size
+
+    def __len__(self) -> int:
+        return self.epochs * self.steps_per_epoch - self.first_step
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        for epoch in range(self.epochs):
+            order = np.random.default_rng([self.seed, epoch]).permutation(self.n_images).tolist()
+            for step in range(self.steps_per_epoch):
+                if epoch * self.steps_per_epoch + step >= self.first_step:
+                    batch = order[step * self.batch_size : (step + 1) * self.batch_size]
+                    yield [(epoch, index) for index in self.ranks.share(batch)]
+
+
+def _collate(views: list[Tensor | InputError]) -> tuple[Tensor, list[str]]:
+    errors = [str(view) for view in views if isinstance(view, InputError)]
+    good = [view for view in views if isinstance(view, Tensor)]
+    return torch.stack(good) if good else torch.empty(0, 3, 1, 1, dtype=torch.uint8), errors
+
+
+def training_loader(
+    images: Views,
+    order: BatchOrder,
+    workers: int | None = None,
+    collate: Callable[[list[Any]], tuple[Any, list[str]]] = _collate,
+) -> DataLoader:
+    """Batches (uint8 N×3×crop×crop, errors of the images that could not be read), in order.
+
+    workers: processes that read and decode; None for one a core, or for none where the images are
+    few enough to be kept decoded in this one. collate: makes another pair of a batch's views.
+    """
+    if workers is None:
+        workers = 0 if images.keeps else cores()
+    return DataLoader(
+        images,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=collate,
+        worker_init_fn=_ignore_interrupt,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _ignore_interrupt(_: int) -> None:
+    # Ctrl-C reaches every process of the terminal, and the SIGTERM of a scheduler or of torchrun
+    # those of the job; the training loop decides when to stop.
+    for kind in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(kind, signal.SIG_IGN)

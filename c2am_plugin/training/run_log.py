@@ -1,0 +1,123 @@
+"""What a training run leaves behind to look at: a CSV log, TensorBoard's, pictures of the maps.
+
+Knows numbers and pixels, not where they come from.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from ..errors import MissingDependency
+from ..runs.parallel import atomic_path
+
+__all__ = ["Journal", "picture_grid"]
+
+
+class Journal:
+    """Rows of one run, written as they come.
+
+    folder       gets log.csv, pictures/ and, where asked for, tensorboard/
+    columns      of the log; the first is "step", counted from 1
+    first_step   steps that are done already: their rows and pictures stay, later ones are removed
+    tensorboard  also write scalars and pictures for it; raises MissingDependency without it
+    """
+
+    def __init__(
+        self, folder: Path, columns: tuple[str, ...], first_step: int = 0, tensorboard: bool = False
+    ) -> None:
+        self.folder, self.columns = folder, columns
+        self._board = _open_board(folder / "tensorboard", first_step) if tensorboard else None
+        log = folder / "log.csv"
+        kept = _earlier_rows(log, first_step)
+        with (
+            atomic_path(log) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
+            rows = csv.DictWriter(file, columns)
+            rows.writeheader()
+            rows.writerows({name: row.get(name, "") for name in columns} for row in kept)
+        self._file = log.open("a", newline="", encoding="utf-8")
+        self._rows = csv.DictWriter(self._file, columns)
+        for picture in (folder / "pictures").glob("step_*.png"):
+            if int(picture.stem.removeprefix("step_")) > first_step:
+                picture.unlink()
+
+    def write(self, row: Mapping[str, float]) -> None:
+        """Add one row, at once readable."""
+        self._rows.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
+        self._file.flush()
+        if self._board is not None:
+            for name, value in row.items():
+                self._board.add_scalar(name, value, row["step"])
+
+    def picture(self, step: int, grid: np.ndarray) -> None:
+        """Keep a picture, uint8 H×W×3, as pictures/step_NNNNNN.png."""
+        with atomic_path(self.folder / "pictures" / f"step_{step:06d}.png") as temporary:
+            Image.fromarray(grid).save(temporary, format="PNG")
+        if self._board is not None:
+            self._board.add_image("maps", grid, step, dataformats="HWC")
+
+    def close(self) -> None:
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _open_board(folder: Path, first_step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise MissingDependency(
+            "--tensorboard needs the package tensorboard; run pip install tensorboard, "
+            "or go without: log.csv holds the same numbers"
+        ) from error
+    return SummaryWriter(str(folder), purge_step=first_step + 1)
+
+
+def _earlier_rows(path: Path, last_step: int) -> list[dict[str, str]]:
+    """The rows of a log up to a step. A row that was cut short by a crash is left out."""
+    if last_step == 0 or not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [row for row in rows if (row["step"] or "").isdigit() and int(row["step"]) <= last_step]
+
+
+def picture_grid(
+    images: Sequence[np.ndarray] | np.ndarray,
+    p: Sequence[np.ndarray] | np.ndarray,
+    columns: int = 8,
+    side: int = 128,
+) -> np.ndarray:
+    """Photographs above their maps: uint8 H×W×3.
+
+    images: N of uint8 3×H×W RGB. p: N of float h×w in [0, 1], shown from blue (0) to red (1) over
+    the photograph. columns: of pairs in the grid. side: pixels of a square.
+    """
+    rows = []
+    for start in range(0, len(images), columns):
+        pairs = [
+            _pair(image, one, side)
+            for image, one in zip(
+                images[start : start + columns], p[start : start + columns], strict=True
+            )
+        ]
+        pairs += [np.zeros_like(pairs[0])] * (columns - len(pairs) if start else 0)
+        rows.append(np.concatenate(pairs, axis=1))
+    return np.concatenate(rows)
+
+
+def _pair(image: np.ndarray, p: np.ndarray, side: int) -> np.ndarray:
+    """uint8 2·side×side×3: the photograph, and the same under its map."""
+    photo = Image.fromarray(image.transpose(1, 2, 0)).resize((side, side))
+    level = Image.fromarray((p * 255).round().astype(np.uint8)).resize((side, side))
+    red = np.asarray(level, np.float32)
+    heat = np.stack([red, np.zeros_like(red), 255 - red], axis=2)
+    shown = np.asarray(photo)
+    return np.concatenate([shown, (0.5 * shown + 0.5 * heat).astype(np.uint8)])

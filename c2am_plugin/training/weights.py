@@ -1,0 +1,376 @@
+"""Checkpoints, ours and the authors', and initial weights from wherever they were published.
+
+Knows files of tensors and the names in them. Knows nothing of training or images. Every file is
+read with weights_only=True, so that none can run code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import pickle
+import re
+import reprlib
+import struct
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, Protocol
+from urllib.error import URLError
+
+import torch
+from torch import Tensor, nn
+from torchvision import models
+
+from .. import __version__
+from ..errors import InputError, UnsafeFileError
+from ..network.model import C2AM, Backbone
+from ..runs.parallel import atomic_path, first_names
+
+__all__ = [
+    "LARGEST_SIDE",
+    "Checkpoint",
+    "WeightsReport",
+    "check_finite",
+    "check_room",
+    "initial_weights",
+    "load_checkpoint",
+    "read_torch_file",
+    "save_checkpoint",
+]
+
+# Under which keys files keep their state dict; DINO's teacher is the better half of its file.
+NESTS = ("state_dict", "teacher", "model", "student", "model_state_dict")
+# What torch.load runs into in a damaged file.
+DAMAGE = (
+    *(RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
+    *(ArithmeticError, MemoryError, ImportError, struct.error, zipfile.BadZipFile),
+)
+# A backbone without its head may be this much smaller, in bytes for each parameter: VGG's is.
+HEAD_SHARE = 20
+# How the older of torch.save's two layouts begins.
+MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+# Of the squares that a network was trained on, in pixels: far more than any GPU holds a batch of.
+LARGEST_SIDE = 2**13
+# A file is refused where less than this share of the backbone's tensors matches.
+ENOUGH = 0.9
+
+
+class OnBackbone(Protocol):
+    """A network on a torchvision backbone: the backbone's name, and the layers."""
+
+    name: str
+    backbone: Backbone
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network.
+
+    flag  True: P (the sigmoid of the logits) is high on the background; None: the file is silent
+    info  backbone, output_stride, dilated; where we wrote the file also version, and what
+          training noted: recipe, settings, epoch, polarity {flag, rule, margin, n_images}
+    """
+
+    model: C2AM
+    flag: bool | None
+    info: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class WeightsReport:
+    """What a file gave to a backbone: tensors that matched by name and shape, and the rest."""
+
+    source: str
+    matched: int
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    def __str__(self) -> str:
+        text = f"{self.source}: {self.matched} tensors matched"
+        for kind, names in (("missing", self.missing), ("unexpected", self.unexpected)):
+            text += f", {len(names)} {kind}" + (f" ({first_names(names, 3)})" if names else "")
+        return text
+
+
+def save_checkpoint(
+    path: str | Path, model: C2AM, flag: bool | None, info: Mapping[str, Any]
+) -> None:
+    """Write {"state_dict", "flag", "info"}, atomically: the authors' layout and one key more.
+
+    Their code reads the first two keys of it. info may hold numbers, strings, None, lists and
+    dicts; what the network is made of is added to it.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    made_of = {
+        "version": __version__,
+        "backbone": model.name,
+        "output_stride": model.stride,
+        "dilated": model.dilated,
+    }
+    # Given a path, torch would write its name into the file: never twice the same bytes.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save({"state_dict": state, "flag": flag, "info": {**info, **made_of}}, file)
+
+
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint of ours or of the authors' code (a ResNet-50 of stride 16), in eval mode.
+
+    Raises InputError for a file that is none, UnsafeFileError for one that holds code.
+    """
+    content = read_torch_file(path)
+    if not (isinstance(content, dict) and isinstance(content.get("state_dict"), Mapping)):
+        raise InputError(
+            f"{path}: is no C2AM checkpoint (found {_describe(content)}); expected 'state_dict' "
+            "and 'flag', as c2am-train writes them; a file of initial weights goes to --weights"
+        )
+    info, flag = content.get("info") or {}, content.get("flag")
+    if not isinstance(info, dict) or not isinstance(flag, (bool, int, NoneType)):
+        raise InputError(
+            f"{path}: is damaged: info is {type(info).__name__} and flag {type(flag).__name__}; "
+            "expected a dict, and True, False or None"
+        )
+    if wrong := _wrong_notes(info):
+        raise InputError(f"{path}: is damaged: its {wrong} is {reprlib.repr(info[wrong])}")
+    info = {"backbone": "resnet50", "output_stride": 16, "dilated": False, **info}
+    network = tuple(info[name] for name in ("backbone", "output_stride", "dilated"))
+    if tuple(map(type, network)) != (str, int, bool):
+        raise InputError(f"{path}: is damaged: it names no network ({reprlib.repr(network)})")
+    state = {
+        name.removeprefix("module."): tensor
+        for name, tensor in content["state_dict"].items()
+        if isinstance(name, str) and isinstance(tensor, Tensor)
+    }
+    check_room(path, info["backbone"], state)
+    try:
+        model = C2AM(*network)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error)[:400]}") from error
+    _check_names(path, info["backbone"], model.state_dict(), state)
+    _fill(path, model, state)
+    return Checkpoint(model.to(device).eval(), None if flag is None else bool(flag), info)
+
+
+def _wrong_notes(info: Mapping[str, Any]) -> str | None:
+    """Which of training's notes, as far as they are used, is not what training notes."""
+    for name in ("crop", "resize"):
+        side = info.get(name)
+        if side is not None and not (type(side) is int and 0 < side <= LARGEST_SIDE):
+            return name
+    noted = info.get("polarity")
+    if noted is None:
+        return None
+    fits = (
+        isinstance(noted, dict)
+        and isinstance(noted.get("rule"), str)
+        and isinstance(noted.get("margin"), (float, int, NoneType))
+    )
+    return None if fits else "polarity"
+
+
+def check_room(path: str | Path, backbone: str, state: Mapping[str, Any]) -> None:
+    """Refuse a file that is much smaller than the network that it names, before that is built.
+
+    state: the file's tensors by name. Raises InputError.
+    """
+    if backbone not in models.list_models(module=models):
+        return  # said by what builds it
+    published = next(iter(models.get_model_weights(backbone)))
+    stored = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for tensor in state.values()
+        if isinstance(tensor, Tensor) and tensor.layout == torch.strided
+    }
+    if sum(stored.values()) * HEAD_SHARE < published.meta["num_params"]:
+        raise InputError(
+            f"{path}: does not fit a {backbone}: its tensors take {sum(stored.values())} bytes, "
+            f"and the network has {published.meta['num_params']:,} parameters"
+        )
+
+
+def _fill(path: str | Path, model: nn.Module, state: Mapping[str, Tensor], **how: Any) -> None:
+    """Tensors of the right names and shapes into a network, whose kind may still be another."""
+    try:
+        model.load_state_dict(state, **how)
+    except (RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: has tensors that cannot be copied ({reason})") from error
+    check_finite(path, model)
+
+
+def check_finite(path: str | Path, model: nn.Module) -> None:
+    """Refuse the file of a network that would say NaN. Raises InputError."""
+    if bad := [name for name, value in model.state_dict().items() if not value.isfinite().all()]:
+        raise InputError(
+            f"{path}: holds NaN or infinite numbers ({first_names(bad, 2)}), so its training "
+            "failed; expected finite weights: take another file, or train anew"
+        )
+
+
+def _check_names(
+    path: str | Path, backbone: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]
+) -> None:
+    wrong = {k for k in wanted if k not in found or found[k].shape != wanted[k].shape}
+    extra = set(found) - set(wanted)
+    if wrong or extra:
+        raise InputError(
+            f"{path}: does not fit C2AM on {backbone}: {len(wrong)} of {len(wanted)} tensors are "
+            f"missing or of another shape ({first_names(wrong, 2)}), {len(extra)} are unknown "
+            f"({first_names(extra, 2)}); expected a file of c2am-train or of the released code"
+        )
+
+
+def initial_weights(model: OnBackbone, source: str) -> WeightsReport:
+    """Fill the backbone of `model` and say what matched; its head stays as it is.
+
+    source  "random": nothing to do; the name of a torchvision weight ("IMAGENET1K_V2", "DEFAULT",
+            "ResNet50_Weights.IMAGENET1K_V2"), downloaded to torch's cache where it is not there
+            yet; or a file: a torchvision state dict, MoCo v2, DetCo, DINO, SwAV, a checkpoint of
+            ours, with any prefix before the names
+    Raises InputError where there is no such thing, or less than nine tenths of it match.
+    """
+    if source == "random":
+        return WeightsReport(source, 0, tuple(_wanted(model)), ())
+    path = Path(source)
+    if not path.is_file():
+        path = _torchvision_file(model.name, source)
+    content = read_torch_file(path)
+    wanted = _wanted(model)
+    state = _best_match(wanted, content)
+    if not state:
+        raise InputError(
+            f"{source}: none of its tensors fits a {model.name} (found {_describe(content)}); "
+            f"expected names like {first_names(wanted, 2)}"
+        )
+    fitting = {k: state[k] for k in wanted if k in state and state[k].shape == wanted[k].shape}
+    own = {name for name, _ in model.backbone.named_children()}
+    unexpected = sorted(k for k in state if k not in fitting and not k.endswith("_tracked"))
+    # A deeper backbone fills a shallower one completely, and makes no sense in it.
+    foreign = [k for k in unexpected if k.split(".")[0] in own]
+    report = WeightsReport(
+        source, len(fitting), tuple(k for k in wanted if k not in fitting), tuple(unexpected)
+    )
+    if len(fitting) < ENOUGH * len(set(wanted) | set(foreign)):
+        raise InputError(f"{report}; that is no {model.name}: give its own weights, or its name")
+    _fill(source, model.backbone, fitting, strict=False)
+    return report
+
+
+def _wanted(model: OnBackbone) -> dict[str, Tensor]:
+    """The backbone's tensors that a file must bring (old files have no BatchNorm counters)."""
+    state = model.backbone.state_dict()
+    return {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+
+
+def _best_match(wanted: Mapping[str, Tensor], content: Any) -> dict[str, Tensor]:
+    """The file's tensors below the nest and prefix that fit most of the wanted ones."""
+    best: dict[str, Tensor] = {}
+    best_count = 0
+    for state in _nested(content):
+        for prefix in _prefixes(wanted, state):
+            part = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+            count = sum(k in part and part[k].shape == v.shape for k, v in wanted.items())
+            if count > best_count:
+                best, best_count = part, count
+    return best
+
+
+def _nested(content: Any, depth: int = 4) -> Iterator[dict[str, Tensor]]:
+    if not isinstance(content, Mapping) or depth == 0:  # a dict may lie in itself
+        return
+    for nest in NESTS:
+        yield from _nested(content.get(nest), depth - 1)
+    tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    if tensors:
+        yield tensors
+
+
+def _prefixes(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """What stands before a wanted name in the file; MoCo's query encoder before its momentum."""
+    first = next(iter(wanted))
+    found = {name[: -len(first)] for name in state if name == first or name.endswith("." + first)}
+    return sorted(found, key=lambda prefix: ("encoder_k" in prefix, len(prefix), prefix))
+
+
+def _torchvision_file(backbone: str, name: str) -> Path:
+    """The file of one of torchvision's weights, in torch's cache; downloaded where it is not."""
+    weights = models.get_model_weights(backbone)
+    short = name.split(".")[-1]
+    if short not in weights.__members__ or name not in (short, f"{weights.__name__}.{short}"):
+        raise InputError(
+            f"{name}: is no file, and no weights of {backbone}; expected a file, 'random' or "
+            f"{', '.join(weights.__members__) or 'nothing else: torchvision has none for it'}"
+        )
+    url = weights[short].url
+    path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        digest = path.stem.rsplit("-", 1)[-1]
+        try:
+            torch.hub.download_url_to_file(url, str(path), digest)
+        except (URLError, OSError, RuntimeError) as error:
+            raise InputError(
+                f"{name}: {url} cannot be downloaded ({error}); download it on another machine "
+                f"and put it at {path}, or pass the file itself as --weights; "
+                "--weights random goes without"
+            ) from error
+    return path
+
+
+def read_torch_file(path: str | Path) -> Any:
+    """What torch.save wrote into a file, on the CPU. Raises InputError and UnsafeFileError."""
+    # The full files of DINO carry their command line in this harmless class.
+    safe = getattr(torch.serialization, "safe_globals", None)
+    try:
+        _check_layout(Path(path))
+        with safe([argparse.Namespace]) if safe else contextlib.nullcontext():
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except pickle.UnpicklingError as error:
+        code = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", str(error))
+        if code is None:
+            raise InputError(_no_torch_file(path)) from error
+        raise UnsafeFileError(
+            f"{path}: holds {first_names([code[1]])}, which is more than tensors, and was not "
+            "loaded; if you trust it, keep its tensors: "
+            "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)"
+        ) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except DAMAGE as error:
+        raise InputError(_no_torch_file(path)) from error
+
+
+def _check_layout(path: Path) -> None:
+    """Let only what torch.save writes reach torch.load. Raises what `read_torch_file` catches.
+
+    Older layouts are read by code that has run what files held, weights_only or not (torch before
+    2.6), TorchScript is a program, and an archive that is packed can be small and expand without
+    end: torch.save packs nothing.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+    if not head.startswith(b"PK\x03\x04"):
+        if not head.startswith(b"\x80") or MAGIC not in head:
+            raise ValueError("neither layout of torch.save")
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.filename.endswith("constants.pkl") for part in parts):
+        raise ValueError("TorchScript")
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise ValueError("packed")
+
+
+def _no_torch_file(path: str | Path) -> str:
+    return f"{path}: is no file of torch.save, or is cut short; expected one with a state dict"
+
+
+def _describe(content: Any) -> str:
+    if isinstance(content, Mapping):
+        names = (name if isinstance(name, str) else type(name).__name__ for name in content)
+        return f"a dict of {first_names(names, 3)}" if content else "an empty dict"
+    return f"a {type(content).__name__}"
