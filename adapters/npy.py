@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from c2am_plugin.errors import InputError, UnsafeFileError
-from c2am_plugin.files.plain_files import plain_file
+from c2am_plugin.files.folders import plain_file
 
 from .pickler import Pickler
 from .torch_storage import TorchArray

@@ -15,7 +15,7 @@ import numpy as np
 from c2am_plugin.cams import ImageCams, clip_maps
 from c2am_plugin.errors import InputError
 
-from .keyed import brief, like, stack, to_array
+from .arrays import brief, like, stack, to_array
 from .npy import load_npy, save_npy
 from .seed_kinds import CrfDumps
 

@@ -18,8 +18,7 @@ from PIL import Image
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.crf.dense_crf import label_crf, softmax_crf
 from c2am_plugin.errors import InputError
-from c2am_plugin.files.labels import IGNORE, read_label
-from c2am_plugin.refine.formula import pseudo_label
+from c2am_plugin.files.labels import IGNORE, pseudo_label, read_label
 
 from .npy import load_npy, save_npy
 

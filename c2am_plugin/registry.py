@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .cams import CamAdapter
 from .errors import InputError
-from .runs.parallel import first_names
+from .files.folders import first_names
 
 __all__ = ["adapter_names", "choose_adapter", "detect", "get_adapter"]
 

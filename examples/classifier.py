@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from c2am_plugin.cams import ImageCams
-from c2am_plugin.network.model import Backbone
+from c2am_plugin.training.backbone import Backbone
 
 MEAN = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1)
 STD = torch.tensor((0.229, 0.224, 0.225)).view(3, 1, 1)

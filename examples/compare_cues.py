@@ -21,15 +21,15 @@ from joblib import Parallel, delayed
 from c2am_plugin.bench.metrics import confusion, scores
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.crf.dense_crf import cue_crf, label_crf
-from c2am_plugin.files.labels import read_label
+from c2am_plugin.files.labels import pseudo_label, read_label
 from c2am_plugin.files.photos import read_photo
 from c2am_plugin.network.boundaries import agreement_counts, best_boundary, calibrate
+from c2am_plugin.network.checkpoint import load_checkpoint
 from c2am_plugin.network.cue_writer import Reading
 from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.maps import ScaleLogits, default_scales, released_map, scale_logits
 from c2am_plugin.refine.calibration import count_agreement, fit_cues
-from c2am_plugin.refine.formula import pseudo_label, refine
-from c2am_plugin.training.weights import load_checkpoint
+from c2am_plugin.refine.formula import refine
 
 T, N_CLASSES = 0.20, 21
 BOUNDARIES: tuple[float | str, ...] = (0.30, 0.10, 0.05, 0.02, "boundary", "otsu", "agree")

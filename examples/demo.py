@@ -24,13 +24,13 @@ from generated import CLASSES, SIDE, make_folder
 
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.errors import C2AMError
+from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.labels import read_label
 from c2am_plugin.files.photos import read_photo
 from c2am_plugin.network.make_cues import make_cues
 from c2am_plugin.network.train import train
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.registry import adapter_names, get_adapter
-from c2am_plugin.runs.parallel import find_files
 
 COUNT = 240
 # The images are small and the network's maps coarse: enlarged, outlines come out finer.

@@ -21,10 +21,11 @@ from typing import Any
 
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.errors import C2AMError, InputError
+from c2am_plugin.files.folders import find_files
+from c2am_plugin.files.lists import read_ids
 from c2am_plugin.network.make_cues import make_cues
 from c2am_plugin.network.train import train
 from c2am_plugin.refine.run import refine_cams
-from c2am_plugin.runs.parallel import find_files, read_ids
 
 ARCHIVE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
 FOLDER = Path("VOCdevkit") / "VOC2012"

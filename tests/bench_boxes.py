@@ -24,8 +24,8 @@ from c2am_plugin.boxes.make_boxes import make_boxes
 from c2am_plugin.boxes.scores import Localisation, Measures
 from c2am_plugin.boxes.sweep import THRESHOLDS, sweep
 from c2am_plugin.files.cues import read_saliency, write_cue
+from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.labels import VOC_CLASSES, read_label
-from c2am_plugin.runs.parallel import find_files
 
 LEAST_SHARE = 0.01
 COLUMNS = ("gt_known", "corloc_by_class", "max_box_acc", "max_box_acc_v2")

@@ -21,13 +21,13 @@ from PIL import Image
 from released_maps import SCALES, released_loop
 
 from c2am_plugin.crf.dense_crf import cue_crf
-from c2am_plugin.files.photos import read_photo
+from c2am_plugin.files.photos import find_images, read_photo
 from c2am_plugin.network.boundaries import otsu
-from c2am_plugin.network.inference import fast_copy, pick_device
+from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.maps import released_map
 from c2am_plugin.network.model import C2AM
 from c2am_plugin.network.stream import Network, Stream
-from c2am_plugin.training.batches import find_images
+from c2am_plugin.training.devices import pick_device
 
 ROUNDS = 2
 NETWORKS = (("squeezenet1_0", 8), ("resnet50", 16))

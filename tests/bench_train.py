@@ -24,18 +24,13 @@ import torch
 from bench_maps import _generate
 from torch import Tensor
 
+from c2am_plugin.files.photos import find_images
 from c2am_plugin.network.gradient import loss_gradient
-from c2am_plugin.network.inference import pick_device
 from c2am_plugin.network.loss import c2am_loss
 from c2am_plugin.network.model import C2AM
 from c2am_plugin.runs.memory import keep_freed_memory
-from c2am_plugin.training.batches import (
-    BatchOrder,
-    TrainingImages,
-    find_images,
-    normalise,
-    training_loader,
-)
+from c2am_plugin.training.batches import BatchOrder, TrainingImages, normalise, training_loader
+from c2am_plugin.training.devices import pick_device
 
 ROUNDS = 3
 NETWORKS = (("squeezenet1_0", 16, 224), ("resnet50", 4, 224))  # name, batch, crop

@@ -26,9 +26,9 @@ from c2am_plugin.boxes.truths import VocTruths, find_truths
 from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.files.cues import is_soft_cue, read_cue
 from c2am_plugin.files.labels import read_label
+from c2am_plugin.files.lists import read_ids
 from c2am_plugin.files.photos import read_photo
 from c2am_plugin.runs.output_folders import read_record
-from c2am_plugin.runs.parallel import read_ids
 
 __all__ = ["KINDS"]
 
@@ -481,8 +481,8 @@ def checkpoints() -> tuple[bytes, ...]:
     """A whole one of ours, and small files of torch.save in both layouts."""
     import torch
 
+    from c2am_plugin.network.checkpoint import save_checkpoint
     from c2am_plugin.network.model import C2AM
-    from c2am_plugin.training.weights import save_checkpoint
 
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -623,9 +623,10 @@ def hostile(rng: random.Random) -> bytes:
 
 
 def read_checkpoint_file(path: Path) -> None:
+    from c2am_plugin.network.checkpoint import load_checkpoint
     from c2am_plugin.network.model import C2AM
     from c2am_plugin.saliency.checkpoint import load_saliency
-    from c2am_plugin.training.weights import initial_weights, load_checkpoint
+    from c2am_plugin.training.weights import initial_weights
 
     refusals = []
     for read in (

@@ -10,15 +10,11 @@ import numpy as np
 import pytest
 
 from c2am_plugin.errors import InputError, OutputError
+from c2am_plugin.files.folders import find_files, first_names
+from c2am_plugin.files.lists import read_ids
+from c2am_plugin.files.writing import atomic_path, write_json
 from c2am_plugin.runs import parallel
-from c2am_plugin.runs.parallel import (
-    atomic_path,
-    find_files,
-    first_names,
-    read_ids,
-    run_images,
-    write_json,
-)
+from c2am_plugin.runs.parallel import run_images
 
 NAMES = ["1e5", "000000000030", "2007_000032", "a.b.c", "with space", "größe", "val/0001", "a/b/c"]
 

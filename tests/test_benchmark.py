@@ -15,8 +15,7 @@ from c2am_plugin.bench.evaluate import THRESHOLDS, evaluate_cams, evaluate_label
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.cli import bench_main
 from c2am_plugin.errors import InputError, OutputError
-from c2am_plugin.files.labels import read_label
-from c2am_plugin.refine.formula import pseudo_label
+from c2am_plugin.files.labels import pseudo_label, read_label
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.registry import get_adapter
 

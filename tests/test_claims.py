@@ -11,9 +11,15 @@ import pytest
 from test_batch import files_below, touch
 
 from c2am_plugin.errors import OutputError
+from c2am_plugin.files.writing import atomic_path
 from c2am_plugin.runs.locks import lock_folder
-from c2am_plugin.runs.output_folders import Claim, check_folders, claim_file, claim_folders
-from c2am_plugin.runs.parallel import atomic_path, record_path
+from c2am_plugin.runs.output_folders import (
+    Claim,
+    check_folders,
+    claim_file,
+    claim_folders,
+    record_path,
+)
 
 A, B = {"t": 0.2}, {"t": 0.3}
 FILES = ("x.npy", "sub/y.npy")

@@ -75,7 +75,7 @@ def test_the_four_steps(cub, tmp_path):
     assert [each["file_name"] for each in boxes["images"]] == [f"{name}.jpg" for name in TEST]
     found = {path.relative_to(out / "maps").as_posix() for path in (out / "maps").rglob("*.npy")}
     assert found == {f"{name}.npy" for name in TRAIN + TEST}
-    from c2am_plugin.training.weights import load_checkpoint
+    from c2am_plugin.network.checkpoint import load_checkpoint
 
     info = load_checkpoint(out / "c2am" / "last.pt", "cpu").info
     assert info["recipe"] == "localisation"

@@ -12,12 +12,12 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from c2am_plugin.errors import InputError
+from c2am_plugin.files.photos import find_images
 from c2am_plugin.training.batches import (
     MEAN,
     STD,
     BatchOrder,
     TrainingImages,
-    find_images,
     normalise,
     training_loader,
 )

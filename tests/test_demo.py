@@ -12,9 +12,9 @@ import torch
 from generated import CLASSES, SIDE, make_image
 from PIL import Image
 
+from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.labels import read_label
 from c2am_plugin.registry import adapter_names, get_adapter
-from c2am_plugin.runs.parallel import find_files
 
 
 def otsu(channel):

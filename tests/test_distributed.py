@@ -31,7 +31,7 @@ from training_contract import rows, same_state
 from c2am_plugin.cli import train_main
 from c2am_plugin.errors import InputError
 from c2am_plugin.network.gradient import loss_gradient
-from c2am_plugin.network.inference import fast_copy, pick_device
+from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.loss import c2am_loss
 from c2am_plugin.network.model import Output
 from c2am_plugin.network.polarity import decide
@@ -40,6 +40,7 @@ from c2am_plugin.network.trainer import Trainer
 from c2am_plugin.runs import ranks
 from c2am_plugin.runs.ranks import Ranks, joined
 from c2am_plugin.training.batches import BatchOrder
+from c2am_plugin.training.devices import pick_device
 
 CPU = torch.device("cpu")
 

@@ -12,8 +12,7 @@ from PIL import Image
 from c2am_plugin.bench.evaluate import THRESHOLDS, evaluate_cams, evaluate_labels
 from c2am_plugin.bench.metrics import confusion, scores
 from c2am_plugin.errors import InputError
-from c2am_plugin.files.labels import read_label, write_label
-from c2am_plugin.refine.formula import pseudo_label
+from c2am_plugin.files.labels import pseudo_label, read_label, write_label
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.registry import get_adapter
 

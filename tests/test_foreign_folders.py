@@ -17,12 +17,13 @@ from c2am_plugin.boxes.truths import find_truths
 from c2am_plugin.cli import boxes_main, refine_main
 from c2am_plugin.errors import C2AMError, InputError, OutputError
 from c2am_plugin.files.cues import read_cue
+from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.labels import read_label
+from c2am_plugin.files.lists import read_ids
 from c2am_plugin.files.photos import read_photo
 from c2am_plugin.registry import get_adapter
 from c2am_plugin.runs.locks import lock_folder
 from c2am_plugin.runs.output_folders import read_record
-from c2am_plugin.runs.parallel import find_files, read_ids
 from c2am_plugin.runs.shards import merge_reports
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")

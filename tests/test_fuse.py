@@ -17,7 +17,8 @@ from PIL import Image
 
 from c2am_plugin.errors import InputError
 from c2am_plugin.files.cues import read_cue
-from c2am_plugin.refine.formula import NO_NEWS, pseudo_label, refine
+from c2am_plugin.files.labels import pseudo_label
+from c2am_plugin.refine.formula import NO_NEWS, refine
 
 THRESHOLDS = (0.15, 0.20, 0.26, 0.30, 0.5)
 ANY_THRESHOLD = st.one_of(

@@ -11,8 +11,8 @@ from hypothesis.extra import numpy as hnp
 from c2am_plugin.bench.metrics import confusion, scores
 from c2am_plugin.errors import InputError
 from c2am_plugin.files.cues import read_cue, resize_cue, write_cue
-from c2am_plugin.files.labels import VOC_CLASSES, read_label
-from c2am_plugin.refine.formula import pseudo_label, refine
+from c2am_plugin.files.labels import VOC_CLASSES, pseudo_label, read_label
+from c2am_plugin.refine.formula import refine
 from c2am_plugin.refine.guard import CONFIDENT, class_trust, guard_cue
 from c2am_plugin.refine.run import refine_cams
 

@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from c2am_plugin.network.loop import interrupts
-from c2am_plugin.runs.signals import terminable
+from c2am_plugin.runs.signals import interrupts, terminable
 
 KINDS = (signal.SIGINT, signal.SIGTERM)
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from c2am_plugin.cli.refine import refine_main
 from c2am_plugin.errors import InputError
-from c2am_plugin.refine.formula import pseudo_label
+from c2am_plugin.files.labels import pseudo_label
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.registry import get_adapter
 

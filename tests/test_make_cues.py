@@ -18,13 +18,13 @@ from c2am_plugin.crf.dense_crf import cue_crf
 from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.files.cues import read_cue
 from c2am_plugin.network import boundaries
+from c2am_plugin.network.checkpoint import load_checkpoint, save_checkpoint
 from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.make_cues import make_cues
 from c2am_plugin.network.maps import activation_map, mean_logit, scale_logits
 from c2am_plugin.network.model import C2AM
 from c2am_plugin.registry import get_adapter
 from c2am_plugin.runs.shards import merge_reports
-from c2am_plugin.training.weights import load_checkpoint, save_checkpoint
 
 SCALES = (0.5, 1.0)
 

@@ -9,7 +9,7 @@ from released_maps import released_loop
 from test_model import GOLDEN, fill, needs_golden
 
 from c2am_plugin.errors import InputError
-from c2am_plugin.network.inference import OneChannel, fast_copy, pick_device, torch_threads
+from c2am_plugin.network.inference import OneChannel, fast_copy
 from c2am_plugin.network.maps import (
     SCALES,
     ScaleLogits,
@@ -21,6 +21,7 @@ from c2am_plugin.network.maps import (
     scale_logits,
 )
 from c2am_plugin.network.model import C2AM
+from c2am_plugin.training.devices import pick_device, torch_threads
 
 
 def photo(height: int, width: int, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from c2am_plugin.bench.metrics import confusion, cumulate, score_histogram, scores
 from c2am_plugin.errors import InputError
-from c2am_plugin.refine.formula import pseudo_label
+from c2am_plugin.files.labels import pseudo_label
 
 THRESHOLDS = np.round(np.arange(1, 61) / 100, 2)
 

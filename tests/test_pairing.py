@@ -10,7 +10,8 @@ import pytest
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.errors import InputError
 from c2am_plugin.files.cues import read_cue
-from c2am_plugin.refine.pairing import check_polarity, check_same_images, pair
+from c2am_plugin.refine.checks import check_polarity, check_same_images
+from c2am_plugin.refine.pairing import pair
 
 
 @pytest.fixture

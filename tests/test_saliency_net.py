@@ -7,10 +7,11 @@ import torch
 from torch import nn
 
 from c2am_plugin.errors import InputError
+from c2am_plugin.network.checkpoint import save_checkpoint
 from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.model import C2AM
 from c2am_plugin.saliency.net import Aggregation, PoolNet, PyramidPooling
-from c2am_plugin.training.weights import initial_weights, save_checkpoint
+from c2am_plugin.training.weights import initial_weights
 
 
 def network(name: str = "squeezenet1_1", stride: int = 16, width: int = 16) -> PoolNet:

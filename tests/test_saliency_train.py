@@ -19,12 +19,12 @@ from training_contract import Start, TrainingContract, rows
 from c2am_plugin.cli import saliency_main
 from c2am_plugin.errors import C2AMError, InputError, TrainingError
 from c2am_plugin.files.cues import is_soft_cue, read_saliency
+from c2am_plugin.network.checkpoint import save_checkpoint
 from c2am_plugin.saliency.checkpoint import load_saliency
 from c2am_plugin.saliency.data import find_cues, read_example
 from c2am_plugin.saliency.predict import predict_saliency
 from c2am_plugin.saliency.recipes import RECIPES, choose_recipe, make_recipe
 from c2am_plugin.saliency.train import SaliencyResult, train_saliency
-from c2am_plugin.training.weights import save_checkpoint
 
 Sets = tuple[Path, Path, dict[str, np.ndarray]]
 

@@ -12,7 +12,7 @@ from c2am_plugin.cli.merge import merge_main
 from c2am_plugin.cli.refine import refine_main
 from c2am_plugin.errors import InputError
 from c2am_plugin.refine.run import refine_cams
-from c2am_plugin.runs.parallel import record_path
+from c2am_plugin.runs.output_folders import record_path
 from c2am_plugin.runs.shards import Shard, merge_reports
 
 IDS = [f"{index:02}" for index in range(11)]

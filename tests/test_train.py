@@ -17,6 +17,7 @@ from training_contract import Start, TrainingContract, rows
 
 from c2am_plugin.cli import train_main
 from c2am_plugin.errors import C2AMError, InputError, MissingDependency, TrainingError
+from c2am_plugin.network.checkpoint import load_checkpoint
 from c2am_plugin.network.gradient import fitting_micro_batch, loss_gradient
 from c2am_plugin.network.loss import c2am_loss
 from c2am_plugin.network.model import C2AM, Output
@@ -25,7 +26,6 @@ from c2am_plugin.network.recipes import RECIPES, choose_recipe, learning_rate, m
 from c2am_plugin.network.train import TrainingResult, train
 from c2am_plugin.network.trainer import Trainer
 from c2am_plugin.runs.ranks import ALONE, Ranks
-from c2am_plugin.training.weights import load_checkpoint
 
 CPU = torch.device("cpu")
 

@@ -89,7 +89,7 @@ def test_the_five_steps(voc, tmp_path, cams):
     for folder, suffix in (("cues", "png"), ("cams/seam", "npy"), ("labels/seam", "png")):
         found = {path.stem for path in (out / folder).glob(f"*.{suffix}")}
         assert found == set(TRAIN)
-    from c2am_plugin.training.weights import load_checkpoint
+    from c2am_plugin.network.checkpoint import load_checkpoint
 
     info = load_checkpoint(out / "c2am" / "last.pt", "cpu").info
     assert info["recipe"] == "paper"

@@ -16,8 +16,9 @@ from torch import Tensor
 from torchvision import models
 
 from c2am_plugin.errors import InputError, UnsafeFileError
+from c2am_plugin.network.checkpoint import load_checkpoint, save_checkpoint
 from c2am_plugin.network.model import C2AM
-from c2am_plugin.training.weights import initial_weights, load_checkpoint, save_checkpoint
+from c2am_plugin.training.weights import initial_weights
 
 SQUEEZENET = Path(__file__).parents[2] / "shared/data/squeezenet1_0_imagenet.pth"
 

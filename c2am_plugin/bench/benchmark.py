@@ -19,10 +19,11 @@ import numpy as np
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES, is_soft_cue
+from ..files.folders import IMAGE_SUFFIXES, first_names
 from ..refine.calibration import fit_cues
 from ..refine.formula import check_strength
 from ..runs.output_folders import Claim, as_setting, claim_folders
-from ..runs.parallel import IMAGE_SUFFIXES, first_names, run_images
+from ..runs.parallel import run_images
 from .gains import paired_gain
 from .inputs import choose_images, class_names, files_of, source_of
 from .metrics import cumulate, scores

@@ -14,10 +14,11 @@ import numpy as np
 
 from ..cams import CamAdapter
 from ..errors import InputError
+from ..files.folders import find_files, first_names
 from ..files.labels import VOC_CLASSES, read_label
 from ..files.lists import wanted_ids
 from ..registry import choose_adapter
-from ..runs.parallel import find_files, first_names, run_images
+from ..runs.parallel import run_images
 from .metrics import Scores, confusion, cumulate, score_histogram, scores
 
 __all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels", "scored_ids"]

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..files.folders import find_files, first_names
 from ..files.labels import VOC_CLASSES
 from ..files.lists import wanted_ids
 from ..registry import get_adapter
-from ..runs.parallel import find_files, first_names
 from .evaluate import THRESHOLDS
 from .scoring import ImageReader, Source
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES, read_saliency
+from ..files.folders import find_files
 from ..files.labels import IGNORE, read_label
-from ..runs.parallel import find_files, run_images
+from ..runs.parallel import run_images
 from .evaluate import scored_ids
 
 __all__ = ["LEVELS", "Reliability", "count_levels", "evaluate_cues", "reliability"]

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from ..runs.parallel import atomic_path, first_names, write_json
+from ..files.folders import first_names
+from ..files.writing import atomic_path, write_json
 from .curves import NAMES, curve_svg
 from .gallery import gallery
 from .results import BenchmarkResult, ClassGain, PipelineResult, Row

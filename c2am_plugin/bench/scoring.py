@@ -16,10 +16,10 @@ import numpy as np
 from ..cams import CamAdapter, ImageCams, read_cams
 from ..errors import InputError
 from ..files.cues import read_cue, resize_cue
-from ..files.labels import read_label
+from ..files.labels import pseudo_label, read_label
 from ..files.photos import read_photo_of
 from ..refine.calibration import CueFit, count_agreement
-from ..refine.formula import pseudo_label, refine
+from ..refine.formula import refine
 from ..refine.guard import class_trust, guard_cue
 from .gains import label_counts
 from .metrics import score_histogram

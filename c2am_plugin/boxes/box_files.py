@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, OutputError
-from ..runs.parallel import atomic_path
+from ..files.writing import atomic_path
 from .components import Components
 
 __all__ = ["FORMATS", "ImageBoxes", "choose_format", "write_boxes"]

@@ -16,12 +16,14 @@ import numpy as np
 from ..cams import CamAdapter
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES, read_saliency
+from ..files.folders import find_files
 from ..files.image_files import open_image
 from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos
+from ..files.writing import write_json
 from ..registry import get_adapter
-from ..runs.output_folders import as_setting, claim_file
-from ..runs.parallel import BatchResult, find_files, record_path, run_images, write_json
+from ..runs.output_folders import as_setting, claim_file, record_path
+from ..runs.parallel import BatchResult, run_images
 from .box_files import ImageBoxes, choose_format, write_boxes
 from .box_report import BoxReport
 from .components import Components, find_components, scale_boxes

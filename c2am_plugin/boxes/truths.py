@@ -20,8 +20,7 @@ from xml.parsers import expat
 import numpy as np
 
 from ..errors import InputError
-from ..files.plain_files import plain_file
-from ..runs.parallel import find_files
+from ..files.folders import find_files, plain_file
 
 __all__ = ["Truth", "Truths", "find_truths"]
 

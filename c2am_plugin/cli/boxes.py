@@ -20,7 +20,7 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         from ..boxes.make_boxes import make_boxes
-        from ..runs.parallel import record_path
+        from ..runs.output_folders import record_path
 
         report = make_boxes(**args)
         record = str(record_path(args["out"], "c2am-boxes"))

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from ..errors import C2AMError, InputError
-from ..runs.parallel import disk_error
+from ..files.writing import disk_error
 from ..runs.shards import Shard
 from ..runs.signals import terminable
 

@@ -22,7 +22,7 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         from ..network.make_cues import make_cues
-        from ..runs.parallel import record_path
+        from ..runs.output_folders import record_path
         from ..runs.ranks import is_first
         from ..runs.shards import Shard
 

@@ -18,7 +18,7 @@ def merge_main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> int:
-        from ..runs.parallel import record_path
+        from ..runs.output_folders import record_path
         from ..runs.shards import merge_reports
 
         code = 0

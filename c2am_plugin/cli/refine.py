@@ -22,7 +22,7 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         from ..refine.run import refine_cams
-        from ..runs.parallel import record_path
+        from ..runs.output_folders import record_path
         from ..runs.shards import Shard
 
         report = refine_cams(**args)

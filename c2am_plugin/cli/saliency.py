@@ -29,7 +29,7 @@ def saliency_main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"{option} is about training, and --checkpoint is trained already")
 
     def work() -> int:
-        from ..runs.parallel import record_path
+        from ..runs.output_folders import record_path
         from ..saliency.predict import predict_saliency
 
         trained = checkpoint or _train(cues, args, training)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..runs.parallel import first_names
+from ..files.folders import first_names
 
 __all__ = ["Agreement", "CueDescription", "Polarity"]
 

@@ -16,9 +16,10 @@ import numpy as np
 from ..cams import CamAdapter, read_cams
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES, is_soft_cue, read_saliency
+from ..files.folders import find_files
 from ..refine.calibration import count_agreement, fit_cues
 from ..registry import choose_adapter
-from ..runs.parallel import find_files, run_images
+from ..runs.parallel import run_images
 from .report import Agreement, CueDescription, Polarity
 
 __all__ = ["CueDescription", "describe_cues"]

@@ -13,9 +13,9 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import InputError
-from ..runs.parallel import atomic_path
+from .folders import plain_file
 from .image_files import open_image
-from .plain_files import plain_file
+from .writing import atomic_path
 
 __all__ = [
     "CUE_SUFFIXES",

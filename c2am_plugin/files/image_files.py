@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
-from .plain_files import plain_file
+from .folders import plain_file
 
 __all__ = ["open_image"]
 

@@ -9,10 +9,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import InputError
-from ..runs.parallel import atomic_path
 from .image_files import open_image
+from .writing import atomic_path
 
-__all__ = ["IGNORE", "VOC_CLASSES", "palette", "read_label", "write_label"]
+__all__ = ["IGNORE", "VOC_CLASSES", "palette", "pseudo_label", "read_label", "write_label"]
 
 IGNORE = 255
 # zlib's strategy for pictures of flat regions: faster than its default, and half the size.
@@ -108,3 +108,22 @@ def _greys() -> frozenset[int]:
     """What VOC's colours become where they are read in grey, rounded as PIL or as OpenCV does."""
     exact = _vocs() @ np.array([0.299, 0.587, 0.114])
     return frozenset(int(grey) for grey in (*np.floor(exact), *np.ceil(exact)))
+
+
+def pseudo_label(maps: np.ndarray, class_ids: np.ndarray, threshold: float) -> np.ndarray:
+    """argmax([t, maps]) as uint8 H×W: 0 background, c + 1 for 0-based class c.
+
+    maps: floating K×H×W in [0, 1]; class_ids: int [K], below 254. Ties go to the background.
+    """
+    if len(class_ids) == 0:
+        return np.zeros(maps.shape[1:], np.uint8)
+    values = np.asarray(class_ids) + 1
+    if values.max() > 254:
+        raise InputError(f"class {values.max() - 1} does not fit an 8-bit label with 255 = ignore")
+    # argmax in a loop over the few classes, which is many times faster along the first axis.
+    label = np.zeros(maps.shape[1:], np.uint8)
+    top = np.full(maps.shape[1:], threshold, maps.dtype)
+    for value, layer in zip(values.tolist(), maps, strict=True):
+        np.copyto(label, np.uint8(value), where=layer > top)
+        np.maximum(top, layer, out=top)
+    return label

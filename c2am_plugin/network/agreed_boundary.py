@@ -15,8 +15,8 @@ import numpy as np
 
 from ..cams import CamAdapter
 from ..errors import InputError
+from ..files.folders import find_files
 from ..registry import choose_adapter
-from ..runs.parallel import find_files
 from .boundaries import agreement_counts, best_boundary
 from .maps import ScaleLogits, released_map
 from .stream import Stream

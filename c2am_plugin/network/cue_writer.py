@@ -15,7 +15,7 @@ from scipy.special import expit
 from ..cams import CamAdapter, ImageCams
 from ..crf.dense_crf import cue_crf
 from ..files.cues import write_cue
-from ..runs.parallel import atomic_path
+from ..files.writing import atomic_path
 from .boundaries import calibrate, otsu
 from .maps import ScaleLogits, mean_logit, released_map
 

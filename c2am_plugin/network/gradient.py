@@ -30,10 +30,11 @@ import torch
 from torch import Tensor, nn
 
 from ..runs.ranks import ALONE, Ranks
+from ..training.devices import is_out_of_memory
 from .loss import LossParts, c2am_loss
 from .model import C2AM, Output
 
-__all__ = ["StepResult", "fitting_micro_batch", "is_out_of_memory", "loss_gradient"]
+__all__ = ["StepResult", "fitting_micro_batch", "loss_gradient"]
 
 
 class StepResult(NamedTuple):
@@ -129,12 +130,6 @@ def _restore_random_state(images: Tensor, state: tuple[Tensor, Tensor | None]) -
     torch.set_rng_state(state[0])
     if state[1] is not None:
         torch.cuda.set_rng_state(state[1], images.device)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the GPU's or the machine's memory is full."""
-    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
 
 
 def fitting_micro_batch(

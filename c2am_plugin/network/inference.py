@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeGuard
 
 import torch
@@ -19,10 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ..errors import InputError
-from ..runs.ranks import cores, local_rank
-
-__all__ = ["OneChannel", "fast_copy", "pick_device", "torch_threads"]
+__all__ = ["OneChannel", "fast_copy"]
 
 PROBE = 64  # side of the image that is sent through to see which layers meet
 
@@ -43,39 +38,6 @@ def fast_copy(
         _prefer_onednn(fast)
     fast.to(memory_format=torch.channels_last)
     return fast.to(torch.bfloat16) if bf16 else fast
-
-
-def pick_device(name: str | None = None) -> torch.device:
-    """The device of that name, or a GPU where there is one; under torchrun each process has its
-    own, by its number. Raises InputError."""
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    number = local_rank()
-    if number is not None and name.startswith("cuda:"):
-        raise InputError(f"device {name!r}: each process takes the GPU of its number; say cuda")
-    try:
-        device = torch.device(name if number is None or name != "cuda" else f"cuda:{number}")
-        torch.zeros(1, device=device)
-        if number is not None and device.type == "cuda":
-            torch.cuda.set_device(device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        hint = "try cpu" if number is None else "start one process a GPU, or try cpu"
-        raise InputError(f"device {name!r} cannot be used ({reason}); {hint}") from error
-    return device
-
-
-@contextmanager
-def torch_threads(workers: int) -> Iterator[None]:
-    """Within the block each of `workers` threads gets its share of the cores, one at least.
-
-    Threads started inside take the number over; left alone, each would start one a core.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, cores() // workers))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @torch.inference_mode()

@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,19 +18,20 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..errors import InputError, TrainingError
-from ..runs.parallel import first_names
+from ..files.folders import first_names
+from ..runs.signals import interrupts
 from ..training.batches import TrainingImages
 from ..training.run_log import Journal, picture_grid
-from ..training.weights import save_checkpoint
+from ..training.settings import UNREADABLE
+from .checkpoint import save_checkpoint
 from .gradient import StepResult
 from .polarity import Polarity, border_vote, decide
 from .trainer import Trainer
 
-__all__ = ["COLUMNS", "FILES", "UNREADABLE", "Run", "TrainingResult", "interrupts"]
+__all__ = ["COLUMNS", "Run", "TrainingResult"]
 
 log = logging.getLogger(__name__)
 
-FILES = ("last.pt", "resume.pt", "log.csv")
 COLUMNS = (
     "step",
     "epoch",
@@ -52,8 +49,6 @@ COLUMNS = (
 # P counts as constant where its deviation within images, or across them, is below this. A P that
 # has learnt nothing yet has about 0.2, as BatchNorm gives its logits the deviation 1.
 CONSTANT = 0.01
-# One unreadable image in this many is left out; more, and something is wrong with the folder.
-UNREADABLE = 20
 POLARITY_IMAGES = 512
 
 
@@ -212,24 +207,3 @@ class Run:
             "settings": self.settings,
         }
         save_checkpoint(self.out / "last.pt", trainer.model, polarity["flag"], info)
-
-
-@contextmanager
-def interrupts() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that no step is cut in two; asking twice stops."""
-    asked = threading.Event()
-
-    def note(number: int, frame: Any) -> None:
-        if asked.is_set():
-            raise KeyboardInterrupt
-        asked.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {kind: signal.signal(kind, note) for kind in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)

@@ -18,18 +18,19 @@ from typing import Any
 
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
+from ..files.photos import check_outside, find_images
+from ..files.writing import write_json
 from ..registry import get_adapter
-from ..runs.output_folders import Claim, claim_folders
-from ..runs.parallel import record_path, write_json
+from ..runs.output_folders import Claim, claim_folders, record_path
 from ..runs.ranks import Ranks, cores, joined
 from ..runs.shards import Shard
-from ..training.batches import check_outside, find_images
-from ..training.weights import Checkpoint, load_checkpoint
+from ..training.devices import pick_device
 from .agreed_boundary import Survey, agreed_boundary, stored_cams
 from .boundaries import check_boundary
+from .checkpoint import Checkpoint, load_checkpoint
 from .cue_report import CueReport
 from .cue_writer import CueWriter, Reading
-from .inference import fast_copy, pick_device
+from .inference import fast_copy
 from .maps import check_scales, default_scales
 from .polarity import RULES, UNDECIDED, decide
 from .stream import Network, Stream

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..errors import InputError
+from ..training.settings import FEW_IMAGES
 
 __all__ = ["RECIPES", "Recipe", "choose_recipe", "learning_rate", "make_recipe"]
 
@@ -86,8 +87,6 @@ RECIPES = {
         least_steps=64,
     ),
 }
-# With fewer images than this, "auto" is "small".
-FEW_IMAGES = 2000
 
 
 def choose_recipe(name: str, n_images: int) -> str:

@@ -23,9 +23,10 @@ from torch import nn
 from ..errors import C2AMError, InputError
 from ..files.image_files import open_image
 from ..files.photos import read_photo
-from ..runs.parallel import BatchResult, atomic_path, run_images
+from ..files.writing import atomic_path
+from ..runs.parallel import BatchResult, run_images
 from ..runs.ranks import ALONE, Ranks
-from .inference import torch_threads
+from ..training.devices import torch_threads
 from .maps import ScaleLogits, scale_logits
 
 __all__ = ["Network", "Step", "Stream"]

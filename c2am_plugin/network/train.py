@@ -17,18 +17,20 @@ import torch
 from tqdm import tqdm
 
 from ..errors import InputError
+from ..files.photos import find_images
 from ..runs.output_folders import Claim, claim_folders
 from ..runs.ranks import Ranks, joined
-from ..training.batches import BatchOrder, TrainingImages, find_images, training_loader
+from ..training.batches import BatchOrder, TrainingImages, training_loader
+from ..training.devices import autocast_type, pick_device
 from ..training.run_log import Journal
+from ..training.settings import FILES, check_least
 from ..training.weights import initial_weights, read_torch_file
-from .inference import pick_device
-from .loop import COLUMNS, FILES, Run, TrainingResult
+from .loop import COLUMNS, Run, TrainingResult
 from .model import C2AM
 from .recipes import choose_recipe, make_recipe
-from .trainer import Trainer, autocast_type
+from .trainer import Trainer
 
-__all__ = ["TrainingResult", "check_least", "train"]
+__all__ = ["TrainingResult", "train"]
 
 log = logging.getLogger(__name__)
 
@@ -170,13 +172,6 @@ def _make_steps(
             stack.callback(journal.close)
         bar = tqdm(desc="training", initial=trainer.step, total=trainer.steps, disable=silent)
         run.train(journal, loader, picture_every, stack.enter_context(bar))
-
-
-def check_least(least: int, **values: int | None) -> None:
-    """Raises InputError for a value that is below `least`."""
-    for name, value in values.items():
-        if value is not None and value < least:
-            raise InputError(f"{name} {value}: expected {least} or more")
 
 
 def _batch_size(usual: int, given: int | None, n_images: int) -> int:

@@ -6,72 +6,22 @@ Knows batches of pixels and a recipe, not where images come from or what a run w
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import InputError, TrainingError
+from ..errors import TrainingError
 from ..runs.memory import keep_freed_memory
-from ..runs.parallel import atomic_path
 from ..runs.ranks import ALONE, Ranks
 from ..training.batches import normalise
-from ..training.weights import read_torch_file
-from .gradient import StepResult, fitting_micro_batch, is_out_of_memory, loss_gradient
+from ..training.devices import is_out_of_memory
+from ..training.resumable import Resumable
+from .gradient import StepResult, fitting_micro_batch, loss_gradient
 from .model import C2AM
 from .recipes import Recipe, learning_rate
 
-__all__ = ["Resumable", "Trainer", "autocast_type"]
-
-
-def autocast_type(amp: bool | None, where: torch.device) -> torch.dtype | None:
-    """bfloat16 where autocast is wanted, or None; amp None: on a GPU that has it.
-
-    float16 is not offered: it would need the loss scaled. Raises InputError for a GPU without
-    bfloat16 where `amp` insists.
-    """
-    if where.type == "cuda":
-        able = torch.cuda.get_device_capability(where) >= (8, 0)
-        if amp and not able:
-            raise InputError(f"{torch.cuda.get_device_name(where)} has no bfloat16; omit --amp")
-        return torch.bfloat16 if able and amp is not False else None
-    return torch.bfloat16 if amp else None
-
-
-class Resumable:
-    """A network, its optimizer and how many steps they have made: the state that a run keeps.
-
-    ranks: the processes that share each batch; their networks stay equal.
-    """
-
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    step = 0
-    ranks = ALONE
-
-    def save(self, path: Path) -> None:
-        """Write all that the next step depends on, atomically."""
-        state = {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            torch.save(state, file)
-
-    def load(self, path: Path) -> None:
-        """Go on from what `save` wrote to the first rank's disk. Raises InputError."""
-        state = self.ranks.first(lambda: read_torch_file(path))
-        try:
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step = int(state["step"])
-        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{path}: is not the state of this run ({type(error).__name__}); "
-                "start anew with --overwrite"
-            ) from error
+__all__ = ["Trainer"]
 
 
 class Trainer(Resumable):

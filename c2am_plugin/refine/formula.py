@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["check_strength", "check_threshold", "pseudo_label", "refine"]
+__all__ = ["check_strength", "check_threshold", "refine"]
 
 # A cue this near to t is t: reading it from 8 bits or resizing it may cost that much.
 NO_NEWS = 2.0**-23
@@ -98,25 +98,6 @@ def _settle(new_top: np.ndarray, foreground: np.ndarray, threshold: float) -> No
     low, high = foreground & (new_top < above), (new_top > below) & ~foreground
     if low.any() or high.any():
         new_top[low], new_top[high] = above, below
-
-
-def pseudo_label(maps: np.ndarray, class_ids: np.ndarray, threshold: float) -> np.ndarray:
-    """argmax([t, maps]) as uint8 H×W: 0 background, c + 1 for 0-based class c.
-
-    maps: floating K×H×W in [0, 1]; class_ids: int [K], below 254. Ties go to the background.
-    """
-    if len(class_ids) == 0:
-        return np.zeros(maps.shape[1:], np.uint8)
-    values = np.asarray(class_ids) + 1
-    if values.max() > 254:
-        raise InputError(f"class {values.max() - 1} does not fit an 8-bit label with 255 = ignore")
-    # argmax in a loop over the few classes, which is many times faster along the first axis.
-    label = np.zeros(maps.shape[1:], np.uint8)
-    top = np.full(maps.shape[1:], threshold, maps.dtype)
-    for value, layer in zip(values.tolist(), maps, strict=True):
-        np.copyto(label, np.uint8(value), where=layer > top)
-        np.maximum(top, layer, out=top)
-    return label
 
 
 def check_threshold(threshold: float) -> None:

@@ -14,11 +14,11 @@ import numpy as np
 from ..cams import CamAdapter, ImageCams, read_cams
 from ..errors import InputError
 from ..files.cues import read_cue, resize_cue
-from ..files.labels import write_label
+from ..files.labels import pseudo_label, write_label
 from ..files.photos import read_photo_of
-from ..runs.parallel import atomic_path
+from ..files.writing import atomic_path
 from .calibration import CueFit, count_agreement
-from .formula import pseudo_label, refine
+from .formula import refine
 from .guard import guard_cue
 from .pairing import Pairing
 

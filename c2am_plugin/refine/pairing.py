@@ -6,34 +6,18 @@ Knows ids and a few sample images; writes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from ..cams import ImageCams
 from ..errors import InputError
-from ..files.cues import CUE_SUFFIXES, resize_cue
+from ..files.cues import CUE_SUFFIXES
+from ..files.folders import find_files, first_names
 from ..files.lists import wanted_ids
-from ..runs.parallel import find_files, first_names
 
-__all__ = ["Pairing", "check_polarity", "check_same_images", "pair"]
+__all__ = ["Pairing", "pair"]
 
 log = logging.getLogger("c2am_plugin")
-
-# Cues of nothing below this b are black to the eye, as masks of 0 and 1 are.
-BLACK = 0.99
-# A CAM at least this high is confident foreground, whatever the pipeline's threshold.
-CONFIDENT = 0.5
-# From so many images on it can be told whether cues are of the same images, at this size of each.
-ENOUGH, SIDE = 12, 32
-# Paired t below which they are not. Of 32 images of COCO, cues of others stay below it in 95 of
-# 100 draws, and the right ones, hard or soft, in none of 1,000.
-SAME = 1.5
-# Of the rows and columns of an image, every so many tell its statistics.
-STEP = 3
 
 
 @dataclass(frozen=True)
@@ -90,89 +74,3 @@ def pair(
         log.info("%d cues belong to no image of this run (%s)", len(unused), first_names(unused))
     out = set(no_cam) if missing == "keep" else {*no_cam, *no_cue}
     return Pairing(cams, cues, [i for i in wanted if i not in out], len(out))
-
-
-def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
-    """Warn where the cues (b, 1 = background) call the CAMs' confident foreground background.
-
-    Compares the mean of b inside the regions where a CAM is confident with its mean elsewhere,
-    over all the pairs. Says the numbers, and the flag that flips the cues, or that all cues are
-    black. Returns whether nothing was wrong.
-    """
-    inside, outside, lowest = [0.0, 0], [0.0, 0], 1.0
-    for cams, cue in pairs:
-        if cams.maps.size == 0:
-            continue
-        try:
-            b = resize_cue(cue, cams.maps.shape[1:])
-        except InputError:
-            continue  # the run lists it
-        b = b[::STEP, ::STEP]
-        lowest = min(lowest, float(b.min()))
-        confident = cams.maps[:, ::STEP, ::STEP].max(axis=0) >= CONFIDENT
-        count = int(confident.sum())
-        within = float(b[confident].sum(dtype=np.float64))
-        inside = [inside[0] + within, inside[1] + count]
-        outside = [
-            outside[0] + float(b.sum(dtype=np.float64)) - within,
-            outside[1] + b.size - count,
-        ]
-    if not (inside[1] and outside[1]):
-        return True
-    within, without = inside[0] / inside[1], outside[0] / outside[1]
-    if lowest > BLACK:
-        log.warning(
-            "the cues are black, so that all is background: masks of 0 and 1 have to be stored as "
-            "0 and 255"
-        )
-        return False
-    if within > without + 0.05:
-        log.warning(
-            "the cues call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
-            "the rest: their polarity looks wrong; --flip-cues flips it",
-            100 * within,
-            100 * without,
-        )
-    elif within > without - 0.02:
-        log.warning(
-            "the cues call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
-            "the rest: they say nothing about these CAMs; are they of the same images?",
-            100 * within,
-            100 * without,
-        )
-    return within <= without - 0.02
-
-
-def check_same_images(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
-    """Warn where the cues fit the CAMs no better than cues of other images do.
-
-    Objects stand in the middle of most photographs, so that any cue fits any CAM somewhat. Here
-    every CAM meets the cues of all pairs: how much higher b is outside its confident region than
-    inside, with its own cue against the mean of the others'. Sizes are brought to one.
-    """
-    masks, cues = [], []
-    for cams, cue in pairs:
-        mask = _small(cams.maps.max(axis=0) >= CONFIDENT) if cams.maps.size else np.zeros(1)
-        if 0 < mask.mean() < 1:
-            masks.append(mask)
-            cues.append(_small(cue))
-    n = len(masks)
-    if n < ENOUGH:
-        return
-    inside, b = np.stack(masks), np.stack(cues)
-    outside = 1 - inside
-    gaps = outside @ b.T / outside.sum(axis=1, keepdims=True)
-    gaps -= inside @ b.T / inside.sum(axis=1, keepdims=True)
-    own = np.diag(gaps)
-    better = own - (gaps.sum(axis=1) - own) / (n - 1)
-    if better.mean() < SAME * better.std(ddof=1) / np.sqrt(n):
-        log.warning(
-            "the cues fit these CAMs no better than cues of other images would (%d looked at): "
-            "are they of the same images?",
-            n,
-        )
-
-
-def _small(pixels: np.ndarray) -> np.ndarray:
-    image = Image.fromarray(pixels.astype(np.float32))
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX), np.float64).ravel()

@@ -19,15 +19,17 @@ from ..crf.dense_crf import make_ready
 from ..errors import InputError
 from ..files.cues import is_soft_cue
 from ..files.photos import find_photos
+from ..files.writing import write_json
 from ..registry import choose_adapter
-from ..runs.output_folders import Claim, claim_folders
-from ..runs.parallel import record_path, run_images, write_json
+from ..runs.output_folders import Claim, claim_folders, record_path
+from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from ..seeds.run import SeedPlan, plan_seeds
 from .calibration import CueFit, fit_cues
+from .checks import check_polarity, check_same_images
 from .formula import check_strength, check_threshold
 from .image import CountJob, ImageJob, refine_image
-from .pairing import Pairing, check_polarity, check_same_images, pair
+from .pairing import Pairing, pair
 from .report import RefineReport
 
 __all__ = ["RefineReport", "refine_cams", "refine_image"]

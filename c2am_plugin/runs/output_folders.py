@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import OutputError
-from ..files.plain_files import plain_file
+from ..files.folders import first_names, plain_file, walk
+from ..files.writing import TEMPORARY, write_json
 from .locks import lock_folder
-from .parallel import TEMPORARY, first_names, record_path, walk, write_json
 
 __all__ = [
     "Claim",
@@ -28,6 +28,7 @@ __all__ = [
     "claim_file",
     "claim_folders",
     "read_record",
+    "record_path",
 ]
 
 # Nothing takes so long to write, in seconds.
@@ -243,3 +244,12 @@ def read_record(record: Path) -> dict[str, Any] | None:
         reason = " ".join(str(error).split())[:200]
         raise OutputError(f"{record}: is not a run's settings ({reason}); remove it") from error
     return settings
+
+
+def record_path(folder: str | Path, command: str, shard: str = "") -> Path:
+    """Where a run's settings and report are kept: beside the folder, which holds results only.
+
+    shard: the name of the part of the run whose report is meant.
+    """
+    folder = Path(os.path.abspath(folder))
+    return folder.with_name(".".join(filter(None, (folder.name, command, shard, "json"))))

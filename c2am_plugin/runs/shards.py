@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import InputError
-from ..files.plain_files import plain_file
-from .parallel import record_path, write_json
+from ..files.folders import plain_file
+from ..files.writing import write_json
+from .output_folders import record_path
 
 __all__ = ["Shard", "merge_reports"]
 

@@ -15,8 +15,8 @@ import torch
 
 from .. import __version__
 from ..errors import InputError
+from ..files.writing import atomic_path
 from ..network.maps import check_scales
-from ..runs.parallel import atomic_path
 from ..training.weights import LARGEST_SIDE, check_finite, check_room, read_torch_file
 from .net import PoolNet
 

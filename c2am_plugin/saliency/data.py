@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES, read_saliency, resize_cue
+from ..files.folders import find_files
 from ..files.lists import lacking
 from ..files.photos import read_photo
-from ..runs.parallel import find_files
 from ..training.batches import CACHE_BYTES, Views
 
 __all__ = ["Example", "MaskedImages", "collate", "find_cues", "read_example"]

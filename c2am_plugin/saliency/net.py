@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..network.model import Backbone
+from ..training.backbone import Backbone
 
 __all__ = ["PoolNet"]
 

@@ -14,14 +14,15 @@ from scipy.special import expit
 from torch.nn import functional as F
 
 from ..files.cues import write_cue
-from ..network.inference import fast_copy, pick_device
+from ..files.photos import check_outside, find_images
+from ..files.writing import write_json
+from ..network.inference import fast_copy
 from ..network.maps import ScaleLogits, check_scales
 from ..network.stream import Network, Stream
-from ..network.train import check_least
-from ..runs.output_folders import Claim, claim_folders
-from ..runs.parallel import record_path, write_json
+from ..runs.output_folders import Claim, claim_folders, record_path
 from ..runs.ranks import cores
-from ..training.batches import check_outside, find_images
+from ..training.devices import pick_device
+from ..training.settings import check_least
 from .checkpoint import load_saliency
 
 __all__ = ["PredictionReport", "image_logits", "predict_saliency"]

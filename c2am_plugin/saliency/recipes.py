@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..errors import InputError
-from ..network.recipes import FEW_IMAGES
+from ..training.settings import FEW_IMAGES
 
 __all__ = ["RECIPES", "Recipe", "choose_recipe", "make_recipe"]
 

@@ -21,14 +21,15 @@ import torch
 from tqdm import tqdm
 
 from ..errors import InputError, TrainingError
-from ..network.inference import pick_device
-from ..network.loop import FILES, UNREADABLE, interrupts
+from ..files.folders import first_names
+from ..files.photos import check_outside, find_images
 from ..network.maps import default_scales
-from ..network.train import check_least
 from ..runs.output_folders import Claim, claim_folders
-from ..runs.parallel import first_names
-from ..training.batches import BatchOrder, check_outside, find_images, training_loader
+from ..runs.signals import interrupts
+from ..training.batches import BatchOrder, training_loader
+from ..training.devices import pick_device
 from ..training.run_log import Journal, picture_grid
+from ..training.settings import FILES, UNREADABLE, check_least
 from ..training.weights import initial_weights, read_torch_file
 from .checkpoint import save_saliency
 from .data import Example, MaskedImages, collate, find_cues

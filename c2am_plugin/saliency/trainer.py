@@ -15,10 +15,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import TrainingError
-from ..network.gradient import is_out_of_memory
-from ..network.trainer import Resumable
 from ..runs.memory import keep_freed_memory
 from ..training.batches import normalise
+from ..training.devices import is_out_of_memory
+from ..training.resumable import Resumable
 from .data import Example
 from .net import PoolNet
 from .recipes import Recipe

@@ -15,11 +15,13 @@ from typing import Any
 from ..cams import CamAdapter, SeedAdapter, read_cams
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
+from ..files.folders import find_files
 from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos, read_photo, read_photo_of
+from ..files.writing import atomic_path, write_json
 from ..registry import choose_adapter
-from ..runs.output_folders import Claim, check_folders, claim_folders, read_record
-from ..runs.parallel import atomic_path, find_files, record_path, run_images, write_json
+from ..runs.output_folders import Claim, check_folders, claim_folders, read_record, record_path
+from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from .report import SeedCount, SeedReport
 

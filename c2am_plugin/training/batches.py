@@ -8,7 +8,6 @@ uninterrupted one sees, with any number of workers.
 from __future__ import annotations
 
 import logging
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,76 +20,18 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ..errors import InputError
 from ..files.photos import read_photo
-from ..runs.parallel import IMAGE_SUFFIXES, find_files, first_names, read_ids
 from ..runs.ranks import ALONE, Ranks, cores
+from ..runs.signals import ignore_signals
 
-__all__ = [
-    "MEAN",
-    "STD",
-    "BatchOrder",
-    "TrainingImages",
-    "Views",
-    "check_outside",
-    "find_images",
-    "normalise",
-    "training_loader",
-]
+__all__ = ["MEAN", "STD", "BatchOrder", "TrainingImages", "Views", "normalise", "training_loader"]
 
 log = logging.getLogger(__name__)
 
 # ImageNet's, of pixels in [0, 1]: what torchvision's weights were trained with.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-# What WSSS calls its training list, the usual one first.
-VOC_LISTS = ("train_aug.txt", "trainaug.txt", "train.txt")
 # Decoded images are kept in memory where all together are not larger than this.
 CACHE_BYTES = 512 * 2**20
-
-
-def find_images(images: str | Path, ids: str | Path | None = None) -> dict[str, Path]:
-    """{image id: path} for a folder of images or a VOC root, in the order of the ids.
-
-    ids: a list file, one id a line; in a VOC root also the name of one in ImageSets/Segmentation.
-    Without it a folder gives all its images and a VOC root those of its train_aug or train list.
-    Raises InputError where there is no image, or an id has none.
-    """
-    folder = Path(images)
-    if (folder / "JPEGImages").is_dir():
-        ids = _voc_list(folder / "ImageSets" / "Segmentation", ids)
-        folder = folder / "JPEGImages"
-    found = find_files(folder, IMAGE_SUFFIXES)
-    if not found:
-        raise InputError(f"{folder}: holds no image; expected {', '.join(IMAGE_SUFFIXES)}")
-    if ids is None:
-        return found
-    wanted = read_ids(ids)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise InputError(
-            f"{ids}: {len(missing)} of {len(wanted)} ids have no image in {folder} "
-            f"({first_names(missing)}); expected ids such as {next(iter(found))}"
-        )
-    return {name: found[name] for name in wanted}
-
-
-def check_outside(images: str | Path, *outputs: Path) -> None:
-    """Raises InputError for an output among the photographs: a later run would take it for one."""
-    folder = Path(images)
-    photos = (folder / "JPEGImages" if (folder / "JPEGImages").is_dir() else folder).resolve()
-    for output in outputs:
-        if photos in (output.resolve(), *output.resolve().parents):
-            raise InputError(f"{output}: lies among the photographs of {photos}; choose another")
-
-
-def _voc_list(lists: Path, ids: str | Path | None) -> Path | None:
-    if ids is not None:
-        named = lists / f"{ids}.txt"
-        return named if named.is_file() and not Path(ids).exists() else Path(ids)
-    for name in VOC_LISTS:
-        if (lists / name).is_file():
-            log.info("training on the ids of %s", lists / name)
-            return lists / name
-    return None
 
 
 def normalise(images: Tensor) -> Tensor:
@@ -211,13 +152,6 @@ def training_loader(
         batch_sampler=order,
         num_workers=workers,
         collate_fn=collate,
-        worker_init_fn=_ignore_interrupt,
+        worker_init_fn=ignore_signals,
         pin_memory=torch.cuda.is_available(),
     )
-
-
-def _ignore_interrupt(_: int) -> None:
-    # Ctrl-C reaches every process of the terminal, and the SIGTERM of a scheduler or of torchrun
-    # those of the job; the training loop decides when to stop.
-    for kind in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(kind, signal.SIG_IGN)

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from ..errors import MissingDependency
-from ..runs.parallel import atomic_path
+from ..files.writing import atomic_path
 
 __all__ = ["Journal", "picture_grid"]
 

@@ -10,13 +10,11 @@ import argparse
 import contextlib
 import pickle
 import re
-import reprlib
 import struct
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any, Protocol
 from urllib.error import URLError
 
@@ -24,21 +22,17 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from .. import __version__
 from ..errors import InputError, UnsafeFileError
-from ..network.model import C2AM, Backbone
-from ..runs.parallel import atomic_path, first_names
+from ..files.folders import first_names
+from .backbone import Backbone
 
 __all__ = [
     "LARGEST_SIDE",
-    "Checkpoint",
     "WeightsReport",
     "check_finite",
     "check_room",
     "initial_weights",
-    "load_checkpoint",
     "read_torch_file",
-    "save_checkpoint",
 ]
 
 # Under which keys files keep their state dict; DINO's teacher is the better half of its file.
@@ -66,20 +60,6 @@ class OnBackbone(Protocol):
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A trained network.
-
-    flag  True: P (the sigmoid of the logits) is high on the background; None: the file is silent
-    info  backbone, output_stride, dilated; where we wrote the file also version, and what
-          training noted: recipe, settings, epoch, polarity {flag, rule, margin, n_images}
-    """
-
-    model: C2AM
-    flag: bool | None
-    info: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class WeightsReport:
     """What a file gave to a backbone: tensors that matched by name and shape, and the rest."""
 
@@ -93,81 +73,6 @@ class WeightsReport:
         for kind, names in (("missing", self.missing), ("unexpected", self.unexpected)):
             text += f", {len(names)} {kind}" + (f" ({first_names(names, 3)})" if names else "")
         return text
-
-
-def save_checkpoint(
-    path: str | Path, model: C2AM, flag: bool | None, info: Mapping[str, Any]
-) -> None:
-    """Write {"state_dict", "flag", "info"}, atomically: the authors' layout and one key more.
-
-    Their code reads the first two keys of it. info may hold numbers, strings, None, lists and
-    dicts; what the network is made of is added to it.
-    """
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    made_of = {
-        "version": __version__,
-        "backbone": model.name,
-        "output_stride": model.stride,
-        "dilated": model.dilated,
-    }
-    # Given a path, torch would write its name into the file: never twice the same bytes.
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save({"state_dict": state, "flag": flag, "info": {**info, **made_of}}, file)
-
-
-def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Read a checkpoint of ours or of the authors' code (a ResNet-50 of stride 16), in eval mode.
-
-    Raises InputError for a file that is none, UnsafeFileError for one that holds code.
-    """
-    content = read_torch_file(path)
-    if not (isinstance(content, dict) and isinstance(content.get("state_dict"), Mapping)):
-        raise InputError(
-            f"{path}: is no C2AM checkpoint (found {_describe(content)}); expected 'state_dict' "
-            "and 'flag', as c2am-train writes them; a file of initial weights goes to --weights"
-        )
-    info, flag = content.get("info") or {}, content.get("flag")
-    if not isinstance(info, dict) or not isinstance(flag, (bool, int, NoneType)):
-        raise InputError(
-            f"{path}: is damaged: info is {type(info).__name__} and flag {type(flag).__name__}; "
-            "expected a dict, and True, False or None"
-        )
-    if wrong := _wrong_notes(info):
-        raise InputError(f"{path}: is damaged: its {wrong} is {reprlib.repr(info[wrong])}")
-    info = {"backbone": "resnet50", "output_stride": 16, "dilated": False, **info}
-    network = tuple(info[name] for name in ("backbone", "output_stride", "dilated"))
-    if tuple(map(type, network)) != (str, int, bool):
-        raise InputError(f"{path}: is damaged: it names no network ({reprlib.repr(network)})")
-    state = {
-        name.removeprefix("module."): tensor
-        for name, tensor in content["state_dict"].items()
-        if isinstance(name, str) and isinstance(tensor, Tensor)
-    }
-    check_room(path, info["backbone"], state)
-    try:
-        model = C2AM(*network)
-    except InputError as error:
-        raise InputError(f"{path}: {str(error)[:400]}") from error
-    _check_names(path, info["backbone"], model.state_dict(), state)
-    _fill(path, model, state)
-    return Checkpoint(model.to(device).eval(), None if flag is None else bool(flag), info)
-
-
-def _wrong_notes(info: Mapping[str, Any]) -> str | None:
-    """Which of training's notes, as far as they are used, is not what training notes."""
-    for name in ("crop", "resize"):
-        side = info.get(name)
-        if side is not None and not (type(side) is int and 0 < side <= LARGEST_SIDE):
-            return name
-    noted = info.get("polarity")
-    if noted is None:
-        return None
-    fits = (
-        isinstance(noted, dict)
-        and isinstance(noted.get("rule"), str)
-        and isinstance(noted.get("margin"), (float, int, NoneType))
-    )
-    return None if fits else "polarity"
 
 
 def check_room(path: str | Path, backbone: str, state: Mapping[str, Any]) -> None:
@@ -190,7 +95,9 @@ def check_room(path: str | Path, backbone: str, state: Mapping[str, Any]) -> Non
         )
 
 
-def _fill(path: str | Path, model: nn.Module, state: Mapping[str, Tensor], **how: Any) -> None:
+def fill_network(
+    path: str | Path, model: nn.Module, state: Mapping[str, Tensor], **how: Any
+) -> None:
     """Tensors of the right names and shapes into a network, whose kind may still be another."""
     try:
         model.load_state_dict(state, **how)
@@ -209,7 +116,7 @@ def check_finite(path: str | Path, model: nn.Module) -> None:
         )
 
 
-def _check_names(
+def check_names(
     path: str | Path, backbone: str, wanted: Mapping[str, Tensor], found: Mapping[str, Tensor]
 ) -> None:
     wrong = {k for k in wanted if k not in found or found[k].shape != wanted[k].shape}
@@ -241,8 +148,8 @@ def initial_weights(model: OnBackbone, source: str) -> WeightsReport:
     state = _best_match(wanted, content)
     if not state:
         raise InputError(
-            f"{source}: none of its tensors fits a {model.name} (found {_describe(content)}); "
-            f"expected names like {first_names(wanted, 2)}"
+            f"{source}: none of its tensors fits a {model.name} "
+            f"(found {describe_content(content)}); expected names like {first_names(wanted, 2)}"
         )
     fitting = {k: state[k] for k in wanted if k in state and state[k].shape == wanted[k].shape}
     own = {name for name, _ in model.backbone.named_children()}
@@ -254,7 +161,7 @@ def initial_weights(model: OnBackbone, source: str) -> WeightsReport:
     )
     if len(fitting) < ENOUGH * len(set(wanted) | set(foreign)):
         raise InputError(f"{report}; that is no {model.name}: give its own weights, or its name")
-    _fill(source, model.backbone, fitting, strict=False)
+    fill_network(source, model.backbone, fitting, strict=False)
     return report
 
 
@@ -369,7 +276,7 @@ def _no_torch_file(path: str | Path) -> str:
     return f"{path}: is no file of torch.save, or is cut short; expected one with a state dict"
 
 
-def _describe(content: Any) -> str:
+def describe_content(content: Any) -> str:
     if isinstance(content, Mapping):
         names = (name if isinstance(name, str) else type(name).__name__ for name in content)
         return f"a dict of {first_names(names, 3)}" if content else "an empty dict"

@@ -1,0 +1,98 @@
+"""Folders of files: which ids are there, and where. Knows names, not what the files hold."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ..errors import InputError
+
+__all__ = ["IMAGE_SUFFIXES", "find_files", "first_names", "plain_file", "walk"]
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+# So many folders behind two links or more are no data set.
+MOST_FAR = 4096
+
+
+def first_names(names: Iterable[str], count: int = 5) -> str:
+    """The first few of many names, for a message of one line."""
+    names = sorted(names)
+    rest = len(names) - count
+    shown = [n if len(n) <= 200 and n.isprintable() else ascii(n)[:200] for n in names[:count]]
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+
+
+def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
+    """{image id: path} of a folder's files, sorted by id, from one walk (links are followed).
+
+    The id is the path below the folder without the suffix ("2007_000032", "val/0001"). Hidden
+    files are passed over. Raises InputError where the folder is missing or two files share an id.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for root, prefix, names in walk(folder):
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            if suffix.lower() not in suffixes or name.startswith("."):
+                continue
+            image_id = prefix + stem
+            if image_id in found:
+                raise InputError(
+                    f"{folder}: {found[image_id].name} and {name} share the id {image_id}; keep one"
+                )
+            found[image_id] = Path(root, name)
+    return dict(sorted(found.items()))
+
+
+def walk(folder: str | Path) -> Iterator[tuple[str, str, list[str]]]:
+    """(path, the same below `folder` with "/" at its end or empty, file names) of every folder.
+
+    Links are followed, hidden folders are passed over; what is not there holds nothing. Raises
+    InputError for a folder that cannot be listed, and for a maze of links.
+    """
+    # The links that lead to a folder, resolved: where folders link to each other, no way is gone
+    # in circles, but the ways are too many.
+    behind: dict[str, tuple[str, ...]] = {}
+    far = 0
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable):
+        links = behind.pop(root, ())
+        far += len(links) > 1
+        if far > MOST_FAR:
+            raise InputError(f"{folder}: its folders link to each other in too many ways")
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        for name in list(folders):
+            path = os.path.join(root, name)
+            if os.path.islink(path):
+                target = os.path.realpath(path)
+                if target in links or _lies_in(root, target):
+                    folders.remove(name)
+                    continue
+                behind[path] = (*links, target)
+            elif links:
+                behind[path] = links
+        below = os.path.relpath(root, folder).replace(os.sep, "/")
+        yield root, "" if below == "." else below + "/", names
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return (os.path.realpath(path) + os.sep).startswith(folder + os.sep)
+
+
+def _raise_unreadable(error: OSError) -> None:
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return
+    raise InputError(f"{error.filename}: cannot be listed ({error.strerror})") from error
+
+
+def plain_file(path: str, flags: int) -> int:
+    """An opener for `open`, of files alone; links are followed. Raises OSError for all else."""
+    descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "a directory, pipe or device; expected a file", path)

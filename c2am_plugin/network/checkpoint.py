@@ -1,0 +1,118 @@
+"""Checkpoints of C2AM, ours and the authors'. Every file is read with weights_only=True."""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import __version__
+from ..errors import InputError
+from ..files.writing import atomic_path
+from ..training.weights import (
+    LARGEST_SIDE,
+    check_names,
+    check_room,
+    describe_content,
+    fill_network,
+    read_torch_file,
+)
+from .model import C2AM
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network.
+
+    flag  True: P (the sigmoid of the logits) is high on the background; None: the file is silent
+    info  backbone, output_stride, dilated; where we wrote the file also version, and what
+          training noted: recipe, settings, epoch, polarity {flag, rule, margin, n_images}
+    """
+
+    model: C2AM
+    flag: bool | None
+    info: dict[str, Any]
+
+
+def save_checkpoint(
+    path: str | Path, model: C2AM, flag: bool | None, info: Mapping[str, Any]
+) -> None:
+    """Write {"state_dict", "flag", "info"}, atomically: the authors' layout and one key more.
+
+    Their code reads the first two keys of it. info may hold numbers, strings, None, lists and
+    dicts; what the network is made of is added to it.
+    """
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    made_of = {
+        "version": __version__,
+        "backbone": model.name,
+        "output_stride": model.stride,
+        "dilated": model.dilated,
+    }
+    # Given a path, torch would write its name into the file: never twice the same bytes.
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        torch.save({"state_dict": state, "flag": flag, "info": {**info, **made_of}}, file)
+
+
+def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint of ours or of the authors' code (a ResNet-50 of stride 16), in eval mode.
+
+    Raises InputError for a file that is none, UnsafeFileError for one that holds code.
+    """
+    content = read_torch_file(path)
+    if not (isinstance(content, dict) and isinstance(content.get("state_dict"), Mapping)):
+        raise InputError(
+            f"{path}: is no C2AM checkpoint (found {describe_content(content)}); expected "
+            "'state_dict' and 'flag', as c2am-train writes them; "
+            "a file of initial weights goes to --weights"
+        )
+    info, flag = content.get("info") or {}, content.get("flag")
+    if not isinstance(info, dict) or not isinstance(flag, (bool, int, NoneType)):
+        raise InputError(
+            f"{path}: is damaged: info is {type(info).__name__} and flag {type(flag).__name__}; "
+            "expected a dict, and True, False or None"
+        )
+    if wrong := _wrong_notes(info):
+        raise InputError(f"{path}: is damaged: its {wrong} is {reprlib.repr(info[wrong])}")
+    info = {"backbone": "resnet50", "output_stride": 16, "dilated": False, **info}
+    network = tuple(info[name] for name in ("backbone", "output_stride", "dilated"))
+    if tuple(map(type, network)) != (str, int, bool):
+        raise InputError(f"{path}: is damaged: it names no network ({reprlib.repr(network)})")
+    state = {
+        name.removeprefix("module."): tensor
+        for name, tensor in content["state_dict"].items()
+        if isinstance(name, str) and isinstance(tensor, Tensor)
+    }
+    check_room(path, info["backbone"], state)
+    try:
+        model = C2AM(*network)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error)[:400]}") from error
+    check_names(path, info["backbone"], model.state_dict(), state)
+    fill_network(path, model, state)
+    return Checkpoint(model.to(device).eval(), None if flag is None else bool(flag), info)
+
+
+def _wrong_notes(info: Mapping[str, Any]) -> str | None:
+    """Which of training's notes, as far as they are used, is not what training notes."""
+    for name in ("crop", "resize"):
+        side = info.get(name)
+        if side is not None and not (type(side) is int and 0 < side <= LARGEST_SIDE):
+            return name
+    noted = info.get("polarity")
+    if noted is None:
+        return None
+    fits = (
+        isinstance(noted, dict)
+        and isinstance(noted.get("rule"), str)
+        and isinstance(noted.get("margin"), (float, int, NoneType))
+    )
+    return None if fits else "polarity"

@@ -1,0 +1,66 @@
+"""The device that a network runs on: which, how precisely, and when its memory is full."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from ..errors import InputError
+from ..runs.ranks import cores, local_rank
+
+__all__ = ["autocast_type", "is_out_of_memory", "pick_device", "torch_threads"]
+
+
+def pick_device(name: str | None = None) -> torch.device:
+    """The device of that name, or a GPU where there is one; under torchrun each process has its
+    own, by its number. Raises InputError."""
+    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    number = local_rank()
+    if number is not None and name.startswith("cuda:"):
+        raise InputError(f"device {name!r}: each process takes the GPU of its number; say cuda")
+    try:
+        device = torch.device(name if number is None or name != "cuda" else f"cuda:{number}")
+        torch.zeros(1, device=device)
+        if number is not None and device.type == "cuda":
+            torch.cuda.set_device(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        hint = "try cpu" if number is None else "start one process a GPU, or try cpu"
+        raise InputError(f"device {name!r} cannot be used ({reason}); {hint}") from error
+    return device
+
+
+@contextmanager
+def torch_threads(workers: int) -> Iterator[None]:
+    """Within the block each of `workers` threads gets its share of the cores, one at least.
+
+    Threads started inside take the number over; left alone, each would start one a core.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, cores() // workers))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def autocast_type(amp: bool | None, where: torch.device) -> torch.dtype | None:
+    """bfloat16 where autocast is wanted, or None; amp None: on a GPU that has it.
+
+    float16 is not offered: it would need the loss scaled. Raises InputError for a GPU without
+    bfloat16 where `amp` insists.
+    """
+    if where.type == "cuda":
+        able = torch.cuda.get_device_capability(where) >= (8, 0)
+        if amp and not able:
+            raise InputError(f"{torch.cuda.get_device_name(where)} has no bfloat16; omit --amp")
+        return torch.bfloat16 if able and amp is not False else None
+    return torch.bfloat16 if amp else None
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the GPU's or the machine's memory is full."""
+    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
+    return isinstance(error, kinds) or "can't allocate memory" in str(error)
