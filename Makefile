@@ -13,7 +13,7 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest
 
 bench: $(INSTALLED)
-	$(BIN)/python tests/bench_all.py
+	$(BIN)/python tests/bench/bench_all.py
 
 $(INSTALLED): setup.py
 	$(PYTHON) -m venv $(VENV)

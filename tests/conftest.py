@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from adapter_contract import shrunk, stored
-from PIL import Image
+from small_files import smooth_maps, write_png
 
 from c2am_plugin.cli import refine_main
 
@@ -38,15 +38,6 @@ def golden(shared_data):
 @pytest.fixture(scope="session")
 def coco_voc(shared_data):
     return shared_data / "coco-voc"
-
-
-def smooth_maps(rng, classes, height, width):
-    """K CAMs with a peak of 1 each, float32, as a division by the maximum leaves them."""
-    y, x = np.mgrid[:height, :width]
-    centres = rng.random((classes, 2, 1, 1)) * [[[height]], [[width]]]
-    distance = (y - centres[:, 0]) ** 2 + (x - centres[:, 1]) ** 2
-    maps = np.exp(-distance / (0.05 * height * width)) * 0.95 + rng.random((height, width)) * 0.05
-    return (maps / maps.max(axis=(1, 2), keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture
@@ -86,16 +77,3 @@ def make_set(tmp_path):
         return cam_dir, cue_dir
 
     return make
-
-
-def contents(folder, without=None):
-    """{name below the folder: bytes} of its files, but for those of a suffix."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in files if path.suffix != without
-    }
-
-
-def write_png(path, pixels, dtype=np.uint8):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.asarray(pixels).astype(dtype)).save(path)

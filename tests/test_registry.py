@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from third_party import PLUGIN
 
 from c2am_plugin import registry
 from c2am_plugin.errors import InputError
@@ -103,29 +104,6 @@ def test_without_the_packages_entry_points_the_message_says_so(write, monkeypatc
     monkeypatch.setattr(registry, "entry_points", lambda group: [])
     with pytest.raises(InputError, match="no adapter is registered; install the package with pip"):
         detect(write("dict"))
-
-
-PLUGIN = """
-import numpy as np
-from pathlib import Path
-from c2am_plugin.cams import ImageCams
-
-class NpzAdapter:
-    name, family, threshold = "mine", "mine", 0.4
-
-    def fits(self, content):
-        return isinstance(content, np.ndarray) and content.ndim == 3
-
-    def load(self, path):
-        return np.load(path)
-
-    def parse(self, content, image_id, *, clip=False):
-        return ImageCams(image_id, np.arange(len(content)), content, None, content)
-
-    def dump(self, cams, path):
-        with Path(path).open("wb") as file:
-            np.save(file, cams.maps)
-"""
 
 
 def test_a_third_party_adds_a_pipeline_with_one_file_and_one_entry_point(tmp_path, make_set):

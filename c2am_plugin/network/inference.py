@@ -3,7 +3,7 @@
 Knows layers only. What it does, and what each step brought on a CPU (ResNet-50, one thread):
 BatchNorm folded into the convolution before it and channels_last 1.3×, 1×1 convolutions handed to
 oneDNN 1.5× on top, the convolution to one channel 16× (1.3× of all of SqueezeNet).
-`tests/bench_maps.py` measures it.
+`tests/bench/bench_maps.py` measures it.
 """
 
 from __future__ import annotations

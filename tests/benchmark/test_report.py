@@ -1,0 +1,216 @@
+"""The page and the tables: whole, self-contained, and saying what the results say."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+from html.parser import HTMLParser
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+import pytest
+from PIL import Image
+from small_files import write_png
+
+from c2am_plugin.bench import tables
+from c2am_plugin.bench.benchmark import benchmark
+from c2am_plugin.bench.gallery import choose_pictures
+from c2am_plugin.bench.pictures import HEAT, SIDE, cue_picture, heat_picture, label_picture
+from c2am_plugin.files.labels import palette
+
+IDS = ("a", "b", "c", "d", "e", "f", "g", "h")
+NAMES = ("background", "<b>cat & dog</b>", *(f"thing {i}" for i in range(19)))
+VOID = {"meta", "img", "br", "line", "polyline"}
+
+
+class Page(HTMLParser):
+    """Checks nesting while it reads; keeps what the page refers to, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.references, self.words, self.tags = [], [], [], []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.references += [value for name, value in attrs if name in ("src", "href", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+@pytest.fixture
+def made(make_set, tmp_path):
+    """A benchmark of two folders with photographs, all options on, and what it wrote."""
+    pytest.importorskip("numba", reason="numba is not installed")
+    rng = np.random.default_rng(9)
+    cams, cues = make_set("psa", ids=IDS)
+    for image_id in IDS:
+        write_png(tmp_path / "photos" / f"{image_id}.png", rng.integers(0, 256, (24, 32, 3)))
+        truth = np.zeros((24, 32))
+        truth[6:18, 8:24] = 1
+        truth[:4] = 255
+        write_png(tmp_path / "gt" / f"{image_id}.png", truth)
+    out = tmp_path / "page <i>"
+    result = benchmark(
+        {"psa": cams, "seam": cams},
+        cues,
+        tmp_path / "gt",
+        out,
+        images=tmp_path / "photos",
+        classes=NAMES,
+        crf=True,
+        guard=True,
+        pictures=2,
+        show=["c"],
+        progress=False,
+        workers=2,
+    )
+    return result, out
+
+
+def test_page_is_one_file_and_well_formed(made):
+    _, out = made
+    assert {path.name for path in out.iterdir()} == {
+        "report.html",
+        "results.json",
+        "results.csv",
+        "table.md",
+    }
+    text = (out / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.references
+    assert all(each.startswith("data:image/") for each in page.references)
+    assert not re.search(r"https?://|@import|url\(|<script|<link", text)
+    assert "prefers-color-scheme: dark" in text
+    assert 'name="viewport"' in text
+
+
+def test_page_shows_every_pipeline_the_command_and_escapes_names(made):
+    result, out = made
+    page = Page((out / "report.html").read_text(encoding="utf-8"))
+    words = " ".join(page.words)
+    assert "b" not in page.tags
+    assert "i" in page.tags  # the colour chips
+    assert "<b>cat & dog</b>" in words
+    stored = json.loads((out / "results.json").read_text())
+    assert stored["command"] in words
+    assert f"c2am-plugin {stored['versions']['c2am-plugin']}" in words
+    assert page.tags.count("svg") == len(result.pipelines) == 2
+    for pipeline in result.pipelines:
+        assert f"{100 * pipeline.rows['guard'].scores.miou:.1f}" in words
+    # 1 asked for, up to 2 + 2 + 2 others, 7 pictures each, for 2 pipelines
+    shown = len([each for each in page.references if each.startswith("data:image/")])
+    expected = sum(len(choose_pictures(p, result.image_ids, 2, ["c"])) for p in result.pipelines)
+    assert shown == 7 * expected
+
+
+def test_json_csv_and_markdown_say_the_same(made):
+    result, out = made
+    text = (out / "results.json").read_text()
+    stored = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    lines = list(csv.DictReader(io.StringIO((out / "results.csv").read_text())))
+    table = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in (out / "table.md").read_text().splitlines()
+        if line.startswith("|")
+    ]
+    assert len({len(row) for row in table}) == 1
+    rows = [
+        (pipeline, key, row) for pipeline in result.pipelines for key, row in pipeline.rows.items()
+    ]
+    assert len(rows) == len(lines) == len(table) - 2 == 14
+    for (pipeline, key, row), line, cells in zip(rows, lines, table[2:], strict=True):
+        content = stored["pipelines"][pipeline.label]["rows"][key]
+        assert (line["pipeline"], line["row"], cells[0]) == (pipeline.label, key, pipeline.label)
+        assert content["miou"] == pytest.approx(row.scores.miou, abs=1e-6)
+        assert float(line["miou"]) == content["miou"]
+        assert cells[3].strip("*") == f"{100 * row.scores.miou:.1f}"
+        assert content["iou"]["thing 18"] is None
+        assert line["iou thing 18"] == ""
+
+
+def test_what_is_not_installed_is_said_among_the_versions(monkeypatch):
+    """numba, where nothing asks for the dense CRF; the package itself in a copy of its sources."""
+    installed = {"numpy": "2.0", "scipy": "1.9", "Pillow": "10"}
+
+    def version(name):
+        if name not in installed:
+            raise PackageNotFoundError(name)
+        return installed[name]
+
+    monkeypatch.setattr(tables, "version", version)
+    found = tables.versions()
+    assert list(found) == ["python", "c2am-plugin", "numpy", "scipy", "numba", "Pillow"]
+    assert {name: found[name] for name in installed} == installed
+    assert found["numba"] == found["c2am-plugin"] == "not installed"
+
+
+def test_gains_are_not_measured_from_what_they_are_measured_from(made):
+    with pytest.raises(ValueError, match="best threshold"):
+        made[0].pipelines[0].class_gains(NAMES, "cam_best")
+
+
+def test_pictures_are_chosen_by_gain(made):
+    result, _ = made
+    pipeline = result.pipelines[0]
+    gains = dict(zip(result.image_ids, pipeline.image_gains, strict=True))
+    chosen = choose_pictures(pipeline, result.image_ids, 2, ["c"])
+    assert chosen == choose_pictures(pipeline, result.image_ids, 2, ["c"])
+    assert chosen["c"].startswith("chosen")
+    best = max(gains, key=gains.get)
+    assert chosen[best].startswith(("chosen", "best gain" if gains[best] > 0 else "worst"))
+    assert all(gains[i] < 0 for i, why in chosen.items() if why.startswith("worst loss"))
+    assert all(gains[i] > 0 for i, why in chosen.items() if why.startswith("best gain"))
+    assert choose_pictures(pipeline, result.image_ids, 0) == {}
+    assert set(choose_pictures(pipeline, result.image_ids, 99)) == set(result.image_ids)
+
+
+def decode(uri):
+    head, data = uri.split(",")
+    assert head.endswith(";base64")
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def test_labels_keep_vocs_colours():
+    label = np.zeros((4, 6), np.uint8)
+    label[:2, :3], label[2:, 3:] = 15, 255
+    pixels = np.asarray(decode(label_picture(label)).convert("RGB"))
+    assert pixels.shape == (4, 6, 3)
+    assert pixels[0, 0].tolist() == palette()[15].tolist() == [192, 128, 128]
+    assert pixels[3, 5].tolist() == [224, 224, 192]
+    assert pixels[0, 5].tolist() == [0, 0, 0]
+
+
+def test_cues_are_white_where_the_foreground_is():
+    cue = np.ones((5, 6), np.float32)
+    cue[:, :3] = 0
+    pixels = np.asarray(decode(cue_picture(cue)))
+    assert (pixels[:, :3] == 255).all()
+    assert (pixels[:, 3:] == 0).all()
+
+
+def test_heat_is_the_highest_cam_and_large_pictures_shrink():
+    maps = np.zeros((2, 400, 800), np.float32)
+    maps[1, :, 400:] = 1
+    picture = decode(heat_picture(maps, None)).convert("RGB")
+    assert picture.size == (SIDE, SIDE // 2)
+    pixels = np.asarray(picture).astype(int)
+    assert np.abs(pixels[:, : SIDE // 2 - 8] - HEAT[0]).max() < 12
+    assert np.abs(pixels[:, SIDE // 2 + 8 :] - HEAT[-1]).max() < 12
+    none = decode(heat_picture(np.zeros((0, 4, 4), np.float32), None)).convert("RGB")
+    assert np.asarray(none).max() < 12
