@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 # Where the report of a command that runs in shards is defined.
 REPORTS = {
-    "c2am-refine": ("refine_report", "RefineReport"),
-    "c2am-seeds": ("seed_report", "SeedReport"),
+    "c2am-refine": ("refine.report", "RefineReport"),
+    "c2am-seeds": ("seeds.report", "SeedReport"),
     "c2am-cues": ("network.cue_report", "CueReport"),
 }
 
@@ -74,7 +74,7 @@ def merge_reports(out_dir: str | Path) -> list[tuple[str, Any]]:
                 raise InputError(
                     f"{out_dir}: its shards ran with different settings; run them anew"
                 )
-            kind = getattr(import_module(f".{module}", __package__), name)
+            kind = getattr(import_module(f"c2am_plugin.{module}"), name)
             try:
                 report = _merge([kind(**part["report"]) for part in parts])
             except (TypeError, ValueError, AttributeError) as error:

@@ -1,5 +1,6 @@
 """c2am-cues as a user runs it: photographs and a checkpoint in, cue files out."""
 
+# ruff: noqa: F811
 from __future__ import annotations
 
 import json

@@ -477,7 +477,7 @@ def test_the_command_speaks_once(photos: Path, tmp_path: Path) -> None:
 
 
 def torchrun(arguments: list[str], **options: Any) -> subprocess.Popen:
-    command = [sys.executable, "-m", "torch.ranks.run", "--no-python", "--standalone"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--no-python", "--standalone"]
     command += ["--nproc-per-node", "2", str(Path(sys.executable).with_name("c2am-train"))]
     return subprocess.Popen(
         [*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
