@@ -16,7 +16,7 @@ __all__ = ["AdvCamAdapter"]
 class AdvCamAdapter(KeyedAdapter):
     name = "advcam"
     family = "irn"
-    threshold = 0.15
+    background_score = 0.15
     full_names = ("high_res",)
     background_first = False
     seed_settings: ClassVar[dict[str, float]] = {"fg": 0.35, "bg": 0.15}

@@ -26,7 +26,7 @@ class KeyedAdapter(ConfidentLabels):
 
     name: str
     family: str
-    threshold: float
+    background_score: float
     # The keys that may hold the CAMs at the image's size, the pipeline's own first.
     full_names: tuple[str, ...]
     # Whether "keys" begins with a 0 for the background and is 1-based after it.

@@ -25,7 +25,7 @@ __all__ = ["PsaAdapter"]
 class PsaAdapter(CrfDumps):
     name = "psa"
     family = "dict"
-    threshold = 0.20
+    background_score = 0.20
 
     def load(self, path: Path) -> Any:
         return load_npy(path)

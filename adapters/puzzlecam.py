@@ -17,7 +17,7 @@ __all__ = ["PuzzleCamAdapter"]
 class PuzzleCamAdapter(KeyedAdapter):
     name = "puzzlecam"
     family = "puzzlecam"
-    threshold = 0.20
+    background_score = 0.20
     full_names = ("hr_cam", "rw")
     background_first = True
     seed_settings: ClassVar[dict[str, float]] = {"fg": 0.40, "bg": 0.10}

@@ -12,4 +12,4 @@ __all__ = ["ScCamAdapter"]
 
 class ScCamAdapter(PsaAdapter):
     name = "sc_cam"
-    threshold = 0.15
+    background_score = 0.15

@@ -14,7 +14,7 @@ __all__ = ["SeamAdapter"]
 
 class SeamAdapter(PsaAdapter):
     name = "seam"
-    threshold = 0.26
+    background_score = 0.26
     seed_settings: ClassVar[dict[str, float]] = {"low_alpha": 4, "high_alpha": 24}
 
     def name_seed_folders(self, low_alpha: float, high_alpha: float) -> tuple[str, str]:

@@ -70,7 +70,7 @@ class CamAdapter(Protocol):
 
     name: str
     family: str
-    threshold: float
+    background_score: float
 
     def fits(self, content: Any) -> bool:
         """Whether a file's content could be of this format (a file without classes fits many)."""

@@ -94,9 +94,9 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
         )
     chosen, *others = candidates
     if not others:
-        return chosen, f"{chosen.name} format, t = {chosen.threshold:g}"
-    alternatives = " or ".join(f"{other.name} ({other.threshold:g})" for other in others)
+        return chosen, f"{chosen.name} format, t = {chosen.background_score:g}"
+    alternatives = " or ".join(f"{other.name} ({other.background_score:g})" for other in others)
     return chosen, (
         f"{chosen.family} format, which {chosen.name} shares with {alternatives}: taking "
-        f"t = {chosen.threshold:g} of {chosen.name}; --method decides"
+        f"t = {chosen.background_score:g} of {chosen.name}; --method decides"
     )

@@ -23,12 +23,12 @@ from c2am_plugin.cams import ImageCams
 from c2am_plugin.crf.dense_crf import cue_crf, label_crf
 from c2am_plugin.files.labels import pseudo_label, read_label
 from c2am_plugin.files.photos import read_photo
-from c2am_plugin.network.boundaries import agreement_counts, best_boundary, calibrate
+from c2am_plugin.network.boundaries import agreement_counts, best_boundary, soft_values
 from c2am_plugin.network.checkpoint import load_checkpoint
 from c2am_plugin.network.cue_writer import Reading
 from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.maps import ScaleLogits, default_scales, released_map, scale_logits
-from c2am_plugin.refine.calibration import count_agreement, fit_cues
+from c2am_plugin.refine.calibration import calibrate_cues, count_sure_pixels
 from c2am_plugin.refine.formula import refine
 
 T, N_CLASSES = 0.20, 21
@@ -83,11 +83,13 @@ def rows_of(images: list[Image], checkpoint: Path) -> dict[str, np.ndarray]:
     for boundary in BOUNDARIES:
         values = _values(images, logits, flag, boundary)
         name = f"{boundary:.2f}" if isinstance(boundary, float) else boundary
-        soft = [eight_bits(calibrate(*pair)) for pair in values]
+        soft = [eight_bits(soft_values(*pair)) for pair in values]
         pairs = zip(images, values, strict=True)
         hard = [eight_bits(cue_crf(image.photo, v > tau)) for image, (v, tau) in pairs]
         for kind, cues in (("soft", soft), ("hard CRF", hard)):
-            fit = fit_cues(count_agreement(i.cams, c, T) for i, c in zip(images, cues, strict=True))
+            fit = calibrate_cues(
+                count_sure_pixels(i.cams, c, T) for i, c in zip(images, cues, strict=True)
+            )
             fitted = [fit.apply(i.cams, c, T) for i, c in zip(images, cues, strict=True)]
             rows[f"{name}, {kind}, as they stand"] = both_scores(images, cues)
             rows[f"{name}, {kind}, fitted"] = both_scores(images, fitted)

@@ -23,7 +23,7 @@ from scipy.special import expit, logit
 
 from c2am_plugin.bench.reliability import Reliability, count_levels, reliability
 from c2am_plugin.files.cues import read_cue
-from c2am_plugin.refine.calibration import count_agreement, fit_cues
+from c2am_plugin.refine.calibration import calibrate_cues, count_sure_pixels
 
 MIOU = ("as it stands", "as it stands + CRF", "fitted", "fitted + CRF")
 CALIBRATION = ("ECE", "ECE fitted", "log loss", "log loss fitted", "AUC", "AUC fitted")
@@ -39,7 +39,9 @@ def probability(evidence: np.ndarray, prior: float) -> np.ndarray:
 def measured(images: list[Image], cues: list[np.ndarray]) -> tuple[dict[str, float], Reliability]:
     """All numbers of one cue folder, and its curve as it stands."""
     prior = np.mean(np.concatenate([(i.cams.maps.max(0) > T).ravel() for i in images]))
-    fit = fit_cues(count_agreement(i.cams, cue, T) for i, cue in zip(images, cues, strict=True))
+    fit = calibrate_cues(
+        count_sure_pixels(i.cams, cue, T) for i, cue in zip(images, cues, strict=True)
+    )
     fitted = [fit.apply(i.cams, cue, T) for i, cue in zip(images, cues, strict=True)]
     stated = reliable(images, [1 - cue for cue in cues])
     found = reliable(images, [probability(each, prior) for each in fitted])

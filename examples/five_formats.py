@@ -57,7 +57,7 @@ def main() -> None:
         )
         sweep = evaluate_cams(cams, truth, method=name, thresholds=THRESHOLDS, progress=False)
         best = max(range(len(sweep)), key=lambda index: sweep[index].miou)
-        t = get_adapter(name).threshold
+        t = get_adapter(name).background_score
         (at_t,) = evaluate_cams(cams, truth, method=name, thresholds=[t], progress=False)
         after = evaluate_labels(labels, truth, ids=ids, progress=False)
         print(

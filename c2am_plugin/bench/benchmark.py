@@ -20,15 +20,15 @@ from ..crf.dense_crf import make_ready
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES, is_soft_cue
 from ..files.folders import IMAGE_SUFFIXES, first_names
-from ..refine.calibration import fit_cues
+from ..refine.calibration import calibrate_cues
 from ..refine.formula import check_strength
-from ..runs.output_folders import Claim, as_setting, claim_folders
+from ..runs.output_folders import OutputFolder, as_setting, hold_folders
 from ..runs.parallel import run_images
 from .gains import paired_gain
 from .inputs import choose_images, class_names, files_of, source_of
 from .metrics import cumulate, scores
 from .results import BenchmarkResult, PipelineResult, Row
-from .scoring import AgreementJob, ImageReader, RowPlan, ScoreJob, Source, SweepJob
+from .scoring import CalibrationJob, ImageReader, RowPlan, ScoreJob, Source, SweepJob
 
 __all__ = ["benchmark"]
 
@@ -117,8 +117,8 @@ def benchmark(
         if out is not None:
             from .report import OUTPUTS
 
-            claim = Claim(Path(out), settings)
-            stack.enter_context(claim_folders(COMMAND, OUTPUTS, [claim], overwrite=overwrite))
+            output = OutputFolder(Path(out), settings)
+            stack.enter_context(hold_folders(COMMAND, OUTPUTS, [output], overwrite=overwrite))
         sample = chosen[:: max(1, len(chosen) // SAMPLE)]
         soft = all(is_soft_cue(reader.cues[image_id]) for image_id in sample[:SOFT_SAMPLE])
         if calibrate == "on" or (calibrate == "auto" and soft):
@@ -143,7 +143,7 @@ def _fit(
 ) -> list[Source]:
     """The sources with their cues fitted to their CAMs, as `refine_cams` does it."""
     outcome = run_images(
-        AgreementJob(reader, sources),
+        CalibrationJob(reader, sources),
         sample,
         workers=workers,
         title="calibrating",
@@ -151,7 +151,9 @@ def _fit(
     )
     _survivors(outcome.results, outcome.failures)
     return [
-        replace(source, fit=fit_cues(image[source.label] for image in outcome.results.values()))
+        replace(
+            source, fit=calibrate_cues(image[source.label] for image in outcome.results.values())
+        )
         for source in sources
     ]
 
@@ -226,7 +228,7 @@ def _curves(
 def _plan_rows(
     source: Source, curves: dict[str, np.ndarray], with_photos: bool, crf: bool
 ) -> list[RowPlan]:
-    t = source.adapter.threshold
+    t = source.adapter.background_score
     best = {name: float(source.thresholds[np.argmax(curve)]) for name, curve in curves.items()}
     final = "guard" if "guard" in curves else "cues"
     title = "CAM + cues, guarded" if final == "guard" else "CAM + cues"
@@ -263,7 +265,7 @@ def _pipeline(
     return PipelineResult(
         label=source.label,
         method=source.adapter.name,
-        t=source.adapter.threshold,
+        t=source.adapter.background_score,
         thresholds=source.thresholds,
         curves=curves,
         rows=rows,

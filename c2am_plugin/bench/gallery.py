@@ -110,7 +110,9 @@ def _picture_row(
         row = pipeline.rows[key]
         label = make_label(row.plan, variants[row.plan.variant], cams.class_ids, None)
         caption = _ious(row.counts[index], result.classes)
-        panels.append((f"{title}, t = {row.plan.threshold:.2f}", label_picture(label), caption))
+        panels.append(
+            (f"{title}, t = {row.plan.background_score:.2f}", label_picture(label), caption)
+        )
     panels.append(("ground truth", label_picture(truth), _names(truth, result.classes)))
     figures = "".join(
         f'<figure><img src="{uri}" alt="{title}" loading="lazy"><figcaption>{title}{caption}'

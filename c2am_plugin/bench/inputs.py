@@ -27,7 +27,7 @@ log = logging.getLogger("c2am_plugin")
 def source_of(label: str, folder: str | Path) -> Source:
     """A folder of CAM files under the name of its adapter, or "adapter:any name"."""
     adapter = get_adapter(label.split(":")[0])
-    thresholds = np.union1d(THRESHOLDS, [adapter.threshold])
+    thresholds = np.union1d(THRESHOLDS, [adapter.background_score])
     return Source(label, adapter, files_of(folder, (".npy",), "CAM file"), thresholds)
 
 

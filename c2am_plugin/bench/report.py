@@ -167,7 +167,7 @@ def _table_row(row: Row, final: bool) -> str:
         )
     )
     cells = (
-        f"{row.plan.threshold:.2f}",
+        f"{row.plan.background_score:.2f}",
         percent(row.scores.miou),
         *gain,
         percent(row.scores.mean_fp),

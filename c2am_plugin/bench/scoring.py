@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..files.cues import read_cue, resize_cue
 from ..files.labels import pseudo_label, read_label
 from ..files.photos import read_photo_of
-from ..refine.calibration import CueFit, count_agreement
+from ..refine.calibration import Calibration, count_sure_pixels
 from ..refine.formula import refine
 from ..refine.guard import class_trust, guard_cue
 from .gains import label_counts
@@ -26,7 +26,7 @@ from .metrics import score_histogram
 from .trimap import boundary_band
 
 __all__ = [
-    "AgreementJob",
+    "CalibrationJob",
     "ImageReader",
     "RowPlan",
     "ScoreJob",
@@ -49,7 +49,7 @@ class Source:
     adapter: CamAdapter
     files: Mapping[str, Path]
     thresholds: np.ndarray
-    fit: CueFit | None = None
+    fit: Calibration | None = None
 
     def only(self, image_id: str) -> Source:
         return replace(self, files={image_id: self.files[image_id]})
@@ -65,7 +65,7 @@ class RowPlan:
     key: str
     title: str
     variant: str
-    threshold: float
+    background_score: float
     crf: bool = False
 
 
@@ -100,7 +100,7 @@ class ImageReader:
         """The cue as these CAMs meet it: fitted where that is wanted, float32 H×W in [0, 1]."""
         try:
             if source.fit is not None:
-                raw = source.fit.apply(cams, raw, source.adapter.threshold)
+                raw = source.fit.apply(cams, raw, source.adapter.background_score)
             return resize_cue(raw, (cams.maps.shape[1], cams.maps.shape[2]))
         except InputError as error:
             raise InputError(f"{self.cues[cams.image_id]}: {error}") from error
@@ -132,7 +132,7 @@ def make_label(
     plan: RowPlan, maps: np.ndarray, class_ids: np.ndarray, photo: np.ndarray | None
 ) -> np.ndarray:
     """The label uint8 H×W of one row for one image. photo: uint8 H×W×3, for rows with a CRF."""
-    label = pseudo_label(maps, class_ids, plan.threshold)
+    label = pseudo_label(maps, class_ids, plan.background_score)
     if not plan.crf or photo is None:
         return label
     from ..crf.dense_crf import label_crf
@@ -155,15 +155,15 @@ Job = TypeVar("Job", bound=_Job)
 
 
 @dataclass(frozen=True)
-class AgreementJob(_Job):
+class CalibrationJob(_Job):
     """How one image's cue agrees with each pipeline's CAMs: {label: int64 [2, 256]}."""
 
     def __call__(self, image_id: str) -> dict[str, np.ndarray]:
         shape = self.reader.truth(image_id).shape
         raw = self.reader.raw_cue(image_id)
         return {
-            source.label: count_agreement(
-                self.reader.cams(source, image_id, shape), raw, source.adapter.threshold
+            source.label: count_sure_pixels(
+                self.reader.cams(source, image_id, shape), raw, source.adapter.background_score
             )
             for source in self.sources
         }
@@ -185,7 +185,7 @@ class SweepJob(_Job):
         for source in self.sources:
             cams = self.reader.cams(source, image_id, truth.shape)
             cue = self.reader.cue(source, cams, raw)
-            variants = self.reader.variants(cams, cue, source.adapter.threshold)
+            variants = self.reader.variants(cams, cue, source.adapter.background_score)
             found[source.label] = {
                 name: self._histogram(maps, cams.class_ids, truth, source.thresholds)
                 for name, maps in variants.items()
@@ -223,7 +223,7 @@ class ScoreJob(_Job):
         for source in self.sources:
             cams = self.reader.cams(source, image_id, truth.shape)
             cue = self.reader.cue(source, cams, raw)
-            variants = self.reader.variants(cams, cue, source.adapter.threshold)
+            variants = self.reader.variants(cams, cue, source.adapter.background_score)
             trust[source.label] = class_trust(cams.maps, cue) if len(cams.maps) else np.ones(0)
             counts[source.label] = {}
             for plan in self.plans[source.label]:

@@ -108,7 +108,7 @@ def _markdown_row(pipeline: PipelineResult, row: Row) -> str:
     cells = [
         pipeline.label,
         row.plan.title,
-        f"{row.plan.threshold:.2f}",
+        f"{row.plan.background_score:.2f}",
         miou,
         ""
         if row.gain is None
@@ -177,7 +177,7 @@ def _json_row(row: Row, classes: tuple[str, ...]) -> dict[str, Any]:
     scores = row.scores
     return {
         "title": row.plan.title,
-        "threshold": row.plan.threshold,
+        "background_score": row.plan.background_score,
         "miou": scores.miou,
         "miou_counting_absent_as_0": scores.counting_absent().miou,
         "fp": scores.mean_fp,
@@ -207,12 +207,14 @@ def csv_table(result: BenchmarkResult) -> str:
     writer = csv.writer(text, lineterminator="\n")
     names = ["miou", "miou_counting_absent_as_0", "fp", "fn", "trimap_miou", "gain"]
     writer.writerow(
-        ["pipeline", "row", "threshold", *names, "gain_low", "gain_high"]
+        ["pipeline", "row", "background_score", *names, "gain_low", "gain_high"]
         + [f"iou {name}" for name in result.classes]
     )
     for label, pipeline in json_content(result)["pipelines"].items():
         for key, row in pipeline["rows"].items():
             ends = row["gain_95"] or [None, None]
             values = [row[name] for name in names]
-            writer.writerow([label, key, row["threshold"], *values, *ends, *row["iou"].values()])
+            writer.writerow(
+                [label, key, row["background_score"], *values, *ends, *row["iou"].values()]
+            )
     return text.getvalue()

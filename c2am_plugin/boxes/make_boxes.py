@@ -22,7 +22,7 @@ from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos
 from ..files.writing import write_json
 from ..registry import get_adapter
-from ..runs.output_folders import as_setting, claim_file, record_path
+from ..runs.output_folders import as_setting, hold_file, record_path
 from ..runs.parallel import BatchResult, run_images
 from .box_files import ImageBoxes, choose_format, write_boxes
 from .box_report import BoxReport
@@ -99,7 +99,7 @@ def make_boxes(
         **{"predictions": as_setting(predictions), "flip_cues": flip_cues, "normalise": normalise},
     }
     if out is not None:
-        claim_file(Path(out), COMMAND, settings, overwrite=overwrite)
+        hold_file(Path(out), COMMAND, settings, overwrite=overwrite)
     job = BoxJob(
         files,
         get_adapter("puzzlecam"),

@@ -12,7 +12,16 @@ from ..files.writing import disk_error
 from ..runs.shards import Shard
 from ..runs.signals import terminable
 
-__all__ = ["count", "cut", "print_failures", "run", "setting", "shard", "strength", "threshold"]
+__all__ = [
+    "background_score",
+    "count",
+    "cut",
+    "print_failures",
+    "run",
+    "setting",
+    "shard",
+    "strength",
+]
 
 
 def run(command: str, work: Callable[[], int], again: str = "to go on") -> int:
@@ -64,7 +73,7 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def threshold(text: str) -> float:
+def background_score(text: str) -> float:
     return _number(text, lambda value: 0 < value < 1, "a number between 0 and 1")
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .common import count, print_failures, run, setting, shard, strength, threshold
+from .common import background_score, count, print_failures, run, setting, shard, strength
 
 __all__ = ["refine_main"]
 
@@ -63,8 +63,9 @@ def _refine_parser() -> argparse.ArgumentParser:
         "--method", default="auto", metavar="auto|NAME", help="psa, sc_cam, seam, puzzlecam, advcam"
     )
     add(
+        "--background-score",
         "--threshold",
-        type=threshold,
+        type=background_score,
         metavar="T",
         help="background score of your pipeline (its own)",
     )

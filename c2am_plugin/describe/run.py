@@ -17,7 +17,7 @@ from ..cams import CamAdapter, read_cams
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES, is_soft_cue, read_saliency
 from ..files.folders import find_files
-from ..refine.calibration import count_agreement, fit_cues
+from ..refine.calibration import calibrate_cues, count_sure_pixels
 from ..registry import choose_adapter
 from ..runs.parallel import run_images
 from .report import Agreement, CueDescription, Polarity
@@ -33,7 +33,7 @@ ROUNDING = 1e-6  # of the means of a flat cue
 
 class CueFacts(NamedTuple):
     """Of one cue: (width, height), what its values are, means over border and inside, the share
-    above mid-grey, and `count_agreement` with its CAMs (None: other shape, or no CAMs)."""
+    above mid-grey, and `count_sure_pixels` with its CAMs (None: other shape, or no CAMs)."""
 
     size: tuple[int, int]
     hard: bool
@@ -122,7 +122,7 @@ class DescribeJob:
             return None
         cams = read_cams(self.adapter, self.cams[image_id], image_id, clip=True)
         try:
-            return count_agreement(cams, 1 - saliency, self.adapter.threshold)
+            return count_sure_pixels(cams, 1 - saliency, self.adapter.background_score)
         except InputError:
             return None
 
@@ -161,6 +161,6 @@ def _agreement(
         without_cam=len(facts.keys() - set(both)),
         other_shape=len(counts) - len(usable),
         as_it_stands=float((right / sums).mean()) if sums.all() else 0.5,
-        fitted=fit_cues([total]).accuracy,
-        flipped=fit_cues([total[:, ::-1]]).accuracy,
+        fitted=calibrate_cues([total]).accuracy,
+        flipped=calibrate_cues([total[:, ::-1]]).accuracy,
     )

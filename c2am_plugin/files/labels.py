@@ -110,7 +110,7 @@ def _greys() -> frozenset[int]:
     return frozenset(int(grey) for grey in (*np.floor(exact), *np.ceil(exact)))
 
 
-def pseudo_label(maps: np.ndarray, class_ids: np.ndarray, threshold: float) -> np.ndarray:
+def pseudo_label(maps: np.ndarray, class_ids: np.ndarray, background_score: float) -> np.ndarray:
     """argmax([t, maps]) as uint8 H×W: 0 background, c + 1 for 0-based class c.
 
     maps: floating K×H×W in [0, 1]; class_ids: int [K], below 254. Ties go to the background.
@@ -122,7 +122,7 @@ def pseudo_label(maps: np.ndarray, class_ids: np.ndarray, threshold: float) -> n
         raise InputError(f"class {values.max() - 1} does not fit an 8-bit label with 255 = ignore")
     # argmax in a loop over the few classes, which is many times faster along the first axis.
     label = np.zeros(maps.shape[1:], np.uint8)
-    top = np.full(maps.shape[1:], threshold, maps.dtype)
+    top = np.full(maps.shape[1:], background_score, maps.dtype)
     for value, layer in zip(values.tolist(), maps, strict=True):
         np.copyto(label, np.uint8(value), where=layer > top)
         np.maximum(top, layer, out=top)

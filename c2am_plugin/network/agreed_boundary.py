@@ -58,7 +58,7 @@ class Survey:
             )
         score = maps.max(axis=0) if maps.size else np.zeros(photo.shape[:2])
         values = released_map(logits, self.flag)[1][0]
-        return agreement_counts(values, score > self.adapter.threshold)
+        return agreement_counts(values, score > self.adapter.background_score)
 
 
 def agreed_boundary(run: Stream, survey: Survey) -> float:

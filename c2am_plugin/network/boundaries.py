@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["agreement_counts", "best_boundary", "calibrate", "check_boundary", "otsu"]
+__all__ = ["agreement_counts", "best_boundary", "check_boundary", "otsu", "soft_values"]
 
 BINS = 256
 # The boundaries that `best_boundary` chooses from: evenly spaced log-odds, 0.0003 to 0.9997.
@@ -25,7 +25,7 @@ def check_boundary(boundary: float) -> float:
     return float(boundary)
 
 
-def calibrate(values: np.ndarray, boundary: float, sharpness: float = 1.0) -> np.ndarray:
+def soft_values(values: np.ndarray, boundary: float, sharpness: float = 1.0) -> np.ndarray:
     """Float values in [0, 1], high = foreground → soft cue of the same shape, float32 in [0, 1].
 
     boundary in (0, 1) becomes 0.5, 0 stays 0 and 1 stays 1, order is kept. sharpness > 0 is the

@@ -16,7 +16,7 @@ from ..cams import CamAdapter, ImageCams
 from ..crf.dense_crf import cue_crf
 from ..files.cues import write_cue
 from ..files.writing import atomic_path
-from .boundaries import calibrate, otsu
+from .boundaries import otsu, soft_values
 from .maps import ScaleLogits, mean_logit, released_map
 
 __all__ = ["CueResult", "CueWriter", "Reading"]
@@ -66,7 +66,7 @@ class CueWriter:
 
     def __call__(self, image_id: str, photo: np.ndarray, logits: ScaleLogits) -> CueResult:
         values, boundary = self.reading(logits)
-        cue = calibrate(values, boundary) if self.soft else cue_crf(photo, values > boundary)
+        cue = soft_values(values, boundary) if self.soft else cue_crf(photo, values > boundary)
         if self.maps is not None and self.puzzle is not None:
             strided, full = released_map(logits, self.reading.flag)
             with atomic_path(self.maps / f"{image_id}.npy") as path:

@@ -21,7 +21,7 @@ from ..errors import InputError
 from ..files.photos import check_outside, find_images
 from ..files.writing import write_json
 from ..registry import get_adapter
-from ..runs.output_folders import Claim, claim_folders, record_path
+from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.ranks import Ranks, cores, joined
 from ..runs.shards import Shard
 from ..training.devices import pick_device
@@ -131,12 +131,12 @@ def make_cues(
         cue_settings = {**settings, "threshold": threshold, "soft": soft}
         if stored:
             cue_settings |= {"cams": str(Path(str(cams)).resolve()), "method": stored[1].name}
-        claims = [Claim(out, cue_settings, ".png")]
+        outputs = [OutputFolder(out, cue_settings, ".png")]
         if maps:
-            claims.append(Claim(maps, settings, ".npy"))
+            outputs.append(OutputFolder(maps, settings, ".npy"))
         mine = part.of(list(paths))
-        claim = claim_folders(COMMAND, mine, claims, overwrite=overwrite, shard=part.name)
-        done = ranks.first(lambda: stack.enter_context(claim))
+        holding = hold_folders(COMMAND, mine, outputs, overwrite=overwrite, shard=part.name)
+        done = ranks.first(lambda: stack.enter_context(holding))
         report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
         todo = [image_id for image_id in mine if image_id not in done]
         if not todo:

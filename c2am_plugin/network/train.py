@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files.photos import find_images
-from ..runs.output_folders import Claim, claim_folders
+from ..runs.output_folders import OutputFolder, hold_folders
 from ..runs.ranks import Ranks, joined
 from ..training.batches import BatchOrder, TrainingImages, training_loader
 from ..training.devices import autocast_type, pick_device
@@ -124,8 +124,10 @@ def train(
         model = C2AM(backbone, plan.output_stride, dilated)
         # Before the folder is claimed: a mistake must not cost the run that is there.
         report = _same_weights(model, str(weights), ranks)
-        claim = claim_folders("c2am-train", FILES, [Claim(out, settings)], overwrite=overwrite)
-        there = ranks.first(lambda: stack.enter_context(claim))
+        holding = hold_folders(
+            "c2am-train", FILES, [OutputFolder(out, settings)], overwrite=overwrite
+        )
+        there = ranks.first(lambda: stack.enter_context(holding))
         result = ranks.first(lambda: _finished(out / "last.pt") if "last.pt" in there else None)
         if result and "resume.pt" not in there:
             log.info("%s: finished already with these settings; nothing to do", out)

@@ -17,13 +17,13 @@ import numpy as np
 from ..cams import ImageCams
 from ..files.cues import resize_cue
 
-__all__ = ["CueFit", "count_agreement", "fit_cues", "image_trust"]
+__all__ = ["Calibration", "calibrate_cues", "count_sure_pixels", "image_trust"]
 
 LEVELS = 256
 
 
 @dataclass(frozen=True)
-class CueFit:
+class Calibration:
     """How cues become evidence: log-odds e = clip(trust · (slope·L + bias), ±limit) for foreground.
 
     L is the log-odds of the foreground that the cue states, trust that of `image_trust`. accuracy,
@@ -37,21 +37,21 @@ class CueFit:
     limit: float
     accuracy: float
 
-    def apply(self, cams: ImageCams, cue: np.ndarray, threshold: float) -> np.ndarray:
+    def apply(self, cams: ImageCams, cue: np.ndarray, background_score: float) -> np.ndarray:
         """An image's cue b (float in [0, 1], 1 = background), remade so that b = t says nothing.
 
         Returns float32 of the cue's shape in (0, 1) with odds(b) = odds(t) / exp(e), so that
         fusing it multiplies the odds of the image's CAMs by exp(e).
         """
         log_odds = _log_odds(np.arange(LEVELS))
-        trust = image_trust(cams, cue, threshold) if self.limit else 0.0
+        trust = image_trust(cams, cue, background_score) if self.limit else 0.0
         evidence = np.clip(trust * (self.slope * log_odds + self.bias), -self.limit, self.limit)
-        prior = np.log(threshold) - np.log1p(-threshold)
+        prior = np.log(background_score) - np.log1p(-background_score)
         table = 1 / (1 + np.exp(evidence - prior))
         return table.astype(np.float32)[_level(cue)]
 
 
-def image_trust(cams: ImageCams, cue: np.ndarray, threshold: float) -> float:
+def image_trust(cams: ImageCams, cue: np.ndarray, background_score: float) -> float:
     """How well a cue ranks the foreground of its own image's CAMs: max(0, 2·AUC − 1), in [0, 1].
 
     AUC is the chance that the cue calls a pixel above the threshold more foreground than one below.
@@ -59,7 +59,7 @@ def image_trust(cams: ImageCams, cue: np.ndarray, threshold: float) -> float:
     """
     if cams.maps.size == 0:
         return 0.0
-    foreground = cams.maps.max(axis=0) > threshold
+    foreground = cams.maps.max(axis=0) > background_score
     level = _level(resize_cue(cue, foreground.shape))
     above = np.bincount(level[foreground], minlength=LEVELS).astype(np.float64)
     below = np.bincount(level[~foreground], minlength=LEVELS).astype(np.float64)
@@ -71,7 +71,7 @@ def image_trust(cams: ImageCams, cue: np.ndarray, threshold: float) -> float:
     return max(0.0, 2 * auc - 1)
 
 
-def count_agreement(cams: ImageCams, cue: np.ndarray, threshold: float) -> np.ndarray:
+def count_sure_pixels(cams: ImageCams, cue: np.ndarray, background_score: float) -> np.ndarray:
     """Pixels of one image by what its CAMs are sure of and what its cue says: int64 [2, 256].
 
     Row 0: surely background, max_k cam_k ≤ t/2; row 1: surely foreground, max_k cam_k ≥ 2t (or
@@ -81,30 +81,33 @@ def count_agreement(cams: ImageCams, cue: np.ndarray, threshold: float) -> np.nd
         return np.zeros((2, LEVELS), np.int64)
     top = cams.maps.max(axis=0)
     level = _level(resize_cue(cue, top.shape))
-    sure = (top <= threshold / 2, top >= min(2 * threshold, (1 + threshold) / 2))
+    sure = (
+        top <= background_score / 2,
+        top >= min(2 * background_score, (1 + background_score) / 2),
+    )
     return np.stack([np.bincount(level[mask], minlength=LEVELS) for mask in sure])
 
 
-def fit_cues(counts: Iterable[np.ndarray]) -> CueFit:
+def calibrate_cues(counts: Iterable[np.ndarray]) -> Calibration:
     """Logistic regression of the CAMs' sure side on the cue's log-odds, both sides weighing 1/2.
 
-    counts: what `count_agreement` gives for the images of a set. A negative slope (cues of the
+    counts: what `count_sure_pixels` gives for the images of a set. A negative slope (cues of the
     other polarity) counts as no evidence.
     """
     total = np.sum(list(counts), axis=0).astype(np.float64)
     sums = total.sum(axis=1, keepdims=True)
     if not sums.all():
-        return CueFit(0.0, 0.0, 0.0, 0.5)
+        return Calibration(0.0, 0.0, 0.0, 0.5)
     weights = total / sums
     log_odds = _log_odds(np.arange(LEVELS))
     slope, bias = _logistic(log_odds, weights)
     if slope <= 0:
-        return CueFit(0.0, 0.0, 0.0, 0.5)
+        return Calibration(0.0, 0.0, 0.0, 0.5)
     says_foreground = slope * log_odds + bias > 0
     accuracy = (weights[1, says_foreground].sum() + weights[0, ~says_foreground].sum()) / 2
     accuracy = float(np.clip(accuracy, 0.5, 0.999))
     limit = float(np.log(accuracy / (1 - accuracy)))
-    return CueFit(float(slope), float(bias), limit, accuracy)
+    return Calibration(float(slope), float(bias), limit, accuracy)
 
 
 def _logistic(x: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["check_strength", "check_threshold", "refine"]
+__all__ = ["check_background_score", "check_strength", "refine"]
 
 # A cue this near to t is t: reading it from 8 bits or resizing it may cost that much.
 NO_NEWS = 2.0**-23
@@ -23,7 +23,7 @@ BLOCK = 1 << 15
 def refine(
     maps: np.ndarray,
     cue: np.ndarray,
-    threshold: float,
+    background_score: float,
     strength: float = 1.0,
     dtype: np.dtype | type | None = None,
 ) -> np.ndarray:
@@ -44,65 +44,67 @@ def refine(
     Raises InputError on shapes or values out of range.
     """
     _check(maps, cue)
-    check_threshold(threshold)
+    check_background_score(background_score)
     check_strength(strength)
     dtype = maps.dtype if dtype is None else np.dtype(dtype)
     if maps.size == 0 or (strength == 0 and dtype == maps.dtype):
         return maps.astype(dtype)
     refined = np.empty(maps.shape, dtype)
-    hard = NO_NEWS < threshold < 1 - NO_NEWS and bool(((cue == 0) | (cue == 1)).all())
+    hard = NO_NEWS < background_score < 1 - NO_NEWS and bool(((cue == 0) | (cue == 1)).all())
     # A few rows at a time: the intermediates stay in the processor's cache.
     for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
         part = slice(start, start + rows)
         block, top = maps[:, part], _top(maps[:, part])
         if hard and strength != 0:
-            new_top = _decide(top, cue[part], threshold, dtype)
+            new_top = _decide(top, cue[part], background_score, dtype)
         else:
-            new_top = _compute(top, cue[part], threshold, strength, dtype)
+            new_top = _compute(top, cue[part], background_score, strength, dtype)
         _scale(block, refined[:, part], top, new_top)
     return refined
 
 
-def _decide(top: np.ndarray, cue: np.ndarray, threshold: float, dtype: np.dtype) -> np.ndarray:
+def _decide(
+    top: np.ndarray, cue: np.ndarray, background_score: float, dtype: np.dtype
+) -> np.ndarray:
     """`_compute` where every b is 0 or 1: the odds are nothing or infinite, and m' is 0 or 1."""
     new_top = (top > cue).astype(dtype)
     tie = np.minimum(top, cue) == 1
-    new_top[tie] = _around(threshold, dtype)[0]
+    new_top[tie] = _around(background_score, dtype)[0]
     return new_top
 
 
 def _compute(
-    top: np.ndarray, cue: np.ndarray, threshold: float, strength: float, dtype: np.dtype
+    top: np.ndarray, cue: np.ndarray, background_score: float, strength: float, dtype: np.dtype
 ) -> np.ndarray:
     """m' for m = `top`: at S = 1 on the label's side of t, and m itself where there is no news."""
-    new_top = _update(top, cue, threshold, strength).astype(dtype)
-    unchanged = np.abs(cue - threshold) <= NO_NEWS
-    own_foreground = top > top.dtype.type(threshold)
+    new_top = _update(top, cue, background_score, strength).astype(dtype)
+    unchanged = np.abs(cue - background_score) <= NO_NEWS
+    own_foreground = top > top.dtype.type(background_score)
     if strength == 1:
         foreground = top > cue
-        _settle(new_top, foreground, threshold)
+        _settle(new_top, foreground, background_score)
         unchanged &= foreground == own_foreground
     elif strength == 0:
         unchanged[:] = True
     if unchanged.any():
         kept = top.astype(dtype)
         if dtype != top.dtype:
-            _settle(kept, own_foreground, threshold)
+            _settle(kept, own_foreground, background_score)
         np.copyto(new_top, kept, where=unchanged)
     return new_top
 
 
-def _settle(new_top: np.ndarray, foreground: np.ndarray, threshold: float) -> None:
+def _settle(new_top: np.ndarray, foreground: np.ndarray, background_score: float) -> None:
     """Labels are exact: where rounding put m' on the wrong side of t, m' yields."""
-    below, above = _around(threshold, new_top.dtype)
+    below, above = _around(background_score, new_top.dtype)
     low, high = foreground & (new_top < above), (new_top > below) & ~foreground
     if low.any() or high.any():
         new_top[low], new_top[high] = above, below
 
 
-def check_threshold(threshold: float) -> None:
-    if not 0 < threshold < 1:
-        raise InputError(f"threshold {threshold} is outside (0, 1)")
+def check_background_score(background_score: float) -> None:
+    if not 0 < background_score < 1:
+        raise InputError(f"threshold {background_score} is outside (0, 1)")
 
 
 def check_strength(strength: float) -> None:
@@ -126,14 +128,14 @@ def _top(maps: np.ndarray) -> np.ndarray:
     return top
 
 
-def _around(threshold: float, dtype: np.dtype) -> tuple[np.floating, np.floating]:
+def _around(background_score: float, dtype: np.dtype) -> tuple[np.floating, np.floating]:
     """The values of `dtype` next to t, on either side of t and of t rounded to `dtype`.
 
     The pipelines pad float32 CAMs with t, which rounds it; a comparison in float64 does not.
     """
-    rounded = dtype.type(threshold)
+    rounded = dtype.type(background_score)
     # Compared as floats: numpy would round a Python t to the dtype first, and see a tie.
-    below = rounded if float(rounded) <= threshold else np.nextafter(rounded, dtype.type(0))
+    below = rounded if float(rounded) <= background_score else np.nextafter(rounded, dtype.type(0))
     return below, np.nextafter(rounded, dtype.type(1))
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..files.cues import resize_cue
-from .formula import check_threshold
+from .formula import check_background_score
 
 __all__ = ["class_trust", "guard_cue"]
 
@@ -38,7 +38,7 @@ def class_trust(maps: np.ndarray, cue: np.ndarray) -> np.ndarray:
     return np.minimum(1, share / FULL_TRUST)
 
 
-def guard_cue(maps: np.ndarray, cue: np.ndarray, threshold: float) -> np.ndarray:
+def guard_cue(maps: np.ndarray, cue: np.ndarray, background_score: float) -> np.ndarray:
     """The cue, drawn towards "no news" (b = t) in the region of each class that it would erase.
 
     maps       floating K×H×W in [0, 1], the CAMs that the cue is about to refine
@@ -49,7 +49,7 @@ def guard_cue(maps: np.ndarray, cue: np.ndarray, threshold: float) -> np.ndarray
     class. Full trust leaves the cue as it was, no trust leaves the CAM as it was, to the bit.
     Raises InputError where the shapes do not match.
     """
-    check_threshold(threshold)
+    check_background_score(background_score)
     if len(maps) == 0:
         return cue
     cue = resize_cue(cue, maps.shape[1:])
@@ -57,5 +57,5 @@ def guard_cue(maps: np.ndarray, cue: np.ndarray, threshold: float) -> np.ndarray
     if np.all(trust == 1):
         return cue
     weight = trust.astype(np.float32)[maps.argmax(axis=0)]
-    drawn = np.float32(threshold) + weight * (cue - np.float32(threshold))
+    drawn = np.float32(background_score) + weight * (cue - np.float32(background_score))
     return np.where(weight == 1, cue, np.clip(drawn, 0, 1)).astype(np.float32)

@@ -17,18 +17,18 @@ from ..files.cues import read_cue, resize_cue
 from ..files.labels import pseudo_label, write_label
 from ..files.photos import read_photo_of
 from ..files.writing import atomic_path
-from .calibration import CueFit, count_agreement
+from .calibration import Calibration, count_sure_pixels
 from .formula import refine
 from .guard import guard_cue
 from .pairing import Pairing
 
-__all__ = ["CountJob", "ImageJob", "ImageResult", "refine_image"]
+__all__ = ["CalibrationJob", "ImageJob", "ImageResult", "refine_image"]
 
 
 def refine_image(
     cams: ImageCams,
     cue: np.ndarray,
-    threshold: float,
+    background_score: float,
     strength: float = 1.0,
     *,
     float16: bool = False,
@@ -42,10 +42,10 @@ def refine_image(
     if len(cams.class_ids) == 0:
         return cams
     full_cue, dtype = resize_cue(cue, cams.maps.shape[1:]), np.float16 if float16 else None
-    maps = refine(cams.maps, full_cue, threshold, strength, dtype)
+    maps = refine(cams.maps, full_cue, background_score, strength, dtype)
     strided = cams.strided
     if strided is not None:
-        strided = refine(strided, resize_cue(cue, strided.shape[1:]), threshold, strength)
+        strided = refine(strided, resize_cue(cue, strided.shape[1:]), background_score, strength)
     return cams.with_maps(maps, strided)
 
 
@@ -72,13 +72,13 @@ class ImageJob:
     photos: dict[str, Path]
     out_dir: Path | None
     labels: Path | None
-    threshold: float
+    background_score: float
     strength: float
     flip_cues: bool
     clip: bool
     guard: bool = False
     float16: bool = False
-    fit: CueFit | None = None
+    fit: Calibration | None = None
 
     def only(self, image_id: str) -> ImageJob:
         """The same job with the paths of one image: what travels to another process."""
@@ -101,11 +101,11 @@ class ImageJob:
             return self.finish(cams, cams, cams.maps.shape[1:], "none")
         cue = self.read_cue(image_id)
         try:
-            evidence = cue if self.fit is None else self.fit.apply(cams, cue, self.threshold)
+            evidence = cue if self.fit is None else self.fit.apply(cams, cue, self.background_score)
             if self.guard:
-                evidence = guard_cue(cams.maps, evidence, self.threshold)
+                evidence = guard_cue(cams.maps, evidence, self.background_score)
             refined = refine_image(
-                cams, evidence, self.threshold, self.strength, float16=self.float16
+                cams, evidence, self.background_score, self.strength, float16=self.float16
             )
         except InputError as error:
             raise InputError(f"{self.pairing.cues[image_id]}: {error}") from error
@@ -129,12 +129,12 @@ class ImageJob:
                     "unknown"
                 )
             empty = np.zeros(shape, np.uint8)
-            label = pseudo_label(refined.maps, refined.class_ids, self.threshold)
+            label = pseudo_label(refined.maps, refined.class_ids, self.background_score)
             label = label if len(cams.class_ids) else empty
             if self.photos:
                 label = self.smooth(refined.image_id, label)
             write_label(self.labels / f"{refined.image_id}.png", label)
-        before, after = (_foreground(each.maps, self.threshold) for each in (cams, refined))
+        before, after = (_foreground(each.maps, self.background_score) for each in (cams, refined))
         pixels = shape[0] * shape[1]
         return ImageResult(pixels, before, after, len(cams.class_ids), cue)
 
@@ -144,21 +144,21 @@ class ImageJob:
         return label_crf(read_photo_of(self.photos[image_id], label.shape), label)
 
 
-def _foreground(maps: np.ndarray, threshold: float) -> int:
+def _foreground(maps: np.ndarray, background_score: float) -> int:
     if maps.size == 0:
         return 0
-    return int(np.count_nonzero(maps.max(axis=0) > maps.dtype.type(threshold)))
+    return int(np.count_nonzero(maps.max(axis=0) > maps.dtype.type(background_score)))
 
 
 @dataclass(frozen=True)
-class CountJob:
+class CalibrationJob:
     """How far one image's cue agrees with what its CAMs are sure of."""
 
     job: ImageJob
 
-    def only(self, image_id: str) -> CountJob:
-        return CountJob(self.job.only(image_id))
+    def only(self, image_id: str) -> CalibrationJob:
+        return CalibrationJob(self.job.only(image_id))
 
     def __call__(self, image_id: str) -> np.ndarray:
         cams, cue = self.job.read(image_id), self.job.read_cue(image_id)
-        return count_agreement(cams, cue, self.job.threshold)
+        return count_sure_pixels(cams, cue, self.job.background_score)

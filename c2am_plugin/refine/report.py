@@ -18,7 +18,7 @@ class RefineReport:
 
     out_dir: str
     method: str
-    threshold: float
+    background_score: float
     pixels: int = 0
     refined: int = 0
     kept_unchanged: int = 0
@@ -62,8 +62,8 @@ class RefineReport:
             return done
         return (
             f"{done}\n"
-            f"foreground at t = {self.threshold:g}: {self.foreground_before:.1%} of all pixels "
-            f"before, {self.foreground_after:.1%} after"
+            f"foreground at t = {self.background_score:g}: {self.foreground_before:.1%} of all "
+            f"pixels before, {self.foreground_after:.1%} after"
         )
 
     @classmethod
@@ -75,7 +75,7 @@ class RefineReport:
         return cls(
             out_dir=str(job.out_dir or job.labels),
             method=job.adapter.name,
-            threshold=job.threshold,
+            background_score=job.background_score,
             pixels=pixels,
             refined=len(results) - kept,
             kept_unchanged=kept,

@@ -21,14 +21,14 @@ from ..files.cues import is_soft_cue
 from ..files.photos import find_photos
 from ..files.writing import write_json
 from ..registry import choose_adapter
-from ..runs.output_folders import Claim, claim_folders, record_path
+from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from ..seeds.run import SeedPlan, plan_seeds
-from .calibration import CueFit, fit_cues
+from .calibration import Calibration, calibrate_cues
 from .checks import check_polarity, check_same_images
-from .formula import check_strength, check_threshold
-from .image import CountJob, ImageJob, refine_image
+from .formula import check_background_score, check_strength
+from .image import CalibrationJob, ImageJob, refine_image
 from .pairing import Pairing, pair
 from .report import RefineReport
 
@@ -48,7 +48,7 @@ def refine_cams(
     out_dir: str | Path | None = None,
     *,
     method: str = "auto",
-    threshold: float | None = None,
+    background_score: float | None = None,
     strength: float = 1.0,
     calibrate: str = "auto",
     guard: bool = False,
@@ -104,7 +104,7 @@ def refine_cams(
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
     before any image is worked on.
     """
-    _check_options(missing, calibrate, strength, threshold)
+    _check_options(missing, calibrate, strength, background_score)
     if crf and not (images and labels):
         raise InputError("--crf works on the labels: it needs --labels DIR and --images DIR")
     if (seeds or seed_settings) and not (seeds and images):
@@ -129,7 +129,9 @@ def refine_cams(
         photos=find_photos(images, pairing.ids) if crf and images else {},
         out_dir=refined,
         labels=Path(labels) if labels else None,
-        threshold=float(adapter.threshold if threshold is None else threshold),
+        background_score=float(
+            adapter.background_score if background_score is None else background_score
+        ),
         strength=float(strength),
         flip_cues=flip_cues,
         clip=clip,
@@ -164,7 +166,7 @@ def _settings(job: ImageJob, cam_dir: Path, cue_dir: Path, missing: str) -> dict
         "cam_dir": str(cam_dir.resolve()),
         "cue_dir": str(cue_dir.resolve()),
         "method": job.adapter.name,
-        "threshold": job.threshold,
+        "background_score": job.background_score,
         "strength": job.strength,
         "calibrated": asdict(job.fit) if job.fit else None,
         "guard": job.guard,
@@ -186,8 +188,8 @@ def _run(
     overwrite: bool,
     progress: bool,
 ) -> RefineReport:
-    claims = _claims(job, settings)
-    with claim_folders(COMMAND, todo, claims, overwrite=overwrite, shard=shard) as done:
+    outputs = _output_folders(job, settings)
+    with hold_folders(COMMAND, todo, outputs, overwrite=overwrite, shard=shard) as done:
         outcome = run_images(
             job,
             [image_id for image_id in todo if image_id not in done],
@@ -199,8 +201,8 @@ def _run(
         report = RefineReport.of(job, outcome, len(done))
         stored = asdict(report)
         stored.pop("seeds")  # they have a report of their own
-        content = {"settings": claims[0].settings, "report": stored}
-        write_json(record_path(claims[0].folder, COMMAND, shard), content)
+        content = {"settings": outputs[0].settings, "report": stored}
+        write_json(record_path(outputs[0].folder, COMMAND, shard), content)
         if plan and job.out_dir:
             report.seeds = plan.run(
                 {i: job.out_dir / f"{i}.npy" for i in todo if i not in outcome.failures},
@@ -213,21 +215,23 @@ def _run(
     return report
 
 
-def _claims(job: ImageJob, settings: dict[str, Any]) -> list[Claim]:
-    claims = [] if job.out_dir is None else [Claim(job.out_dir, settings, ".npy")]
+def _output_folders(job: ImageJob, settings: dict[str, Any]) -> list[OutputFolder]:
+    outputs = [] if job.out_dir is None else [OutputFolder(job.out_dir, settings, ".npy")]
     if job.labels is not None:
-        claims.append(Claim(job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
-    return claims
+        outputs.append(OutputFolder(job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
+    return outputs
 
 
-def _check_options(missing: str, calibrate: str, strength: float, threshold: float | None) -> None:
+def _check_options(
+    missing: str, calibrate: str, strength: float, background_score: float | None
+) -> None:
     if calibrate not in ("auto", "on", "off"):
         raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
     if missing not in ("error", "keep", "skip"):
         raise InputError(f"missing is {missing!r}; expected error, keep or skip")
     check_strength(strength)
-    if threshold is not None:
-        check_threshold(threshold)
+    if background_score is not None:
+        check_background_score(background_score)
 
 
 def _sibling(cam_dir: Path) -> Path:
@@ -270,10 +274,10 @@ def _all_soft(pairing: Pairing, sample: list[str]) -> bool:
     return bool(cues) and all(is_soft_cue(path) for path in cues)
 
 
-def _fit(job: ImageJob, workers: int | None, progress: bool) -> CueFit:
+def _fit(job: ImageJob, workers: int | None, progress: bool) -> Calibration:
     ids = [i for i in job.pairing.sample(FIT_SAMPLE) if i in job.pairing.cues]
     outcome = run_images(
-        CountJob(job),
+        CalibrationJob(job),
         ids,
         workers=workers,
         title="calibrating",
@@ -282,7 +286,7 @@ def _fit(job: ImageJob, workers: int | None, progress: bool) -> CueFit:
     )
     if not outcome.results:
         raise InputError(next(iter(outcome.failures.values())))
-    fit = fit_cues(outcome.results.values())
+    fit = calibrate_cues(outcome.results.values())
     if fit.limit == 0:
         log.warning(
             "the cues do not agree with what the CAMs are sure of, so they change nothing; "

@@ -22,11 +22,11 @@ from ..files.writing import TEMPORARY, write_json
 from .locks import lock_folder
 
 __all__ = [
-    "Claim",
+    "OutputFolder",
     "as_setting",
     "check_folders",
-    "claim_file",
-    "claim_folders",
+    "hold_file",
+    "hold_folders",
     "read_record",
     "record_path",
 ]
@@ -36,7 +36,7 @@ LONG_DEAD = 86400
 
 
 @dataclass(frozen=True)
-class Claim:
+class OutputFolder:
     """A folder that will get the files `<id><suffix>`, made with these settings (fit for JSON)."""
 
     folder: Path
@@ -45,10 +45,10 @@ class Claim:
 
 
 @contextmanager
-def claim_folders(
+def hold_folders(
     command: str,
     ids: Collection[str],
-    claims: Sequence[Claim],
+    outputs: Sequence[OutputFolder],
     *,
     overwrite: bool = False,
     shard: str = "",
@@ -61,30 +61,30 @@ def claim_folders(
     Raises OutputError where files are there that another run, or somebody else, wrote, or where
     another run is writing now. All folders are asked before anything is touched in any.
     """
-    check_folders(command, ids, claims, overwrite=overwrite)
+    check_folders(command, ids, outputs, overwrite=overwrite)
     done = set(ids)
     with ExitStack() as stack:
-        held = [stack.enter_context(_hold(claim.folder, shard)) for claim in claims]
+        held = [stack.enter_context(_hold(output.folder, shard)) for output in outputs]
         # Once more: another run may have come and gone since.
-        there = [_check(claim, command, ids, overwrite) for claim in claims]
-        for claim, safe, present in zip(claims, held, there, strict=True):
-            _clear_away(claim, command, ids, safe, shard)
-            _prepare(claim, command, present, overwrite)
-            done &= set() if overwrite else {name.removesuffix(claim.suffix) for name in present}
+        there = [_check(output, command, ids, overwrite) for output in outputs]
+        for output, safe, present in zip(outputs, held, there, strict=True):
+            _clear_away(output, command, ids, safe, shard)
+            _prepare(output, command, present, overwrite)
+            done &= set() if overwrite else {name.removesuffix(output.suffix) for name in present}
         try:
             yield done
         except BaseException:  # workers that were cut short could not clear up
-            for claim, safe in zip(claims, held, strict=True):
-                _clear_away(claim, command, ids, safe, shard)
+            for output, safe in zip(outputs, held, strict=True):
+                _clear_away(output, command, ids, safe, shard)
             raise
 
 
 def check_folders(
-    command: str, ids: Collection[str], claims: Sequence[Claim], *, overwrite: bool = False
+    command: str, ids: Collection[str], outputs: Sequence[OutputFolder], *, overwrite: bool = False
 ) -> None:
-    """Raise what `claim_folders` would of what the folders hold, and touch nothing."""
-    for claim in claims:
-        _check(claim, command, ids, overwrite)
+    """Raise what `hold_folders` would of what the folders hold, and touch nothing."""
+    for output in outputs:
+        _check(output, command, ids, overwrite)
 
 
 def as_setting(value: Any) -> Any:
@@ -92,7 +92,7 @@ def as_setting(value: Any) -> Any:
     return str(value) if isinstance(value, (str, Path)) else value and list(value)
 
 
-def claim_file(
+def hold_file(
     path: Path, command: str, settings: dict[str, Any], *, overwrite: bool = False
 ) -> None:
     """Make ready for a run whose result is the one file `path`, written as a whole at its end.
@@ -130,12 +130,12 @@ def _naming(folder: Path) -> Iterator[None]:
         raise OutputError(f"{folder}: cannot be written ({error.strerror or error})") from error
 
 
-def _check(claim: Claim, command: str, ids: Iterable[str], overwrite: bool) -> set[str]:
+def _check(output: OutputFolder, command: str, ids: Iterable[str], overwrite: bool) -> set[str]:
     """The names of this run that are there already. Raises OutputError, touches nothing."""
-    folder, settings = claim.folder, _as_stored(claim.settings)
+    folder, settings = output.folder, _as_stored(output.settings)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; choose another folder")
-    names = {image_id + claim.suffix for image_id in ids}
+    names = {image_id + output.suffix for image_id in ids}
     present = _present_files(folder)
     theirs = names & present
     earlier = read_record(record_path(folder, command))
@@ -171,28 +171,30 @@ def _difference(then: dict[str, Any], now: dict[str, Any], changed: list[str]) -
     return "; ".join(parts)
 
 
-def _clear_away(claim: Claim, command: str, ids: Iterable[str], held: bool, shard: str) -> None:
+def _clear_away(
+    output: OutputFolder, command: str, ids: Iterable[str], held: bool, shard: str
+) -> None:
     """Remove the temporary files of runs that are over: their writers would have to hold what is
     held here."""
-    dead = {image_id + claim.suffix for image_id in ids} if held else set()
-    remains = [*_temporaries(claim.folder, None if held and not shard else dead)]
+    dead = {image_id + output.suffix for image_id in ids} if held else set()
+    remains = [*_temporaries(output.folder, None if held and not shard else dead)]
     if held and not shard:
-        record = record_path(claim.folder, command)
+        record = record_path(output.folder, command)
         beside = glob.escape(str(record.with_name(f".{record.name}.")))
         remains += glob.glob(f"{beside}*{TEMPORARY}")
-    with _naming(claim.folder):
+    with _naming(output.folder):
         for path in remains:
             with suppress(FileNotFoundError):
                 os.unlink(path)
 
 
-def _prepare(claim: Claim, command: str, present: Iterable[str], overwrite: bool) -> None:
+def _prepare(output: OutputFolder, command: str, present: Iterable[str], overwrite: bool) -> None:
     """Remove what is to be replaced, then note the settings; an interrupted run must not mix."""
-    record, settings = record_path(claim.folder, command), _as_stored(claim.settings)
+    record, settings = record_path(output.folder, command), _as_stored(output.settings)
     if overwrite:
-        with _naming(claim.folder):
+        with _naming(output.folder):
             for name in present:
-                (claim.folder / name).unlink()
+                (output.folder / name).unlink()
     if read_record(record) != settings:
         write_json(record, {"settings": settings})
 

@@ -1,7 +1,7 @@
 """One way to run many images: parallel, resumable, with progress and a list of failures.
 
 Knows folders, ids and files, not what is in them. Every command of the package goes through
-`claim_folders` (may I write here?), `run_images` (do it) and `atomic_path` (all or nothing).
+`hold_folders` (may I write here?), `run_images` (do it) and `atomic_path` (all or nothing).
 """
 
 from __future__ import annotations

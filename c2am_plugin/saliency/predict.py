@@ -19,7 +19,7 @@ from ..files.writing import write_json
 from ..network.inference import fast_copy
 from ..network.maps import ScaleLogits, check_scales
 from ..network.stream import Network, Stream
-from ..runs.output_folders import Claim, claim_folders, record_path
+from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.ranks import cores
 from ..training.devices import pick_device
 from ..training.settings import check_least
@@ -87,8 +87,8 @@ def predict_saliency(
         "checkpoint": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16],
         "scales": sizes,
     }
-    claim = Claim(out, settings, ".png")
-    with claim_folders(COMMAND, found, [claim], overwrite=overwrite) as done:
+    output = OutputFolder(out, settings, ".png")
+    with hold_folders(COMMAND, found, [output], overwrite=overwrite) as done:
         report = PredictionReport(str(out), sizes, already_there=len(done))
         todo = [image_id for image_id in found if image_id not in done]
         if not todo:

@@ -24,7 +24,7 @@ from ..errors import InputError, TrainingError
 from ..files.folders import first_names
 from ..files.photos import check_outside, find_images
 from ..network.maps import default_scales
-from ..runs.output_folders import Claim, claim_folders
+from ..runs.output_folders import OutputFolder, hold_folders
 from ..runs.signals import interrupts
 from ..training.batches import BatchOrder, training_loader
 from ..training.devices import pick_device
@@ -136,8 +136,8 @@ def train_saliency(
         model = PoolNet(backbone, plan.output_stride, plan.width)
         # Before the folder is claimed: a mistake must not cost the run that is there.
         report = initial_weights(model, str(weights))
-        claim = Claim(run, settings)
-        with claim_folders(COMMAND, FILES, [claim], overwrite=overwrite) as there:
+        output = OutputFolder(run, settings)
+        with hold_folders(COMMAND, FILES, [output], overwrite=overwrite) as there:
             if "last.pt" in there and "resume.pt" not in there:
                 log.info("%s: trained already with these settings", run)
                 steps = read_torch_file(run / "last.pt")["info"]["step"]

@@ -20,7 +20,13 @@ from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos, read_photo, read_photo_of
 from ..files.writing import atomic_path, write_json
 from ..registry import choose_adapter
-from ..runs.output_folders import Claim, check_folders, claim_folders, read_record, record_path
+from ..runs.output_folders import (
+    OutputFolder,
+    check_folders,
+    hold_folders,
+    read_record,
+    record_path,
+)
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from .report import SeedCount, SeedReport
@@ -108,13 +114,13 @@ class SeedPlan:
             **self.settings,
         }
 
-    def claims(self, refined_as: Mapping[str, Any] | None) -> list[Claim]:
+    def outputs(self, refined_as: Mapping[str, Any] | None) -> list[OutputFolder]:
         record, suffix = self.record(refined_as), self.adapter.seed_suffix
-        return [Claim(folder, record, suffix) for folder in self.folders]
+        return [OutputFolder(folder, record, suffix) for folder in self.folders]
 
     def check(self, refined_as: Mapping[str, Any] | None, *, overwrite: bool) -> None:
         """Raise OutputError where `run` would for what is in the folders."""
-        check_folders(COMMAND, self.photos, self.claims(refined_as), overwrite=overwrite)
+        check_folders(COMMAND, self.photos, self.outputs(refined_as), overwrite=overwrite)
 
     def run(
         self,
@@ -127,8 +133,8 @@ class SeedPlan:
         progress: bool,
     ) -> SeedReport:
         """Make the seeds of these CAM files, {image id: path}, but for those that are there."""
-        claims = self.claims(refined_as)
-        with claim_folders(COMMAND, cams, claims, overwrite=overwrite, shard=shard) as done:
+        outputs = self.outputs(refined_as)
+        with hold_folders(COMMAND, cams, outputs, overwrite=overwrite, shard=shard) as done:
             todo = [image_id for image_id in cams if image_id not in done]
             outcome = run_images(
                 _Job(self, cams),

@@ -9,7 +9,7 @@ SMALL = torch.tensor(MAPS[:, ::4, ::4])
 
 class TestAdvCam(KeyedContract):
     name = "advcam"
-    threshold = 0.15
+    background_score = 0.15
     wanted = "advcam's keys [c …], high_res K×H×W and cam"
     without_class = (
         {},

@@ -3,4 +3,4 @@ from adapter_contract import DictContract
 
 class TestPsa(DictContract):
     name = "psa"
-    threshold = 0.20
+    background_score = 0.20

@@ -7,7 +7,7 @@ MAPS = np.linspace(0, 1, 48, dtype=np.float32).reshape(1, 6, 8)
 
 class TestPuzzleCam(KeyedContract):
     name = "puzzlecam"
-    threshold = 0.20
+    background_score = 0.20
     wanted = "puzzlecam's keys [0, c+1 …], hr_cam K×H×W and cam"
     without_class = (
         {},

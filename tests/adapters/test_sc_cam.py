@@ -3,4 +3,4 @@ from adapter_contract import DictContract
 
 class TestScCam(DictContract):
     name = "sc_cam"
-    threshold = 0.15
+    background_score = 0.15

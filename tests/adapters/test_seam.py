@@ -3,4 +3,4 @@ from adapter_contract import DictContract
 
 class TestSeam(DictContract):
     name = "seam"
-    threshold = 0.26
+    background_score = 0.26

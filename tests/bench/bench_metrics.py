@@ -58,12 +58,12 @@ def pass_per_threshold(folder: Path, truths: dict[str, Path], count) -> np.ndarr
     """TP, P and T of every threshold, int64 T×3×C."""
     adapter = get_adapter("psa")
     counts = np.zeros((len(THRESHOLDS), 3, N_CLASSES), np.int64)
-    for index, threshold in enumerate(THRESHOLDS):
+    for index, background_score in enumerate(THRESHOLDS):
         for image_id, path in truths.items():
             content = adapter.load(folder / f"{image_id}.npy")
             cams = adapter.parse(content, image_id)
             keys = np.pad(cams.class_ids + 1, (1, 0)).astype(np.uint8)
-            padded = np.pad(cams.maps, ((1, 0), (0, 0), (0, 0)), constant_values=threshold)
+            padded = np.pad(cams.maps, ((1, 0), (0, 0), (0, 0)), constant_values=background_score)
             counts[index] += count(keys[padded.argmax(axis=0)], read_label(path))
     return counts
 

@@ -67,7 +67,7 @@ def test_rows_are_what_the_refined_folder_scores(data, tmp_path, method, calibra
     (pipeline,) = run({method: cams}, cues, gt, calibrate=calibrate).pipelines
 
     assert_scores(pipeline.rows["cues"].scores, evaluate_labels(labels, gt, progress=False))
-    t = report.threshold
+    t = report.background_score
     before = evaluate_cams(cams, gt, method=method, thresholds=[t], progress=False)
     assert_scores(pipeline.rows["cam"].scores, before[0])
     after = evaluate_cams(tmp_path / "out", gt, method=method, progress=False)
@@ -82,7 +82,7 @@ def test_the_best_threshold_is_the_best_of_the_curve(data):
     (pipeline,) = run({"psa": cams}, cues, gt).pipelines
     sweep = [each.miou for each in evaluate_cams(cams, gt, method="psa", progress=False)]
     best = pipeline.rows["cam_best"]
-    assert best.plan.threshold == THRESHOLDS[int(np.argmax(sweep))]
+    assert best.plan.background_score == THRESHOLDS[int(np.argmax(sweep))]
     assert best.scores.miou == pytest.approx(max(sweep))
     assert best.gain is None
     assert pipeline.rows["cues_best"].scores.miou == pytest.approx(max(pipeline.curves["cues"]))
@@ -100,7 +100,7 @@ def test_the_crf_rows_are_the_crf_of_the_labels(data, images):
     adapter, total = get_adapter("psa"), 0
     for image_id in IDS:
         parsed = adapter.parse(adapter.load(cams / f"{image_id}.npy"), image_id)
-        best = pipeline.rows["cam_best"].plan.threshold
+        best = pipeline.rows["cam_best"].plan.background_score
         label = pseudo_label(parsed.maps, parsed.class_ids, best)
         label = label_crf(read_photo(images / f"{image_id}.png"), label)
         total = total + confusion(label, read_label(gt / f"{image_id}.png"), 21)

@@ -183,7 +183,7 @@ def test_other_settings_need_overwrite(refine, make_set, tmp_path):
     assert refine(cam_dir, cue_dir)[0] == 0
     code, _, lines = refine(cam_dir, cue_dir, "--threshold", "0.3")
     assert code == 1
-    assert "threshold 0.2 then, 0.3 now" in lines[-1]
+    assert "background_score 0.2 then, 0.3 now" in lines[-1]
     assert "--overwrite" in lines[-1]
     assert refine(cam_dir, cue_dir, "--threshold", "0.3", "--overwrite")[0] == 0
 

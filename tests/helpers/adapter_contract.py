@@ -99,7 +99,7 @@ class AdapterContract:
     """Subclasses name the pipeline and what is special about its files."""
 
     name: str
-    threshold: float
+    background_score: float
     # Contents of images without a class, and files of relatives: name → (content, class ids).
     without_class: tuple = ({},)
     relatives: dict = {}  # noqa: RUF012
@@ -124,7 +124,7 @@ class AdapterContract:
 
     def test_name_family_and_threshold(self):
         adapter = self.adapter
-        assert (adapter.name, adapter.threshold) == (self.name, self.threshold)
+        assert (adapter.name, adapter.background_score) == (self.name, self.background_score)
         assert adapter.family == FAMILIES[self.name]
 
     # Reading
@@ -199,7 +199,7 @@ class AdapterContract:
         np.save(tmp_path / "none.npy", {})
         adapter, said = detect(tmp_path / f"{name}.npy" for name in ("none", "one", "two"))
         assert adapter.family == FAMILIES[self.name]
-        assert f"{adapter.threshold:g}" in said
+        assert f"{adapter.background_score:g}" in said
 
     # Writing
 
@@ -207,7 +207,7 @@ class AdapterContract:
     @pytest.mark.parametrize("classes", [1, 3])
     def test_the_pipeline_reads_the_papers_labels(self, tmp_path, classes, dtype):
         class_ids, maps, _, cue = self.write(tmp_path / "a.npy", classes, dtype=dtype)
-        t = self.threshold
+        t = self.background_score
         self.adapter.dump(refine_image(self.read(tmp_path / "a.npy"), cue, t), tmp_path / "b.npy")
         label = consumed(self.name, tmp_path / "b.npy", t)
         if dtype == np.float16 and not self.has_small:
@@ -225,18 +225,18 @@ class AdapterContract:
             pytest.skip("one size only")
         class_ids, _, strided, _ = self.write(tmp_path / "a.npy", 2)
         cue = np.full((21, 30), level, np.float32)
-        refined = refine_image(self.read(tmp_path / "a.npy"), cue, self.threshold)
+        refined = refine_image(self.read(tmp_path / "a.npy"), cue, self.background_score)
         self.adapter.dump(refined, tmp_path / "b.npy")
-        label = consumed(self.name, tmp_path / "b.npy", self.threshold, small=True)
+        label = consumed(self.name, tmp_path / "b.npy", self.background_score, small=True)
         small_cue = np.full(strided.shape[1:], level, np.float32)
         np.testing.assert_array_equal(label, paper_label(class_ids, strided, small_cue))
 
     @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
     def test_no_news_leaves_the_same_content(self, tmp_path, dtype):
         _, maps, *_ = self.write(tmp_path / "a.npy", 3, dtype=dtype)
-        cue = np.full(maps.shape[1:], self.threshold, dtype)
+        cue = np.full(maps.shape[1:], self.background_score, dtype)
         cams = self.read(tmp_path / "a.npy")
-        self.adapter.dump(refine_image(cams, cue, self.threshold), tmp_path / "b.npy")
+        self.adapter.dump(refine_image(cams, cue, self.background_score), tmp_path / "b.npy")
         expected = np.load(tmp_path / "a.npy", allow_pickle=True).item()
         assert_same(self.adapter.load(tmp_path / "b.npy"), expected)
 
@@ -249,7 +249,7 @@ class AdapterContract:
             content |= {"extra": {"a": [1, (2.5, "x")]}, "score": np.float32(0.5), "none": None}
             content["keys"] = content["keys"].tolist()
         np.save(tmp_path / "a.npy", content)
-        refined = refine_image(self.read(tmp_path / "a.npy"), cue, self.threshold)
+        refined = refine_image(self.read(tmp_path / "a.npy"), cue, self.background_score)
         self.adapter.dump(refined, tmp_path / "b.npy")
         again = np.load(tmp_path / "b.npy", allow_pickle=True).item()
         assert type(again) is container
@@ -266,7 +266,7 @@ class AdapterContract:
     def test_the_input_file_is_not_touched(self, tmp_path):
         *_, cue = self.write(tmp_path / "a.npy", 2)
         before = (tmp_path / "a.npy").read_bytes()
-        refined = refine_image(self.read(tmp_path / "a.npy"), cue, self.threshold)
+        refined = refine_image(self.read(tmp_path / "a.npy"), cue, self.background_score)
         self.adapter.dump(refined, tmp_path / "b.npy")
         assert (tmp_path / "a.npy").read_bytes() == before
 
@@ -286,9 +286,9 @@ class AdapterContract:
             again = self.read(tmp_path / "a.npy")
             np.testing.assert_array_equal(again.class_ids, class_ids)
             np.testing.assert_array_equal(again.maps, maps)
-            refined = refine_image(again, cue, self.threshold)
+            refined = refine_image(again, cue, self.background_score)
             self.adapter.dump(refined, tmp_path / "b.npy")
-            label = consumed(self.name, tmp_path / "b.npy", self.threshold)
+            label = consumed(self.name, tmp_path / "b.npy", self.background_score)
             np.testing.assert_array_equal(label, paper_label(class_ids, maps, cue))
 
     # Refusing

@@ -8,7 +8,7 @@ from pathlib import Path
 from c2am_plugin.cams import ImageCams
 
 class NpzAdapter:
-    name, family, threshold = "mine", "mine", 0.4
+    name, family, background_score = "mine", "mine", 0.4
 
     def fits(self, content):
         return isinstance(content, np.ndarray) and content.ndim == 3

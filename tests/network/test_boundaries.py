@@ -11,9 +11,9 @@ from c2am_plugin.errors import InputError
 from c2am_plugin.network.boundaries import (
     agreement_counts,
     best_boundary,
-    calibrate,
     check_boundary,
     otsu,
+    soft_values,
 )
 
 inside = st.floats(0.001, 0.999)
@@ -23,22 +23,22 @@ inside = st.floats(0.001, 0.999)
 def test_a_soft_cue_is_odds_against_the_boundary(
     tau: float, value: float, sharpness: float
 ) -> None:
-    cue = float(calibrate(np.array(value), tau, sharpness))
+    cue = float(soft_values(np.array(value), tau, sharpness))
     odds = (value / (1 - value) / (tau / (1 - tau))) ** sharpness
     assert cue == pytest.approx(odds / (1 + odds), rel=1e-6, abs=1e-7)
 
 
 @given(tau=inside)
 def test_the_boundary_becomes_mid_grey_and_the_ends_stay(tau: float) -> None:
-    cue = calibrate(np.array([0, tau, 1]), tau)
+    cue = soft_values(np.array([0, tau, 1]), tau)
     assert cue.dtype == np.float32
     np.testing.assert_allclose(cue, [0, 0.5, 1], atol=1e-7)
 
 
 def test_half_changes_nothing_and_order_is_kept() -> None:
     values = np.linspace(0, 1, 1001)
-    np.testing.assert_allclose(calibrate(values, 0.5), values, atol=1e-7)
-    assert (np.diff(calibrate(values, 0.03)) >= 0).all()
+    np.testing.assert_allclose(soft_values(values, 0.5), values, atol=1e-7)
+    assert (np.diff(soft_values(values, 0.03)) >= 0).all()
 
 
 def test_otsu_lies_between_two_groups() -> None:

@@ -64,7 +64,7 @@ def test_other_boundaries_cut_the_released_map(
         image = np.asarray(Image.open(photos / f"{name}.png"))
         values = activation_map(model, image, True, SCALES)[1][0]
         tau = boundaries.otsu(values) if threshold == "otsu" else threshold
-        np.testing.assert_allclose(found, 255 * boundaries.calibrate(values, tau), atol=0.51)
+        np.testing.assert_allclose(found, 255 * boundaries.soft_values(values, tau), atol=0.51)
         assert np.array_equal(hard[name], cue_crf(image, values > tau) * np.uint8(255))
     assert 0 < soft.foreground < 1
 
@@ -78,7 +78,7 @@ def test_agree_takes_the_share_that_made_the_cams(
     puzzle = get_adapter("puzzlecam")
     for path in (tmp_path / "maps").glob("*.npy"):
         full = puzzle.parse(puzzle.load(path), path.stem).maps
-        cam = boundaries.calibrate(full[0], tau) * 2 * adapter.threshold  # tau → their t
+        cam = boundaries.soft_values(full[0], tau) * 2 * adapter.threshold  # tau → their t
         np.save(tmp_path / "cams" / path.name, {7: cam}, allow_pickle=True)  # type: ignore[arg-type]
     report = run(
         *(photos, checkpoint, tmp_path / "cues"),

@@ -7,7 +7,12 @@ import pytest
 
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.files.cues import write_cue
-from c2am_plugin.refine.calibration import CueFit, count_agreement, fit_cues, image_trust
+from c2am_plugin.refine.calibration import (
+    Calibration,
+    calibrate_cues,
+    count_sure_pixels,
+    image_trust,
+)
 from c2am_plugin.refine.formula import refine
 from c2am_plugin.refine.run import refine_cams
 
@@ -30,8 +35,8 @@ def scene(seed: int, cue_of: str = "object") -> tuple[ImageCams, np.ndarray]:
     )
 
 
-def fit_of(cue_of: str) -> CueFit:
-    return fit_cues(count_agreement(*scene(seed, cue_of), T) for seed in range(6))
+def fit_of(cue_of: str) -> Calibration:
+    return calibrate_cues(count_sure_pixels(*scene(seed, cue_of), T) for seed in range(6))
 
 
 def test_a_cue_that_agrees_is_evidence_in_its_direction() -> None:
@@ -67,7 +72,7 @@ def test_useless_cues_leave_the_cams_as_they_are(cue_of: str) -> None:
     cams, cue = scene(2, cue_of)
     refined = refine(cams.maps, fit.apply(cams, cue, T), T)
     if cue_of == "opposite":
-        assert fit == CueFit(0.0, 0.0, 0.0, 0.5)
+        assert fit == Calibration(0.0, 0.0, 0.0, 0.5)
         assert np.array_equal(refined, cams.maps)
     assert np.array_equal(refined > np.float32(T), cams.maps > np.float32(T))
 
@@ -91,9 +96,9 @@ def test_trust_is_twice_the_auc_less_one() -> None:
 
 
 def test_both_sides_weigh_the_same_however_large_they_are() -> None:
-    counts = count_agreement(*scene(0), T)
+    counts = count_sure_pixels(*scene(0), T)
     many = counts * np.array([[1000], [1]])
-    one, other = fit_cues([counts]), fit_cues([many])
+    one, other = calibrate_cues([counts]), calibrate_cues([many])
     assert one.slope == pytest.approx(other.slope)
     assert one.accuracy == pytest.approx(other.accuracy)
 
@@ -101,8 +106,8 @@ def test_both_sides_weigh_the_same_however_large_they_are() -> None:
 def test_images_without_a_class_and_sets_with_one_side_say_nothing() -> None:
     empty = ImageCams("x", np.zeros(0, int), np.zeros((0, 0, 0), np.float32))
     cue = np.full((4, 4), 0.3, np.float32)
-    assert count_agreement(empty, cue, T).sum() == 0
-    assert fit_cues([count_agreement(empty, cue, T)]).limit == 0
+    assert count_sure_pixels(empty, cue, T).sum() == 0
+    assert calibrate_cues([count_sure_pixels(empty, cue, T)]).limit == 0
     assert image_trust(empty, cue, T) == 0
 
 

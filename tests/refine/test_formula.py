@@ -416,7 +416,7 @@ def test_the_input_is_untouched_and_may_be_read_only_and_strided():
         (np.zeros((1, 2, 2)), np.full((2, 2), np.nan), {}, "^cue: .*NaN"),
         (np.zeros((1, 2, 2)), np.full((2, 2), -0.1), {}, "^cue: .*outside"),
         *(
-            (np.zeros((1, 2, 2)), np.zeros((2, 2)), {"threshold": t}, "threshold")
+            (np.zeros((1, 2, 2)), np.zeros((2, 2)), {"background_score": t}, "threshold")
             for t in (0, 1, -1, 2, np.nan)
         ),
         *(
@@ -427,7 +427,7 @@ def test_the_input_is_untouched_and_may_be_read_only_and_strided():
 )
 def test_input_that_is_no_cam_or_cue_is_refused(maps, cue, options, said):
     with pytest.raises(InputError, match=said):
-        refine(maps, cue, **{"threshold": 0.2, **options})
+        refine(maps, cue, **{"background_score": 0.2, **options})
 
 
 # --- labels --------------------------------------------------------------------------------------

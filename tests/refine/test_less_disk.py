@@ -47,7 +47,7 @@ def test_float16_has_the_same_labels_in_half_the_room(make_set, tmp_path, method
             np.testing.assert_array_equal(half.strided, full.strided)
             assert half.strided.dtype == full.strided.dtype
         stored = np.asarray(Image.open(tmp_path / "full_labels" / f"{path.stem}.png"))
-        own = pseudo_label(half.maps, half.class_ids, adapter.threshold)
+        own = pseudo_label(half.maps, half.class_ids, adapter.background_score)
         np.testing.assert_array_equal(own, stored)
 
 

@@ -50,12 +50,16 @@ def test_labels_of_the_pipeline_and_the_pngs_are_the_papers(make_set, tmp_path, 
     out, labels = tmp_path / "out", tmp_path / "labels"
     report = run(cam_dir, cue_dir, out, method=method, labels=labels)
     adapter = get_adapter(method)
-    assert (report.refined, report.failures, report.threshold) == (4, {}, adapter.threshold)
+    assert (report.refined, report.failures, report.background_score) == (
+        4,
+        {},
+        adapter.background_score,
+    )
     for path in sorted(cam_dir.iterdir()):
         cams = adapter.parse(adapter.load(path), path.stem)
         expected = paper_label(cams.class_ids, cams.maps, read_cue(cue_dir / f"{path.stem}.png"))
         np.testing.assert_array_equal(read_label(labels / f"{path.stem}.png"), expected)
-        label = consumed(method, out / path.name, adapter.threshold)
+        label = consumed(method, out / path.name, adapter.background_score)
         np.testing.assert_array_equal(label, expected)
         assert len(np.unique(expected)) > 1
 
@@ -132,8 +136,8 @@ def test_strength_threshold_and_flip_arrive(make_set, tmp_path):
         )
         for key in one:
             np.testing.assert_array_equal(one[key], other[key])
-    high = run(cam_dir, cue_dir, tmp_path / "high", threshold=np.float32(0.5))
-    assert high.threshold == 0.5
+    high = run(cam_dir, cue_dir, tmp_path / "high", background_score=np.float32(0.5))
+    assert high.background_score == 0.5
     assert contents(tmp_path / "high") != contents(tmp_path / "plain")
     assert plain.foreground_before > high.foreground_before
 
@@ -193,7 +197,8 @@ def test_labels_may_come_later(make_set, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"strength": 0.5}, {"threshold": 0.3}, {"flip_cues": True}, {"method": "seam"}]
+    "change",
+    [{"strength": 0.5}, {"background_score": 0.3}, {"flip_cues": True}, {"method": "seam"}],
 )
 def test_other_settings_are_refused_and_overwrite_replaces(make_set, tmp_path, change):
     cam_dir, cue_dir = make_set()
@@ -411,8 +416,8 @@ def test_outputs_among_the_inputs_are_refused(make_set, tmp_path):
     "options",
     [
         {"missing": "no"},
-        {"threshold": 0},
-        {"threshold": 1.5},
+        {"background_score": 0},
+        {"background_score": 1.5},
         {"strength": -1},
         {"strength": float("nan")},
         {"calibrate": "yes"},
@@ -469,7 +474,7 @@ def test_the_report_counts_and_is_stored_with_the_settings(make_set, tmp_path):
     stored_report = record(tmp_path / "out")
     assert stored_report["report"]["refined"] == 4
     assert stored_report["report"]["images_per_second"] > 0
-    assert stored_report["settings"]["threshold"] == 0.2
+    assert stored_report["settings"]["background_score"] == 0.2
     assert stored_report["settings"]["strength"] == 1
     assert f"{report.foreground_after:.1%}" in report.summary()
 
@@ -520,7 +525,7 @@ def test_real_cams_and_cues(coco_voc, tmp_path):
                 expected = paper_label(twin["keys"], twin["cam"].astype(np.float32), cue)
                 label = read_label(options["labels"] / f"{image_id}.png")
                 np.testing.assert_array_equal(label, expected)
-                t = get_adapter(method).threshold
+                t = get_adapter(method).background_score
                 again = consumed(method, out / f"{image_id}.npy", t)
                 np.testing.assert_array_equal(again, expected)
 

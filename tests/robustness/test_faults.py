@@ -28,7 +28,7 @@ from c2am_plugin.refine.pairing import pair
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.runs import locks
 from c2am_plugin.runs.locks import lock_folder
-from c2am_plugin.runs.output_folders import Claim, claim_folders
+from c2am_plugin.runs.output_folders import OutputFolder, hold_folders
 from c2am_plugin.runs.parallel import PROCESSES_PAY, run_images
 
 
@@ -210,12 +210,12 @@ def test_no_file_is_asked_for_its_state_before_the_work(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "stat", lambda *a, **k: asked.append(a) or stat(*a, **k))
     monkeypatch.setattr(os, "lstat", lambda *a, **k: asked.append(a) or lstat(*a, **k))
     pairing = pair(tmp_path / "cams", tmp_path / "cues", None, "error")
-    claims = [Claim(tmp_path / "out", {}, ".npy")]
-    with claim_folders("c2am-x", pairing.ids, claims) as done:
+    claims = [OutputFolder(tmp_path / "out", {}, ".npy")]
+    with hold_folders("c2am-x", pairing.ids, claims) as done:
         assert not done
     for name in names:
         (tmp_path / "out" / f"{name}.npy").touch()
-    with claim_folders("c2am-x", pairing.ids, claims) as done:
+    with hold_folders("c2am-x", pairing.ids, claims) as done:
         assert len(done) == len(names)
     assert len(asked) < 60
 

@@ -14,10 +14,10 @@ from c2am_plugin.errors import OutputError
 from c2am_plugin.files.writing import atomic_path
 from c2am_plugin.runs.locks import lock_folder
 from c2am_plugin.runs.output_folders import (
-    Claim,
+    OutputFolder,
     check_folders,
-    claim_file,
-    claim_folders,
+    hold_file,
+    hold_folders,
     record_path,
 )
 
@@ -27,7 +27,7 @@ FILES = ("x.npy", "sub/y.npy")
 
 def claim(folder, settings=A, names=FILES, command="c2am-x", **options):
     """What a run that ends at once finds done."""
-    with claim_folders(command, names, [Claim(folder, settings)], **options) as done:
+    with hold_folders(command, names, [OutputFolder(folder, settings)], **options) as done:
         return done
 
 
@@ -84,11 +84,11 @@ def test_files_of_somebody_else_stay(tmp_path):
 
 def test_asking_touches_nothing(tmp_path):
     out = tmp_path / "out"
-    check_folders("c2am-x", FILES, [Claim(out, A)])
+    check_folders("c2am-x", FILES, [OutputFolder(out, A)])
     assert not out.exists()
     claim(out)
     touch(out, "x.npy", ".z.npy.1.c2am-tmp")
-    check_folders("c2am-x", FILES, [Claim(out, B)], overwrite=True)
+    check_folders("c2am-x", FILES, [OutputFolder(out, B)], overwrite=True)
     assert files_below(out) == {"x.npy", ".z.npy.1.c2am-tmp"}
 
 
@@ -121,18 +121,24 @@ def test_a_file_where_the_folder_should_be(tmp_path):
 
 
 def test_an_id_is_done_where_all_folders_have_it(tmp_path):
-    claims = [Claim(tmp_path / "cams", A, ".npy"), Claim(tmp_path / "labels", B, ".png")]
-    with claim_folders("c2am-x", "abc", claims) as done:
+    claims = [
+        OutputFolder(tmp_path / "cams", A, ".npy"),
+        OutputFolder(tmp_path / "labels", B, ".png"),
+    ]
+    with hold_folders("c2am-x", "abc", claims) as done:
         assert done == set()
     touch(tmp_path, "cams/a.npy", "cams/b.npy", "labels/b.png", "labels/c.png")
-    with claim_folders("c2am-x", "abc", claims) as done:
+    with hold_folders("c2am-x", "abc", claims) as done:
         assert done == {"b"}
 
 
 @pytest.mark.parametrize("why", ["locked", "damaged"])
 def test_nothing_is_touched_in_one_folder_where_another_is_refused(tmp_path, why):
-    claims = [Claim(tmp_path / "cams", A, ".npy"), Claim(tmp_path / "labels", B, ".png")]
-    with claim_folders("c2am-x", "ab", claims):
+    claims = [
+        OutputFolder(tmp_path / "cams", A, ".npy"),
+        OutputFolder(tmp_path / "labels", B, ".png"),
+    ]
+    with hold_folders("c2am-x", "ab", claims):
         pass
     touch(tmp_path, "cams/a.npy", "labels/a.png", "cams/.b.npy.77.c2am-tmp")
     with ExitStack() as stack:
@@ -143,21 +149,21 @@ def test_nothing_is_touched_in_one_folder_where_another_is_refused(tmp_path, why
         before = files_below(tmp_path)
         with (
             pytest.raises(OutputError, match="labels"),
-            claim_folders("c2am-x", "ab", claims, overwrite=True),
+            hold_folders("c2am-x", "ab", claims, overwrite=True),
         ):
             pass
         assert files_below(tmp_path) == before
 
 
 def test_a_folder_is_held_until_the_run_ends(tmp_path):
-    claims = [Claim(tmp_path / "out", A)]
-    with claim_folders("c2am-x", FILES, claims):
+    claims = [OutputFolder(tmp_path / "out", A)]
+    with hold_folders("c2am-x", FILES, claims):
         with pytest.raises(OutputError, match="another run writes into it"):
             claim(tmp_path / "out")
         with pytest.raises(OutputError, match="another run writes into it"):
             claim(tmp_path / "out", command="c2am-y")
     assert claim(tmp_path / "out") == set()
-    with pytest.raises(KeyboardInterrupt), claim_folders("c2am-x", FILES, claims):
+    with pytest.raises(KeyboardInterrupt), hold_folders("c2am-x", FILES, claims):
         raise KeyboardInterrupt
     assert claim(tmp_path / "out") == set()
     assert files_below(tmp_path / "out") == set()
@@ -166,18 +172,18 @@ def test_a_folder_is_held_until_the_run_ends(tmp_path):
 def test_temporary_files_of_a_living_shard_stay(tmp_path):
     """Of the dead only those go that this shard would write, and those that are a day old."""
     out = tmp_path / "out"
-    claims = [Claim(out, A)]
-    with claim_folders("c2am-x", ["a.npy"], claims, shard="1-of-2"):
+    claims = [OutputFolder(out, A)]
+    with hold_folders("c2am-x", ["a.npy"], claims, shard="1-of-2"):
         touch(out, ".b.npy.77.c2am-tmp", ".z.npy.77.c2am-tmp")
         a_day_ago = time.time() - 86401
         os.utime(out / ".z.npy.77.c2am-tmp", (a_day_ago, a_day_ago))
         with atomic_path(out / "a.npy") as temporary:
             temporary.write_text("half")
-            with claim_folders("c2am-x", ["b.npy"], claims, shard="2-of-2") as done:
+            with hold_folders("c2am-x", ["b.npy"], claims, shard="2-of-2") as done:
                 assert done == set()
                 left = {name for name in files_below(out) if "lock" not in name}
                 assert left == {temporary.name}
-    with claim_folders("c2am-x", ["a.npy", "b.npy"], claims) as done:
+    with hold_folders("c2am-x", ["a.npy", "b.npy"], claims) as done:
         assert done == {"a.npy"}
 
 
@@ -204,14 +210,14 @@ def test_remains_of_the_settings_themselves_are_cleared_away(tmp_path):
 
 def test_a_file_is_replaced_by_the_same_run_only(tmp_path):
     path = tmp_path / "boxes.json"
-    claim_file(path, "c2am-boxes", {"threshold": 0.5})
+    hold_file(path, "c2am-boxes", {"threshold": 0.5})
     path.write_text("first")
-    claim_file(path, "c2am-boxes", {"threshold": 0.5})
+    hold_file(path, "c2am-boxes", {"threshold": 0.5})
     assert path.read_text() == "first"
     with pytest.raises(OutputError, match="not of a c2am-boxes run with these settings"):
-        claim_file(path, "c2am-boxes", {"threshold": 0.6})
+        hold_file(path, "c2am-boxes", {"threshold": 0.6})
     assert path.read_text() == "first"
-    claim_file(path, "c2am-boxes", {"threshold": 0.6}, overwrite=True)
+    hold_file(path, "c2am-boxes", {"threshold": 0.6}, overwrite=True)
     assert not path.exists()
 
 
@@ -219,7 +225,7 @@ def test_a_file_of_somebody_else_is_not_replaced(tmp_path):
     path = tmp_path / "boxes.json"
     path.write_text("theirs")
     with pytest.raises(OutputError, match="is there already"):
-        claim_file(path, "c2am-boxes", {})
+        hold_file(path, "c2am-boxes", {})
     assert path.read_text() == "theirs"
     with pytest.raises(OutputError, match="is a folder"):
-        claim_file(tmp_path, "c2am-boxes", {}, overwrite=True)
+        hold_file(tmp_path, "c2am-boxes", {}, overwrite=True)

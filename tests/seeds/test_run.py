@@ -139,7 +139,7 @@ def test_without_news_they_are_the_pipelines_own_to_the_byte(
     refine_cams(
         *(cam_dir, cue_dir, tmp_path / "refined"),
         method=method,
-        threshold=0.2,
+        background_score=0.2,
         calibrate="off",
         progress=False,
     )
@@ -170,8 +170,8 @@ def test_without_news_nothing_changes(make_set, make_photos, tmp_path, method):
     for path in cue_dir.iterdir():
         write_png(path, np.full(SIZE, 204))
     options = {"method": method, "calibrate": "off", "progress": False}
-    refine_cams(cam_dir, cue_dir, tmp_path / "same", threshold=0.2, **options)
-    refine_cams(cam_dir, cue_dir, tmp_path / "other", threshold=0.4, **options)
+    refine_cams(cam_dir, cue_dir, tmp_path / "same", background_score=0.2, **options)
+    refine_cams(cam_dir, cue_dir, tmp_path / "other", background_score=0.4, **options)
     photos = make_photos()
     for name in ("cams", "same", "other"):
         run(tmp_path / name, tmp_path / f"seeds_{name}", photos, method=method)
@@ -531,7 +531,9 @@ def test_seeds_do_not_go_where_they_would_be_read(make_set, make_photos, tmp_pat
 
 def test_an_adapter_without_seeds_says_so(make_set, make_photos, tmp_path, monkeypatch):
     psa = get_adapter("psa")
-    plain = {name: getattr(psa, name) for name in ("family", "threshold", "fits", "load", "parse")}
+    plain = {
+        name: getattr(psa, name) for name in ("family", "background_score", "fits", "load", "parse")
+    }
     bare = SimpleNamespace(name="mine", dump=psa.dump, **plain)
     assert not isinstance(bare, SeedAdapter)
     monkeypatch.setattr(seeds_run, "choose_adapter", lambda *_: bare)
