@@ -78,7 +78,7 @@ def test_agree_takes_the_share_that_made_the_cams(
     puzzle = get_adapter("puzzlecam")
     for path in (tmp_path / "maps").glob("*.npy"):
         full = puzzle.parse(puzzle.load(path), path.stem).maps
-        cam = boundaries.soft_values(full[0], tau) * 2 * adapter.threshold  # tau → their t
+        cam = boundaries.soft_values(full[0], tau) * 2 * adapter.background_score  # tau → their t
         np.save(tmp_path / "cams" / path.name, {7: cam}, allow_pickle=True)  # type: ignore[arg-type]
     report = run(
         *(photos, checkpoint, tmp_path / "cues"),
