@@ -12,7 +12,7 @@ from pathlib import Path
 
 from .cams import CamAdapter
 from .errors import InputError
-from .files.folders import first_names
+from .files.folders import first_names, sample
 
 __all__ = ["adapter_names", "choose_adapter", "detect", "get_adapter"]
 
@@ -51,7 +51,7 @@ def choose_adapter(method: str, paths: Sequence[Path]) -> CamAdapter:
     """
     if method != "auto":
         return get_adapter(method)
-    adapter, conclusion = detect(paths[:: -(-len(paths) // SAMPLE)])
+    adapter, conclusion = detect(sample(paths, SAMPLE))
     log.info("%s", conclusion)
     return adapter
 

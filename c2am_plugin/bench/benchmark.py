@@ -18,23 +18,22 @@ import numpy as np
 
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
-from ..files.cues import CUE_SUFFIXES, is_soft_cue
+from ..files.cues import CUE_SUFFIXES
 from ..files.folders import IMAGE_SUFFIXES, first_names
-from ..refine.calibration import calibrate_cues
+from ..files.lists import wanted_ids
 from ..refine.formula import check_strength
+from ..refine.set_calibration import calibrate_set, check_calibrate, wants_calibration
 from ..runs.output_folders import OutputFolder, as_setting, hold_folders
 from ..runs.parallel import run_images
 from .gains import paired_gain
 from .inputs import choose_images, class_names, files_of, source_of
 from .metrics import cumulate, scores
 from .results import BenchmarkResult, PipelineResult, Row
-from .scoring import CalibrationJob, ImageReader, RowPlan, ScoreJob, Source, SweepJob
+from .scoring import ImageReader, RowPlan, ScoreJob, Source, SweepJob
 
 __all__ = ["benchmark"]
 
 COMMAND = "c2am-bench"
-# Images that calibrating looks at, and those that tell whether the cues are soft.
-SAMPLE, SOFT_SAMPLE = 500, 16
 log = logging.getLogger("c2am_plugin")
 
 
@@ -79,7 +78,8 @@ def benchmark(
     show      ids of further images to show
 
     All rows are made of the same images: those with ground truth, a cue, a CAM of every pipeline
-    and, with `images`, a photograph; the others are counted and named in `missing`. Raises
+    and, with `images`, a photograph; the others are counted and named in `missing`. Calibration
+    needs no ground truth: it uses the images with a CAM and a cue, as in `refine_cams`. Raises
     InputError where nothing is left, OutputError where `out` holds something else.
     """
     if crf and images is None:
@@ -88,8 +88,7 @@ def benchmark(
         raise InputError("no CAM folder is given; expected at least one --cams NAME=DIR")
     if band < 1 or pictures < 0:
         raise InputError(f"band {band}, pictures {pictures}: expected from 1, and from 0")
-    if calibrate not in ("auto", "on", "off"):
-        raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
+    check_calibrate(calibrate)
     check_strength(strength)
     names = class_names(classes)
     sources = [source_of(label, folder) for label, folder in cams.items()]
@@ -119,10 +118,9 @@ def benchmark(
 
             output = OutputFolder(Path(out), settings)
             stack.enter_context(hold_folders(COMMAND, OUTPUTS, [output], overwrite=overwrite))
-        sample = chosen[:: max(1, len(chosen) // SAMPLE)]
-        soft = all(is_soft_cue(reader.cues[image_id]) for image_id in sample[:SOFT_SAMPLE])
-        if calibrate == "on" or (calibrate == "auto" and soft):
-            sources = _fit(reader, sources, sample, workers, progress)
+        sources = [
+            _calibrated(source, reader, calibrate, ids, workers, progress) for source in sources
+        ]
         pipelines, used, failures = _run(
             reader, sources, chosen, len(names), crf, band, workers, progress
         )
@@ -134,28 +132,30 @@ def benchmark(
         return result
 
 
-def _fit(
+def _calibrated(
+    source: Source,
     reader: ImageReader,
-    sources: Sequence[Source],
-    sample: list[str],
+    calibrate: str,
+    ids: str | Path | Sequence[str] | None,
     workers: int | None,
     progress: bool,
-) -> list[Source]:
-    """The sources with their cues fitted to their CAMs, as `refine_cams` does it."""
-    outcome = run_images(
-        CalibrationJob(reader, sources),
-        sample,
+) -> Source:
+    """The source with its cues calibrated where `refine_cams` would do it, and in the same way."""
+    wanted = source.files if ids is None else wanted_ids(ids)
+    cues = {i: reader.cues[i] for i in wanted if i in source.files and i in reader.cues}
+    if not wants_calibration(calibrate, list(cues.values())):
+        return source
+    fit = calibrate_set(
+        source.adapter,
+        source.files,
+        cues,
+        source.adapter.background_score,
+        flip_cues=reader.flip_cues,
+        clip=reader.clip,
         workers=workers,
-        title="calibrating",
         progress=progress,
     )
-    _survivors(outcome.results, outcome.failures)
-    return [
-        replace(
-            source, fit=calibrate_cues(image[source.label] for image in outcome.results.values())
-        )
-        for source in sources
-    ]
+    return replace(source, fit=fit)
 
 
 def _run(

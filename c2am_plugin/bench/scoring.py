@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..files.cues import read_cue, resize_cue
 from ..files.labels import pseudo_label, read_label
 from ..files.photos import read_photo_of
-from ..refine.calibration import Calibration, count_sure_pixels
+from ..refine.calibration import Calibration
 from ..refine.formula import refine
 from ..refine.guard import class_trust, guard_cue
 from .gains import label_counts
@@ -26,7 +26,6 @@ from .metrics import score_histogram
 from .trimap import boundary_band
 
 __all__ = [
-    "CalibrationJob",
     "ImageReader",
     "RowPlan",
     "ScoreJob",
@@ -152,21 +151,6 @@ class _Job:
 
 
 Job = TypeVar("Job", bound=_Job)
-
-
-@dataclass(frozen=True)
-class CalibrationJob(_Job):
-    """How one image's cue agrees with each pipeline's CAMs: {label: int64 [2, 256]}."""
-
-    def __call__(self, image_id: str) -> dict[str, np.ndarray]:
-        shape = self.reader.truth(image_id).shape
-        raw = self.reader.raw_cue(image_id)
-        return {
-            source.label: count_sure_pixels(
-                self.reader.cams(source, image_id, shape), raw, source.adapter.background_score
-            )
-            for source in self.sources
-        }
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "find_files", "first_names", "plain_file", "walk"]
+__all__ = ["IMAGE_SUFFIXES", "find_files", "first_names", "plain_file", "sample", "walk"]
+
+T = TypeVar("T")
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 # So many folders behind two links or more are no data set.
@@ -23,6 +26,18 @@ def first_names(names: Iterable[str], count: int = 5) -> str:
     rest = len(names) - count
     shown = [n if len(n) <= 200 and n.isprintable() else ascii(n)[:200] for n in names[:count]]
     return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+
+
+def sample(items: Sequence[T], count: int) -> list[T]:
+    """Up to `count` of the items, in order and spread over the whole sequence.
+
+    >>> sample("abcdefg", 3)
+    ['a', 'c', 'e']
+    >>> sample("ab", 3)
+    ['a', 'b']
+    """
+    count = min(count, len(items))
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:

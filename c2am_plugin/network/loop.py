@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from ..errors import InputError, TrainingError
-from ..files.folders import first_names
+from ..files.folders import first_names, sample
 from ..runs.signals import interrupts
 from ..training.batches import TrainingImages
 from ..training.run_log import Journal, picture_grid
@@ -118,7 +118,7 @@ class Run:
     def finish(self) -> TrainingResult:
         """Decide the polarity, write the last checkpoint, and say what came of it."""
         trainer, paths = self.trainer, self.images.paths
-        some = paths[:: math.ceil(len(paths) / POLARITY_IMAGES)]
+        some = sample(paths, POLARITY_IMAGES)
         size = trainer.plan.crop
         polarity = asdict(
             decide(trainer.model, some, size=size, device=trainer.where, ranks=self.ranks)

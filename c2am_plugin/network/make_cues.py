@@ -18,6 +18,7 @@ from typing import Any
 
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
+from ..files.folders import sample
 from ..files.photos import check_outside, find_images
 from ..files.writing import write_json
 from ..registry import get_adapter
@@ -210,7 +211,7 @@ def _polarity(loaded: Checkpoint, wanted: str, paths: list[Path], ranks: Ranks) 
             log.warning("the polarity was undecided in training; look at the cues")
         return {"margin": None, "n_images": None, **noted, "flag": loaded.flag}
     rule = "border" if wanted == "auto" else wanted
-    voters = paths[:: -(-len(paths) // VOTERS)]
+    voters = sample(paths, VOTERS)
     log.info("measuring the polarity on %d images", len(voters))
     size = loaded.info.get("crop") or DEFAULT_CROP
     return asdict(decide(loaded.model, voters, rule=rule, size=size, ranks=ranks))

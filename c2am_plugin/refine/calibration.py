@@ -20,6 +20,8 @@ from ..files.cues import resize_cue
 __all__ = ["Calibration", "calibrate_cues", "count_sure_pixels", "image_trust"]
 
 LEVELS = 256
+# Of the four numbers: they are settings of a run, which machines whose last bit differs share.
+DIGITS = 6
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def count_sure_pixels(cams: ImageCams, cue: np.ndarray, background_score: float)
 def calibrate_cues(counts: Iterable[np.ndarray]) -> Calibration:
     """Logistic regression of the CAMs' sure side on the cue's log-odds, both sides weighing 1/2.
 
-    counts: what `count_sure_pixels` gives for the images of a set. A negative slope (cues of the
+    counts: what `count_sure_pixels` gives for the images of a set. The numbers are rounded to 6
+    digits behind the point, so that all machines find the same. A negative slope (cues of the
     other polarity) counts as no evidence.
     """
     total = np.sum(list(counts), axis=0).astype(np.float64)
@@ -100,14 +103,14 @@ def calibrate_cues(counts: Iterable[np.ndarray]) -> Calibration:
         return Calibration(0.0, 0.0, 0.0, 0.5)
     weights = total / sums
     log_odds = _log_odds(np.arange(LEVELS))
-    slope, bias = _logistic(log_odds, weights)
+    slope, bias = (round(each, DIGITS) for each in _logistic(log_odds, weights))
     if slope <= 0:
         return Calibration(0.0, 0.0, 0.0, 0.5)
     says_foreground = slope * log_odds + bias > 0
     accuracy = (weights[1, says_foreground].sum() + weights[0, ~says_foreground].sum()) / 2
-    accuracy = float(np.clip(accuracy, 0.5, 0.999))
-    limit = float(np.log(accuracy / (1 - accuracy)))
-    return Calibration(float(slope), float(bias), limit, accuracy)
+    accuracy = round(float(np.clip(accuracy, 0.5, 0.999)), DIGITS)
+    limit = round(float(np.log(accuracy / (1 - accuracy))), DIGITS)
+    return Calibration(slope, bias, limit, accuracy)
 
 
 def _logistic(x: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

@@ -17,12 +17,12 @@ from ..files.cues import read_cue, resize_cue
 from ..files.labels import pseudo_label, write_label
 from ..files.photos import read_photo_of
 from ..files.writing import atomic_path
-from .calibration import Calibration, count_sure_pixels
+from .calibration import Calibration
 from .formula import refine
 from .guard import guard_cue
 from .pairing import Pairing
 
-__all__ = ["CalibrationJob", "ImageJob", "ImageResult", "refine_image"]
+__all__ = ["ImageJob", "ImageResult", "refine_image"]
 
 
 def refine_image(
@@ -148,17 +148,3 @@ def _foreground(maps: np.ndarray, background_score: float) -> int:
     if maps.size == 0:
         return 0
     return int(np.count_nonzero(maps.max(axis=0) > maps.dtype.type(background_score)))
-
-
-@dataclass(frozen=True)
-class CalibrationJob:
-    """How far one image's cue agrees with what its CAMs are sure of."""
-
-    job: ImageJob
-
-    def only(self, image_id: str) -> CalibrationJob:
-        return CalibrationJob(self.job.only(image_id))
-
-    def __call__(self, image_id: str) -> np.ndarray:
-        cams, cue = self.job.read(image_id), self.job.read_cue(image_id)
-        return count_sure_pixels(cams, cue, self.job.background_score)

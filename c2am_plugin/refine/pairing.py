@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES
-from ..files.folders import find_files, first_names
+from ..files.folders import find_files, first_names, sample
 from ..files.lists import wanted_ids
 
 __all__ = ["Pairing", "pair"]
@@ -30,8 +30,8 @@ class Pairing:
     left_out: int
 
     def sample(self, count: int) -> list[str]:
-        """Up to `count` ids, spread evenly."""
-        return self.ids[:: max(1, len(self.ids) // count)][:count]
+        """Up to `count` of the ids that have a cue, spread over the whole set."""
+        return sample([image_id for image_id in self.ids if image_id in self.cues], count)
 
     def only(self, image_id: str) -> Pairing:
         """The pairing of one image of this one."""

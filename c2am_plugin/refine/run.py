@@ -13,11 +13,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
-from ..files.cues import is_soft_cue
 from ..files.photos import find_photos
 from ..files.writing import write_json
 from ..registry import choose_adapter
@@ -25,20 +22,18 @@ from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from ..seeds.run import SeedPlan, plan_seeds
-from .calibration import Calibration, calibrate_cues
 from .checks import check_polarity, check_same_images
 from .formula import check_background_score, check_strength
-from .image import CalibrationJob, ImageJob, refine_image
-from .pairing import Pairing, pair
+from .image import ImageJob, refine_image
+from .pairing import pair
 from .report import RefineReport
+from .set_calibration import calibrate_set, check_calibrate, log_calibration, wants_calibration
 
 __all__ = ["RefineReport", "refine_cams", "refine_image"]
 
 COMMAND = "c2am-refine"
 # A tenth of the images, within these bounds, tells whether the two folders fit.
 SAMPLE = (16, 32)
-# So many images tell what the cues are worth; more change the second decimal.
-FIT_SAMPLE = 500
 log = logging.getLogger("c2am_plugin")
 
 
@@ -142,8 +137,20 @@ def refine_cams(
     if seeds and images and refined:
         plan = plan_seeds(adapter, refined, seeds, images, todo, seed_settings, clip)
     _check_sample(job, sample)
-    if calibrate == "on" or (calibrate == "auto" and _all_soft(pairing, sample)):
-        job = replace(job, fit=_fit(job, workers, progress))
+    paired = {i: pairing.cues[i] for i in pairing.ids if i in pairing.cues}
+    if wants_calibration(calibrate, list(paired.values())):
+        fit = calibrate_set(
+            adapter,
+            pairing.cams,
+            paired,
+            job.background_score,
+            flip_cues=flip_cues,
+            clip=clip,
+            workers=workers,
+            progress=progress,
+        )
+        log_calibration(fit)
+        job = replace(job, fit=fit)
 
     settings = _settings(job, cam_dir, cue_dir, missing)
     if plan:
@@ -225,8 +232,7 @@ def _output_folders(job: ImageJob, settings: dict[str, Any]) -> list[OutputFolde
 def _check_options(
     missing: str, calibrate: str, strength: float, background_score: float | None
 ) -> None:
-    if calibrate not in ("auto", "on", "off"):
-        raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
+    check_calibrate(calibrate)
     if missing not in ("error", "keep", "skip"):
         raise InputError(f"missing is {missing!r}; expected error, keep or skip")
     check_strength(strength)
@@ -267,36 +273,3 @@ def _check_sample(job: ImageJob, sample: list[str]) -> None:
         raise errors[0]
     if check_polarity(pairs):
         check_same_images(pairs)
-
-
-def _all_soft(pairing: Pairing, sample: list[str]) -> bool:
-    cues = [pairing.cues[image_id] for image_id in sample if image_id in pairing.cues]
-    return bool(cues) and all(is_soft_cue(path) for path in cues)
-
-
-def _fit(job: ImageJob, workers: int | None, progress: bool) -> Calibration:
-    ids = [i for i in job.pairing.sample(FIT_SAMPLE) if i in job.pairing.cues]
-    outcome = run_images(
-        CalibrationJob(job),
-        ids,
-        workers=workers,
-        title="calibrating",
-        prefer="processes",
-        progress=progress,
-    )
-    if not outcome.results:
-        raise InputError(next(iter(outcome.failures.values())))
-    fit = calibrate_cues(outcome.results.values())
-    if fit.limit == 0:
-        log.warning(
-            "the cues do not agree with what the CAMs are sure of, so they change nothing; "
-            "--calibrate off takes them as they stand"
-        )
-    else:
-        log.info(
-            "the cues side with %.0f %% of what the CAMs are sure of; they may change the odds of "
-            "a pixel by up to %.1f times",
-            100 * fit.accuracy,
-            np.exp(fit.limit),
-        )
-    return fit

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES, read_saliency, resize_cue
-from ..files.folders import find_files
+from ..files.folders import find_files, sample
 from ..files.lists import lacking
 from ..files.photos import read_photo
 from ..training.batches import CACHE_BYTES, Views
@@ -51,7 +51,7 @@ def find_cues(
     """
     columns = [_of_each(folder, images) for folder in (cues, second) if folder is not None]
     chosen = list(zip(*columns, strict=True))
-    some = list(zip(images.values(), chosen, strict=True))[:: -(-len(images) // SAMPLE)]
+    some = sample(list(zip(images.values(), chosen, strict=True)), SAMPLE)
     errors, flat = [], 0
     for image, files in some:
         try:

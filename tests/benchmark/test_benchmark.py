@@ -77,6 +77,56 @@ def test_rows_are_what_the_refined_folder_scores(data, tmp_path, method, calibra
     )
 
 
+def write_set(tmp_path, ids, agrees, size=(4, 6)):
+    """Tiny CAM files of PSA and soft cues: {image id: whether its cue agrees} is `agrees(index)`."""
+    rng = np.random.default_rng(0)
+    cams, cues = tmp_path / "cams", tmp_path / "cues"
+    cams.mkdir()
+    for index, image_id in enumerate(ids):
+        maps = np.where(np.arange(size[1]) < size[1] // 2, 0.9, 0.02) + rng.random(size) * 0.05
+        np.save(cams / f"{image_id}.npy", {3: maps.astype(np.float32)})
+        cue = maps if agrees(index) else rng.random(size)
+        write_png(cues / f"{image_id}.png", np.rint(255 * np.clip(cue, 0.02, 0.98)))
+    return cams, cues
+
+
+def refined_calibration(cams, cues, out, **options):
+    refine_cams(cams, cues, out, method="psa", calibrate="on", progress=False, **options)
+    record = json.loads(out.with_name(f"{out.name}.c2am-refine.json").read_text())
+    return record["settings"]["calibrated"]
+
+
+def test_a_table_describes_the_folder_that_is_refined_of_many_images(tmp_path):
+    """Good cues first and random ones then: a sample of the first half would trust them all."""
+    ids = [f"{index:03d}" for index in range(999)]
+    cams, cues = write_set(tmp_path, ids, lambda index: index < 500)
+    for image_id in ids[::100]:
+        write_png(tmp_path / "gt" / f"{image_id}.png", np.eye(4, 6, dtype=np.uint8))
+    stored = refined_calibration(cams, cues, tmp_path / "out", workers=1)
+    assert stored["accuracy"] == pytest.approx(0.75, abs=0.02)
+    result = run({"psa": cams}, cues, tmp_path / "gt", calibrate="on")
+    assert result.pipelines[0].fit == stored
+    assert result.image_ids == ids[::100]
+
+
+@pytest.mark.parametrize("listed", [None, slice(0, 40)])
+def test_ground_truth_of_a_part_changes_no_calibration(tmp_path, listed):
+    ids = [f"{index:02d}" for index in range(50)]
+    cams, cues = write_set(tmp_path, ids, lambda index: index % 3)
+    for image_id in ids[:20]:
+        write_png(tmp_path / "gt" / f"{image_id}.png", np.eye(4, 6, dtype=np.uint8))
+    (cues / "07.png").unlink()  # an image without a cue is refined, or not, but tells nothing
+    wanted = ids[listed] if listed else None
+    stored = refined_calibration(
+        cams, cues, tmp_path / "out", ids=wanted, missing="keep", workers=1
+    )
+    result = run(
+        {"psa": cams, "psa:again": cams}, cues, tmp_path / "gt", calibrate="on", ids=wanted
+    )
+    assert [pipeline.fit for pipeline in result.pipelines] == [stored, stored]
+    assert result.image_ids == [image_id for image_id in ids[:20] if image_id != "07"]
+
+
 def test_the_best_threshold_is_the_best_of_the_curve(data):
     cams, cues, gt = data()
     (pipeline,) = run({"psa": cams}, cues, gt).pipelines

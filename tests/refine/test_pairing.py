@@ -105,13 +105,12 @@ def test_a_missing_folder_is_named(tmp_path, folders):
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16, 40])
-def test_a_sample_is_spread_evenly(folders, count):
-    names = [f"{index:02d}" for index in range(37)]
-    sample = pair(*folders(names, names), None, "error").sample(count)
+def test_a_sample_covers_the_images_that_have_a_cue(folders, count):
+    names = [f"{index:02d}" for index in range(74)]
+    sample = pair(*folders(names, names[1::2]), None, "keep").sample(count)
     assert len(sample) == min(count, 37)
-    assert sample == sorted(set(sample))
-    gaps = np.diff([int(name) for name in sample])
-    assert len(set(gaps)) <= 1
+    assert all(int(name) % 2 for name in sample)
+    assert int(sample[-1]) >= 73 - 2 * (37 / count)
 
 
 # --- polarity -----------------------------------------------------------------------------------
