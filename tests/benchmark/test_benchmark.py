@@ -78,7 +78,7 @@ def test_rows_are_what_the_refined_folder_scores(data, tmp_path, method, calibra
 
 
 def write_set(tmp_path, ids, agrees, size=(4, 6)):
-    """Tiny CAM files of PSA and soft cues: {image id: whether its cue agrees} is `agrees(index)`."""
+    """Tiny CAM files of PSA, and soft cues: of image number i a right one if `agrees(i)`."""
     rng = np.random.default_rng(0)
     cams, cues = tmp_path / "cams", tmp_path / "cues"
     cams.mkdir()

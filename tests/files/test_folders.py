@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from c2am_plugin.files.folders import sample
@@ -16,7 +18,7 @@ def test_a_sample_covers_the_whole_range(length, count):
     assert found == sorted(set(found))
     # Every stretch of length/count items, up to both ends, has one.
     bounds = [-1, *found, length]
-    assert max(b - a for a, b in zip(bounds, bounds[1:], strict=False)) <= -(-length // count) + 1
+    assert max(b - a for a, b in pairwise(bounds)) <= -(-length // count) + 1
 
 
 @pytest.mark.parametrize(("items", "count"), [([], 5), ("abc", 0)])
