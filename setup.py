@@ -66,10 +66,9 @@ setup(
         ],
         "c2am_plugin.adapters": [
             "psa=c2am_adapters.psa:PsaAdapter",
-            "sc_cam=c2am_adapters.sc_cam:ScCamAdapter",
-            "seam=c2am_adapters.seam:SeamAdapter",
             "puzzlecam=c2am_adapters.puzzlecam:PuzzleCamAdapter",
             "advcam=c2am_adapters.advcam:AdvCamAdapter",
         ],
+        "c2am_plugin.profiles": ["c2am=c2am_adapters.profiles:PROFILES"],
     },
 )

@@ -16,17 +16,16 @@ from c2am_plugin.errors import InputError
 
 from .arrays import brief, like, shrink, to_array
 from .npy import TorchArray, load_npy, save_npy
-from .seed_kinds import ConfidentLabels
+from .seed_kinds import Seeds
 
 __all__ = ["KeyedAdapter"]
 
 
-class KeyedAdapter(ConfidentLabels):
+class KeyedAdapter(Seeds):
     """`{"keys": class ids, "cam": K×⌈H/4⌉×⌈W/4⌉, <full>: K×H×W}`, arrays, tensors or lists."""
 
     name: str
     family: str
-    background_score: float
     # The keys that may hold the CAMs at the image's size, the pipeline's own first.
     full_names: tuple[str, ...]
     # Whether "keys" begins with a 0 for the background and is 1-based after it.

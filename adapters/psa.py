@@ -1,8 +1,7 @@
-"""PSA (Ahn and Kwak, CVPR 2018): `{0-based class: H×W}`. SC-CAM and SEAM store the same.
+"""PSA (Ahn and Kwak, CVPR 2018): `{0-based class: H×W}`, which many pipelines store.
 
-Also what MCTformer, EPS, S2C, L2G, TransCAM, AEFT and WeakTr write. PSA compares these CAMs with
-t = 0.20 and takes the background of its AffinityNet seeds from (1 − max)^α, α 4 and 32: train_aff's
---la_crf_dir and --ha_crf_dir.
+Their numbers differ, see profiles.py. PSA's AffinityNet seeds take the background from
+(1 − max)^α for two α: train_aff's --la_crf_dir and --ha_crf_dir.
 """
 
 from __future__ import annotations
@@ -17,15 +16,14 @@ from c2am_plugin.errors import InputError
 
 from .arrays import brief, like, stack, to_array
 from .npy import load_npy, save_npy
-from .seed_kinds import CrfDumps
+from .seed_kinds import Seeds
 
 __all__ = ["PsaAdapter"]
 
 
-class PsaAdapter(CrfDumps):
+class PsaAdapter(Seeds):
     name = "psa"
     family = "dict"
-    background_score = 0.20
 
     def load(self, path: Path) -> Any:
         return load_npy(path)

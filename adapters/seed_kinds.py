@@ -1,16 +1,16 @@
 """Seeds: what the pipelines' next stages train on, made of one image's CAMs and its photograph.
 
-Two kinds. `CrfDumps`, AffinityNet's: scores of background and classes, made twice, once so that
+Two kinds. CRF dumps, AffinityNet's: scores of background and classes, made twice, once so that
 what they call foreground is sure, once so that what they call background is (Ahn and Kwak, CVPR
-2018, section 3.2.1). `ConfidentLabels`, IRN's: one PNG of the classes and the background that are
-sure, and 255 (Ahn et al., CVPR 2019, section 4.1). An adapter inherits what its pipeline reads.
+2018, section 3.2.1). Confident labels, IRN's: one PNG of the classes and the background that are
+sure, and 255 (Ahn et al., CVPR 2019, section 4.1). Which of them an adapter makes is told by its
+settings, as its profile gives them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,7 @@ from c2am_plugin.files.labels import IGNORE, pseudo_label, read_label
 
 from .npy import load_npy, save_npy
 
-__all__ = ["ConfidentLabels", "CrfDumps", "confident_label", "crf_scores"]
+__all__ = ["Seeds", "confident_label", "crf_scores"]
 
 
 def crf_scores(cams: ImageCams, photo: np.ndarray, alpha: float) -> np.ndarray:
@@ -66,52 +66,23 @@ def _values(keys: Sequence[int]) -> np.ndarray:
     return np.array(keys, np.uint8)
 
 
-class CrfDumps:
-    """`{0: background, c + 1: class}`, float32 H×W each, in two folders: low and high alpha."""
+class Seeds:
+    """What an adapter inherits: dumps where its settings are alphas, labels where they are scores.
 
-    seed_settings: ClassVar[dict[str, float]] = {"low_alpha": 4, "high_alpha": 32}
-    seed_suffix = ".npy"
+    seed_names  the two folders of dumps; may contain the settings, "out_crf_{low_alpha:g}"
+    """
 
-    def seed_folders(self, settings: Mapping[str, float]) -> tuple[str, ...]:
-        _check_order(settings, "low_alpha", "high_alpha")
-        return self.name_seed_folders(settings["low_alpha"], settings["high_alpha"])
+    seed_settings: Mapping[str, float] = {"fg": 0.30, "bg": 0.05}
+    seed_names: tuple[str, ...] = ("out_la_crf", "out_ha_crf")
 
-    def name_seed_folders(self, low_alpha: float, high_alpha: float) -> tuple[str, str]:
-        return "out_la_crf", "out_ha_crf"
-
-    def write_seeds(
-        self,
-        cams: ImageCams,
-        photo: np.ndarray,
-        settings: Mapping[str, float],
-        paths: Sequence[Path],
-    ) -> None:
-        classes = cams.class_ids.tolist() if cams.source is None else list(cams.source)
-        for alpha, path in zip((settings["low_alpha"], settings["high_alpha"]), paths, strict=True):
-            scores = crf_scores(cams, photo, alpha)
-            save_npy(path, dict(zip([0, *(c + 1 for c in classes)], scores, strict=True)))
-
-    def read_seeds(self, paths: Sequence[Path]) -> np.ndarray:
-        low, high = (_read_dump(path) for path in paths)
-        label = np.where(low > 0, low, np.uint8(IGNORE))
-        return np.where(high > 0, label, np.uint8(0))
-
-
-def _read_dump(path: Path) -> np.ndarray:
-    content = load_npy(path)
-    if not isinstance(content, dict) or 0 not in content:
-        raise InputError(f"{path}: is no CRF dump; expected {{0: background, c + 1: class}}")
-    channel = np.stack(list(content.values())).argmax(axis=0)
-    return _values(list(content))[channel]
-
-
-class ConfidentLabels:
-    """`<id>.png`, 8-bit grey: these readers would take a palette for colours."""
-
-    seed_settings: ClassVar[dict[str, float]]
-    seed_suffix = ".png"
+    @property
+    def seed_suffix(self) -> str:
+        return ".png" if "fg" in self.seed_settings else ".npy"
 
     def seed_folders(self, settings: Mapping[str, float]) -> tuple[str, ...]:
+        if "fg" not in settings:
+            _check_order(settings, "low_alpha", "high_alpha")
+            return tuple(name.format(**settings) for name in self.seed_names)
         _check_order(settings, "bg", "fg")
         if not settings["fg"] < 1:
             raise InputError(f"seeds: fg is {settings['fg']:g}; expected less than 1")
@@ -124,11 +95,36 @@ class ConfidentLabels:
         settings: Mapping[str, float],
         paths: Sequence[Path],
     ) -> None:
-        label = confident_label(cams, photo, settings["fg"], settings["bg"])
-        Image.fromarray(label).save(paths[0], format="PNG")
+        if "fg" in settings:
+            label = confident_label(cams, photo, settings["fg"], settings["bg"])
+            Image.fromarray(label).save(paths[0], format="PNG")
+            return
+        for alpha, path in zip((settings["low_alpha"], settings["high_alpha"]), paths, strict=True):
+            _write_dump(cams, photo, alpha, path)
 
     def read_seeds(self, paths: Sequence[Path]) -> np.ndarray:
-        return read_label(paths[0])
+        if len(paths) == 1:
+            return read_label(paths[0])
+        low, high = (_read_dump(path) for path in paths)
+        label = np.where(low > 0, low, np.uint8(IGNORE))
+        return np.where(high > 0, label, np.uint8(0))
+
+
+def _write_dump(cams: ImageCams, photo: np.ndarray, alpha: float, path: Path) -> None:
+    """`{0: background, c + 1: class}`, float32 H×W each; the keys are of the CAM file's type."""
+    classes, stored = cams.class_ids.tolist(), cams.source
+    if isinstance(stored, dict) and all(isinstance(key, (int, np.integer)) for key in stored):
+        classes = list(stored)
+    scores = crf_scores(cams, photo, alpha)
+    save_npy(path, dict(zip([0, *(c + 1 for c in classes)], scores, strict=True)))
+
+
+def _read_dump(path: Path) -> np.ndarray:
+    content = load_npy(path)
+    if not isinstance(content, dict) or 0 not in content:
+        raise InputError(f"{path}: is no CRF dump; expected {{0: background, c + 1: class}}")
+    channel = np.stack(list(content.values())).argmax(axis=0)
+    return _values(list(content))[channel]
 
 
 def _check_order(settings: Mapping[str, float], low: str, high: str) -> None:

@@ -6,7 +6,7 @@ Knows nothing of any pipeline's format: those live in the adapters.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,7 +14,15 @@ import numpy as np
 
 from .errors import InputError
 
-__all__ = ["CamAdapter", "ImageCams", "SeedAdapter", "clip_maps", "read_cams"]
+__all__ = [
+    "CamAdapter",
+    "ImageCams",
+    "Profile",
+    "SeedAdapter",
+    "clip_maps",
+    "constant_score",
+    "read_cams",
+]
 
 # Above this a value outside [0, 1] is not the rounding of a division by the maximum.
 ROUNDING = 1e-5
@@ -60,17 +68,49 @@ class ImageCams:
         return replace(self, maps=maps, strided=strided)
 
 
-class CamAdapter(Protocol):
-    """One pipeline's stored format. Registered in the entry-point group `c2am_plugin.adapters`.
+@dataclass(frozen=True)
+class Profile:
+    """A pipeline: the layout of its files, and its own numbers.
 
-    name       what `--method` takes, e.g. "seam"
-    family     adapters whose files cannot be told apart by content share a family name
-    threshold  t, the constant background score that the pipeline compares its CAMs with, in (0, 1)
+    Registered in the entry-point group `c2am_plugin.profiles`, alone or in a list. Needs no class.
+
+    name              what `--method` takes, e.g. "seam"; "seam:coco" for its numbers on COCO
+    layout            the adapter that reads its files, a name of the group `c2am_plugin.adapters`
+    background_score  t in (0, 1), the constant that the pipeline compares its CAMs with. None: it
+                      has none, or its files contain a background
+    seeds             the numbers of the seeds that its next stage reads: "low_alpha", "high_alpha"
+                      or "fg", "bg"; empty where it has none
+    seed_folders      the folders of those seeds where they are not the layout's, with the numbers
+                      in braces: "out_crf_{low_alpha:g}"
+    crf               the setting of its dense CRF by name: "irn", "psa", "clip_es"
+    source            where these numbers come from: repository, file, line
+
+    Example: Profile("weaktr", "psa", 0.43, source="hustvl/WeakTr docs/Training.md:45")
+    """
+
+    name: str
+    layout: str
+    background_score: float | None = None
+    seeds: Mapping[str, float] = field(default_factory=dict)
+    seed_folders: tuple[str, ...] = ()
+    crf: str = "irn"
+    source: str = ""
+
+
+class CamAdapter(Protocol):
+    """A layout: how a file is built. Registered in the entry-point group `c2am_plugin.adapters`.
+
+    name              what `--method` takes: the profile's, which the registry sets; the layout's
+                      own where it has no profile
+    family            adapters whose files cannot be told apart by content share a family name
+    background_score  t in (0, 1), the constant background score that the pipeline compares its CAMs
+                      with (None: it has none), as its profile gives it. An adapter without a
+                      profile has its own, which may be called `threshold`
     """
 
     name: str
     family: str
-    background_score: float
+    background_score: float | None
 
     def fits(self, content: Any) -> bool:
         """Whether a file's content could be of this format (a file without classes fits many)."""
@@ -133,6 +173,17 @@ def read_cams(adapter: CamAdapter, path: Path, image_id: str, *, clip: bool = Fa
         return adapter.parse(content, image_id, clip=clip)
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix(image_id + ': ')}") from error
+
+
+def constant_score(adapter: CamAdapter, given: float | None = None) -> float:
+    """t: the one that is given, or the adapter's own. Raises InputError where there is neither."""
+    score = adapter.background_score if given is None else given
+    if score is None:
+        raise InputError(
+            f"{adapter.name} has no constant background score (its code looks for the best one "
+            "with ground truth); give background_score, a number between 0 and 1"
+        )
+    return float(score)
 
 
 def clip_maps(maps: np.ndarray) -> np.ndarray:

@@ -1,6 +1,8 @@
-"""Finds adapters by name, and the adapter that fits a file. Knows none of them itself.
+"""Finds layouts and profiles by name, and what fits a file. Knows none of them itself.
 
-A third party adds a pipeline with one module and one entry point in the group below.
+A layout is an adapter: how a file is built. A profile is a pipeline: a layout and its numbers. A
+third party adds a pipeline with one entry point: a profile of a layout that is there, in the group
+`c2am_plugin.profiles`, or an adapter of its own, in `c2am_plugin.adapters`.
 """
 
 from __future__ import annotations
@@ -10,36 +12,95 @@ from collections.abc import Iterable, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from .cams import CamAdapter
+from .cams import CamAdapter, Profile
 from .errors import InputError
 from .files.folders import first_names, sample
 
-__all__ = ["adapter_names", "choose_adapter", "detect", "get_adapter"]
+__all__ = [
+    "adapter_names",
+    "choose_adapter",
+    "detect",
+    "get_adapter",
+    "get_profile",
+    "layout_names",
+    "profiles",
+]
 
-GROUP = "c2am_plugin.adapters"
+LAYOUTS, PROFILES = "c2am_plugin.adapters", "c2am_plugin.profiles"
 # So many files of a folder tell its format.
 SAMPLE = 16
 log = logging.getLogger("c2am_plugin")
 
 
 def adapter_names() -> list[str]:
-    """The names that `--method` takes, in the order of the packages' metadata."""
-    return list(_points())
+    """The names that `--method` takes: of all profiles."""
+    return list(profiles())
+
+
+def layout_names() -> list[str]:
+    """The names of the layouts, in the order of the packages' metadata."""
+    return list(_points(LAYOUTS))
+
+
+def profiles() -> dict[str, Profile]:
+    """Every profile by name, of two with one name the first.
+
+    A layout without a profile of its name is one: the adapter's own numbers.
+    """
+    found: dict[str, Profile] = {}
+    for point in _points(PROFILES).values():
+        rows = point.load()
+        for row in [rows] if isinstance(rows, Profile) else rows:
+            found.setdefault(row.name, row)
+    for name, point in _points(LAYOUTS).items():
+        if name not in found:
+            found[name] = _own_profile(name, point.load()())
+    return found
+
+
+def get_profile(name: str) -> Profile:
+    """The profile of a name. Raises InputError with the known names."""
+    known = profiles()
+    if name not in known:
+        raise InputError(f"method {name!r} is unknown; known are auto, {', '.join(known)}")
+    return known[name]
 
 
 def get_adapter(name: str) -> CamAdapter:
-    """The adapter of a name. Raises InputError with the known names."""
-    points = _points()
-    if name not in points:
-        raise InputError(f"method {name!r} is unknown; known are auto, {', '.join(points)}")
-    adapter: CamAdapter = points[name].load()()
+    """The adapter of a profile's layout with the profile's numbers. Raises InputError."""
+    profile, layouts = get_profile(name), _points(LAYOUTS)
+    if profile.layout not in layouts:
+        raise InputError(
+            f"method {name}: its layout {profile.layout!r} is unknown; "
+            f"known are {', '.join(layouts)}"
+        )
+    return _with_numbers(layouts[profile.layout].load()(), profile)
+
+
+def _own_profile(name: str, adapter: CamAdapter) -> Profile:
+    score = getattr(adapter, "background_score", getattr(adapter, "threshold", None))
+    return Profile(name, name, score, dict(getattr(adapter, "seed_settings", {})))
+
+
+def _with_numbers(adapter: CamAdapter, profile: Profile) -> CamAdapter:
+    own: dict[str, object] = {
+        "name": profile.name,
+        "background_score": profile.background_score,
+        "profile": profile,
+    }
+    if hasattr(adapter, "seed_settings"):
+        own["seed_settings"] = dict(profile.seeds)
+    if profile.seed_folders:
+        own["seed_names"] = profile.seed_folders
+    for attribute, value in own.items():
+        setattr(adapter, attribute, value)
     return adapter
 
 
-def _points() -> dict[str, EntryPoint]:
+def _points(group: str) -> dict[str, EntryPoint]:
     """Every entry point by name; of two with one name the first."""
     points: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
+    for point in entry_points(group=group):
         points.setdefault(point.name, point)
     return points
 
@@ -59,12 +120,12 @@ def choose_adapter(method: str, paths: Sequence[Path]) -> CamAdapter:
 def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
     """The adapter that fits all of these files, and a sentence that says what was concluded.
 
-    Files without a class fit several formats and decide nothing, nor do files that cannot be
-    read, if others can. Where a whole family fits (PSA, SC-CAM and SEAM store the same), its first
-    adapter is taken and the sentence says so. Raises InputError where nothing fits or different
-    families do.
+    Files without a class fit several layouts and decide nothing, nor do files that cannot be
+    read, if others can. The numbers are those of the profile that has the layout's name; the
+    sentence lists the profiles of that layout whose numbers differ. Raises InputError where
+    nothing fits or different families do.
     """
-    candidates: list[CamAdapter] = [point.load()() for point in _points().values()]
+    candidates: list[CamAdapter] = [get_adapter(name) for name in layout_names()]
     if not candidates:
         raise InputError("no adapter is registered; install the package with pip")
     count, last, unreadable = 0, None, None
@@ -82,7 +143,7 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
                 "keep one format in a folder, or name it with --method"
             )
         if not fitting:
-            raise InputError(f"{path}: its format is none of {', '.join(adapter_names())}")
+            raise InputError(f"{path}: its format is none of {', '.join(layout_names())}")
         candidates, count, last = fitting, count + 1, path
     if last is None and unreadable:
         raise unreadable
@@ -92,11 +153,29 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
             f"{last}: no file says whether the format is {first_names(families)} "
             "(none of the first has a class); choose with --method"
         )
-    chosen, *others = candidates
+    return candidates[0], _conclusion([adapter.name for adapter in candidates], families[0])
+
+
+def _conclusion(layouts: Sequence[str], family: str) -> str:
+    known, chosen = profiles(), get_profile(layouts[0])
+    others = [
+        other
+        for other in known.values()
+        if other.layout in layouts and _numbers(other) != _numbers(chosen)
+    ]
     if not others:
-        return chosen, f"{chosen.name} format, t = {chosen.background_score:g}"
-    alternatives = " or ".join(f"{other.name} ({other.background_score:g})" for other in others)
-    return chosen, (
-        f"{chosen.family} format, which {chosen.name} shares with {alternatives}: taking "
-        f"t = {chosen.background_score:g} of {chosen.name}; --method decides"
+        return f"{chosen.name} format, {_score(chosen)}"
+    alternatives = ", ".join(f"{other.name} ({_score(other, '')})" for other in others)
+    return (
+        f"{family} format: taking {_score(chosen)} of {chosen.name}; others store the same with "
+        f"numbers of their own: {alternatives}; --method decides"
     )
+
+
+def _numbers(profile: Profile) -> tuple[object, ...]:
+    return profile.background_score, dict(profile.seeds), profile.seed_folders
+
+
+def _score(profile: Profile, prefix: str = "t = ") -> str:
+    score = profile.background_score
+    return "no constant t" if score is None else f"{prefix}{score:g}"

@@ -19,12 +19,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from five_formats import write_formats
+from five_formats import FORMATS, write_formats
 from PIL import Image, ImageDraw
 
 from c2am_plugin.files.labels import IGNORE, palette, read_label
 from c2am_plugin.files.photos import read_photo
-from c2am_plugin.registry import adapter_names, get_adapter
+from c2am_plugin.registry import get_adapter
 from c2am_plugin.seeds.run import make_seeds
 
 HEAD = (
@@ -125,7 +125,7 @@ def main() -> None:
     labels: dict[str, list[list[np.ndarray]]] = {}
     gains = np.zeros(len(ids))
     print(HEAD)
-    for method in adapter_names():
+    for method in FORMATS:
         out = args.out / method
         make_both(args.out / "cams" / method, args.cues, args.data / "JPEGImages", method, out)
         labels[method] = [read_all(method, out / name, ids) for name in ("before", "after")]

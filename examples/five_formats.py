@@ -18,20 +18,21 @@ import numpy as np
 
 from c2am_plugin.bench.evaluate import evaluate_cams, evaluate_labels
 from c2am_plugin.cams import ImageCams
-from c2am_plugin.registry import adapter_names, get_adapter
+from c2am_plugin.registry import get_adapter
 
+FORMATS = ("advcam", "psa", "puzzlecam", "sc_cam", "seam")
 THRESHOLDS = np.round(np.arange(0.05, 0.601, 0.05), 2)
 
 
 def write_formats(data: Path, out: Path) -> list[str]:
-    """Write `<out>/<format>/<id>.npy` for every adapter; returns the image ids."""
+    """Write `<out>/<format>/<id>.npy` for every format; returns the image ids."""
     files = sorted((data / "cams").glob("*.npz"))
-    for name in adapter_names():
+    for name in FORMATS:
         (out / name).mkdir(parents=True, exist_ok=True)
     for path in files:
         with np.load(path) as stored:
             cams = ImageCams(path.stem, stored["keys"], stored["cam"].astype(np.float32))
-        for name in adapter_names():
+        for name in FORMATS:
             get_adapter(name).dump(cams, out / name / f"{path.stem}.npy")
     return [path.stem for path in files]
 
@@ -49,7 +50,7 @@ def main() -> None:
     ids = write_formats(args.data, args.out / "cams")
     command = Path(sys.executable).with_name("c2am-refine")
     print("| format | t | CAM, best t | CAM at t | CAM + cues |\n|---|---|---|---|---|")
-    for name in adapter_names():
+    for name in FORMATS:
         cams, refined, labels = (args.out / part / name for part in ("cams", "refined", "labels"))
         options = ["-o", str(refined), "--labels", str(labels), "--method", name, "--overwrite"]
         subprocess.run(

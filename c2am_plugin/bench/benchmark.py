@@ -149,7 +149,7 @@ def _calibrated(
         source.adapter,
         source.files,
         cues,
-        source.adapter.background_score,
+        source.t,
         flip_cues=reader.flip_cues,
         clip=reader.clip,
         workers=workers,
@@ -228,7 +228,7 @@ def _curves(
 def _plan_rows(
     source: Source, curves: dict[str, np.ndarray], with_photos: bool, crf: bool
 ) -> list[RowPlan]:
-    t = source.adapter.background_score
+    t = source.t
     best = {name: float(source.thresholds[np.argmax(curve)]) for name, curve in curves.items()}
     final = "guard" if "guard" in curves else "cues"
     title = "CAM + cues, guarded" if final == "guard" else "CAM + cues"
@@ -265,7 +265,7 @@ def _pipeline(
     return PipelineResult(
         label=source.label,
         method=source.adapter.name,
-        t=source.adapter.background_score,
+        t=source.t,
         thresholds=source.thresholds,
         curves=curves,
         rows=rows,

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from ..cams import constant_score
 from ..errors import InputError
 from ..files.folders import find_files, first_names
 from ..files.labels import VOC_CLASSES
 from ..files.lists import wanted_ids
-from ..registry import get_adapter
+from ..registry import get_adapter, profiles
 from .evaluate import THRESHOLDS
 from .scoring import ImageReader, Source
 
@@ -25,9 +26,10 @@ log = logging.getLogger("c2am_plugin")
 
 
 def source_of(label: str, folder: str | Path) -> Source:
-    """A folder of CAM files under the name of its adapter, or "adapter:any name"."""
-    adapter = get_adapter(label.split(":")[0])
-    thresholds = np.union1d(THRESHOLDS, [adapter.background_score])
+    """A folder of CAM files under the name of its profile, or "profile:any name"."""
+    name = ":".join(label.split(":")[:2])
+    adapter = get_adapter(name if name in profiles() else label.split(":")[0])
+    thresholds = np.union1d(THRESHOLDS, [constant_score(adapter)])
     return Source(label, adapter, files_of(folder, (".npy",), "CAM file"), thresholds)
 
 

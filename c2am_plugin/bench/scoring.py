@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..cams import CamAdapter, ImageCams, read_cams
+from ..cams import CamAdapter, ImageCams, constant_score, read_cams
 from ..errors import InputError
 from ..files.cues import read_cue, resize_cue
 from ..files.labels import pseudo_label, read_label
@@ -49,6 +49,11 @@ class Source:
     files: Mapping[str, Path]
     thresholds: np.ndarray
     fit: Calibration | None = None
+
+    @property
+    def t(self) -> float:
+        """The background score of the pipeline."""
+        return constant_score(self.adapter)
 
     def only(self, image_id: str) -> Source:
         return replace(self, files={image_id: self.files[image_id]})
@@ -99,7 +104,7 @@ class ImageReader:
         """The cue as these CAMs meet it: fitted where that is wanted, float32 H×W in [0, 1]."""
         try:
             if source.fit is not None:
-                raw = source.fit.apply(cams, raw, source.adapter.background_score)
+                raw = source.fit.apply(cams, raw, source.t)
             return resize_cue(raw, (cams.maps.shape[1], cams.maps.shape[2]))
         except InputError as error:
             raise InputError(f"{self.cues[cams.image_id]}: {error}") from error
@@ -169,7 +174,7 @@ class SweepJob(_Job):
         for source in self.sources:
             cams = self.reader.cams(source, image_id, truth.shape)
             cue = self.reader.cue(source, cams, raw)
-            variants = self.reader.variants(cams, cue, source.adapter.background_score)
+            variants = self.reader.variants(cams, cue, source.t)
             found[source.label] = {
                 name: self._histogram(maps, cams.class_ids, truth, source.thresholds)
                 for name, maps in variants.items()
@@ -207,7 +212,7 @@ class ScoreJob(_Job):
         for source in self.sources:
             cams = self.reader.cams(source, image_id, truth.shape)
             cue = self.reader.cue(source, cams, raw)
-            variants = self.reader.variants(cams, cue, source.adapter.background_score)
+            variants = self.reader.variants(cams, cue, source.t)
             trust[source.label] = class_trust(cams.maps, cue) if len(cams.maps) else np.ones(0)
             counts[source.label] = {}
             for plan in self.plans[source.label]:

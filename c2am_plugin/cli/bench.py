@@ -44,7 +44,7 @@ def _bench_parser() -> argparse.ArgumentParser:
         action="append",
         required=True,
         metavar="NAME=DIR",
-        help="CAM files of psa, sc_cam, seam, puzzlecam or advcam; repeat it for more. "
+        help="CAM files of a pipeline, e.g. psa, irn, weaktr:coco; repeat it for more. "
         "psa:mine=DIR is in PSA's format and called psa:mine",
     )
     add("--cues", required=True, metavar="DIR", help="<id>.png cues, 255 = foreground")

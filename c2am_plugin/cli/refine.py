@@ -60,7 +60,10 @@ def _refine_parser() -> argparse.ArgumentParser:
     add("cue_dir", metavar="CUE_DIR", help="<id>.png cues, 255 = foreground")
     add("-o", "--out", dest="out_dir", metavar="OUT", help="default: CAM_DIR_c2am beside CAM_DIR")
     add(
-        "--method", default="auto", metavar="auto|NAME", help="psa, sc_cam, seam, puzzlecam, advcam"
+        "--method",
+        default="auto",
+        metavar="auto|NAME",
+        help="your pipeline, e.g. psa, irn, weaktr; weaktr:coco on COCO",
     )
     add(
         "--background-score",

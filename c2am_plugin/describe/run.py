@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..cams import CamAdapter, read_cams
+from ..cams import CamAdapter, constant_score, read_cams
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES, is_soft_cue, read_saliency
 from ..files.folders import find_files
@@ -70,6 +70,7 @@ def describe_cues(
     adapter = None
     if both:
         adapter = choose_adapter(method, [stored[image_id] for image_id in both])
+        constant_score(adapter)
     job = DescribeJob(files, stored, adapter)
     outcome = run_images(job, list(files), workers=workers, title="cues", progress=progress)
     facts: dict[str, CueFacts] = outcome.results
@@ -122,7 +123,7 @@ class DescribeJob:
             return None
         cams = read_cams(self.adapter, self.cams[image_id], image_id, clip=True)
         try:
-            return count_sure_pixels(cams, 1 - saliency, self.adapter.background_score)
+            return count_sure_pixels(cams, 1 - saliency, constant_score(self.adapter))
         except InputError:
             return None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cams import CamAdapter
+from ..cams import CamAdapter, constant_score
 from ..errors import InputError
 from ..files.folders import find_files
 from ..registry import choose_adapter
@@ -38,7 +38,9 @@ def stored_cams(
             f" the images like {next(iter(paths))}"
         )
     log.info("comparing with the CAMs of %d images", len(both))
-    return both, choose_adapter(method, list(both.values()))
+    adapter = choose_adapter(method, list(both.values()))
+    constant_score(adapter)
+    return both, adapter
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Survey:
             )
         score = maps.max(axis=0) if maps.size else np.zeros(photo.shape[:2])
         values = released_map(logits, self.flag)[1][0]
-        return agreement_counts(values, score > self.adapter.background_score)
+        return agreement_counts(values, score > constant_score(self.adapter))
 
 
 def agreed_boundary(run: Stream, survey: Survey) -> float:

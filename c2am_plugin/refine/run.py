@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ..cams import constant_score
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
 from ..files.photos import find_photos
@@ -65,11 +66,12 @@ def refine_cams(
 ) -> RefineReport:
     """Refine every CAM file of a folder by the cue of the same image id.
 
-    cam_dir    `<id>.npy` files as PSA, SC-CAM, SEAM, PuzzleCAM or AdvCAM wrote them
+    cam_dir    files as a pipeline wrote them, of a layout that an adapter reads
     cue_dir    `<id>.png` (or float `.npy`) cues, high = foreground
     out_dir    where files of the same names and layout go; default `<cam_dir>_c2am`
-    method     an adapter's name, or "auto" to tell the format from the files
-    threshold  t in (0, 1), what the pipeline compares its CAMs with; default the adapter's
+    method     the name of a profile (`registry.adapter_names`), or "auto" to tell the layout from
+               the files
+    background_score  t in (0, 1), what the pipeline compares its CAMs with; default the profile's
     strength   how far the cues are trusted: exponent of their odds ratio, 1 the paper, 0 not at all
     calibrate  "on": first fit the cues' odds to what the CAMs of the set are sure of, so that no
                cue is trusted further than cues and CAMs agree (`calibration.fit_cues`, without
@@ -124,9 +126,7 @@ def refine_cams(
         photos=find_photos(images, pairing.ids) if crf and images else {},
         out_dir=refined,
         labels=Path(labels) if labels else None,
-        background_score=float(
-            adapter.background_score if background_score is None else background_score
-        ),
+        background_score=constant_score(adapter, background_score),
         strength=float(strength),
         flip_cues=flip_cues,
         clip=clip,

@@ -170,6 +170,10 @@ def plan_seeds(
             "c2am_plugin.cams.SeedAdapter); its CAMs can only be refined"
         )
     own, changed = dict(adapter.seed_settings), dict(settings or {})
+    if not own:
+        raise InputError(
+            f"{adapter.name}: has no numbers for seeds; name the pipeline that is to read them"
+        )
     if unknown := sorted(set(changed) - set(own)):
         raise InputError(
             f"seeds of {adapter.name} have no setting {', '.join(unknown)}; they have "

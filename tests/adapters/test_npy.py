@@ -713,7 +713,7 @@ from pathlib import Path
 import c2am_plugin.registry as registry
 from c2am_plugin.errors import InputError
 from c2am_adapters.npy import load_npy
-adapters = [registry.get_adapter(name) for name in registry.adapter_names()]
+adapters = [registry.get_adapter(name) for name in registry.layout_names()]
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 400_000_000,) * 2)
 for path in sorted(Path(sys.argv[1]).iterdir(), key=lambda path: int(path.stem)):

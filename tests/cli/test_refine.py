@@ -21,7 +21,7 @@ def test_a_plain_run_says_where_first_and_reports_last(refine, make_set, tmp_pat
     assert code == 0
     assert lines[0] == f"c2am-refine: refined CAMs go to {tmp_path / 'cams_c2am'}"
     assert "psa" in lines[1]
-    assert "sc_cam (0.15) or seam (0.26)" in lines[1]
+    assert "sc_cam (0.15), seam (0.26)" in lines[1]
     assert "--method" in lines[1]
     assert out.startswith("refined 4 images")
     report = Path(out.strip().splitlines()[-1].removeprefix("report: "))

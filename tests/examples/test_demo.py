@@ -9,12 +9,13 @@ import demo
 import numpy as np
 import pytest
 import torch
+from demo import FORMATS
 from generated import CLASSES, SIDE, make_image
 from PIL import Image
 
 from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.labels import read_label
-from c2am_plugin.registry import adapter_names, get_adapter
+from c2am_plugin.registry import get_adapter
 
 
 def otsu(channel):
@@ -71,7 +72,7 @@ def test_the_whole_path_on_few_images(tmp_path, capsys):
     assert f"page: {out}/report/report.html" in printed
     ids = list(find_files(out / "JPEGImages", (".png",)))
     assert len(ids) == 32
-    for name in adapter_names():
+    for name in FORMATS:
         adapter = get_adapter(name)
         for folder in (out / "cams" / name, out / "cams" / f"{name}_c2am"):
             content = adapter.load(folder / "0000.npy")
@@ -81,7 +82,7 @@ def test_the_whole_path_on_few_images(tmp_path, capsys):
             truth = read_label(out / "SegmentationClass" / "0000.png")
             assert set(cams.class_ids + 1) == set(np.unique(truth)) - {0}
     results = json.loads((out / "report" / "results.json").read_text())
-    assert sorted(results["pipelines"]) == sorted(adapter_names())
+    assert sorted(results["pipelines"]) == sorted(FORMATS)
     assert results["images"] == 32
 
     # Your own images and CAM files: here eight of those just made.

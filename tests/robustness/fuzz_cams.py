@@ -12,11 +12,11 @@ from hostile_pickles import content, dumped, mutated_npy, npy
 from c2am_adapters.npy import load_npy
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.errors import InputError
-from c2am_plugin.registry import adapter_names, get_adapter
+from c2am_plugin.registry import get_adapter, layout_names
 
 __all__ = ["KINDS"]
 
-ADAPTERS = [get_adapter(name) for name in adapter_names()]
+ADAPTERS = [get_adapter(name) for name in layout_names()]
 GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "data" / "golden" / "files"
 OLD_FILES = [path.read_bytes() for path in sorted(GOLDEN.rglob("*.npy"))]
 

@@ -1,0 +1,111 @@
+"""The pipelines that are known by name: each one's layout and its own numbers, one row each.
+
+A row is verified against the pipeline's own code, whose place stands in it. `:coco` names the
+numbers of COCO. A background score of None: the pipeline has no constant (it searches the best one
+with ground truth), or it stores a background in its files.
+"""
+
+from __future__ import annotations
+
+from c2am_plugin.cams import Profile
+
+__all__ = ["PROFILES"]
+
+
+def _dumps(low: float, high: float) -> dict[str, float]:
+    return {"low_alpha": low, "high_alpha": high}
+
+
+def _labels(foreground: float, background: float) -> dict[str, float]:
+    return {"fg": foreground, "bg": background}
+
+
+_ALPHA = ("out_crf_{low_alpha:.1f}", "out_crf_{high_alpha:.1f}")
+
+PROFILES = [
+    # {class: H×W}
+    Profile("psa", "psa", 0.20, _dumps(4, 32), crf="psa", source="jiwoon-ahn/psa infer_cls.py"),
+    Profile(
+        "sc_cam", "psa", 0.15, _dumps(4, 32), crf="psa", source="Juliachang/SC-CAM infer_cls.py"
+    ),
+    Profile("seam", "psa", 0.26, _dumps(4, 24), _ALPHA, "psa", "YudeWang/SEAM infer_SEAM.py"),
+    Profile(
+        "mctformer",
+        "psa",
+        None,
+        _dumps(1, 12),
+        ("out_crf_{low_alpha:g}", "out_crf_{high_alpha:g}"),
+        "psa",
+        "xulianuwa/MCTformer evaluation.py:139-149, run_psa.sh:15-20",
+    ),
+    Profile("weaktr", "psa", 0.43, crf="psa", source="hustvl/WeakTr docs/Training.md:45"),
+    Profile("weaktr:coco", "psa", 0.42, crf="psa", source="hustvl/WeakTr docs/Training.md:82"),
+    Profile(
+        "s2c",
+        "psa",
+        None,
+        _dumps(6, 24),
+        ("{low_alpha:02.0f}", "{high_alpha:02.0f}"),
+        "psa",
+        "sangrockEG/S2C evaluation.py:42-50, train.py:72",
+    ),
+    Profile(
+        "cti", "psa", None, _labels(0.40, 0.26), source="yoon307/CTI models/model_CTI.py:478-496"
+    ),
+    # keys [0, c+1 …], cam, hr_cam
+    Profile(
+        "puzzlecam",
+        "puzzlecam",
+        0.20,
+        _labels(0.40, 0.10),
+        source="shjo-april/PuzzleCAM README.md, make_affinity_labels.py",
+    ),
+    Profile(
+        "pnoc",
+        "puzzlecam",
+        None,
+        _labels(0.30, 0.05),
+        source="lucasdavid/PNOC scripts/cam/inference.py:139-151, make_affinity_labels.py:41-42",
+    ),
+    # keys [c …], cam, high_res
+    Profile("advcam", "advcam", 0.15, _labels(0.35, 0.15), source="jbeomlee93/AdvCAM"),
+    Profile("irn", "advcam", 0.15, _labels(0.30, 0.05), source="jiwoon-ahn/irn run_sample.py"),
+    Profile(
+        "recam",
+        "advcam",
+        0.21,
+        _labels(0.35, 0.10),
+        source="zhaozhengChen/ReCAM run_sample.py:43,52,53",
+    ),
+    Profile(
+        "recam:coco",
+        "advcam",
+        0.15,
+        _labels(0.30, 0.05),
+        source="zhaozhengChen/ReCAM run_sample_coco.py:30-41",
+    ),
+    Profile(
+        "lpcam",
+        "advcam",
+        0.30,
+        _labels(0.45, 0.25),
+        source="zhaozhengChen/LPCAM run_sample.py:43,50,51",
+    ),
+    Profile(
+        "lpcam:coco",
+        "advcam",
+        0.30,
+        _labels(0.45, 0.25),
+        source="zhaozhengChen/LPCAM run_sample_coco.py",
+    ),
+    Profile(
+        "qa_clims",
+        "advcam",
+        0.15,
+        _labels(0.30, 0.10),
+        source="CVI-SZU/QA-CLIMS parser.py:58,71,72",
+    ),
+    Profile(
+        "amn", "advcam", 0.25, _labels(0.45, 0.15), source="gaviotas/AMN run_sample.py:40,53,54"
+    ),
+]
