@@ -6,6 +6,8 @@ is b, high = background. `_background` is the only place where one becomes the o
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tokenize import TokenError
 
@@ -13,45 +15,90 @@ import numpy as np
 from PIL import Image, PngImagePlugin
 
 from ..errors import InputError
+from .colours import ALPHA_MODES, MOST_COLOURS, alpha_of, colour_map, mask_of_colours
 from .folders import plain_file
 from .image_files import open_image
 from .writing import atomic_path
 
 __all__ = [
     "CUE_SUFFIXES",
+    "PLAIN",
+    "CueForm",
     "is_soft_cue",
     "read_cue",
     "read_saliency",
     "resize_cue",
+    "stored_pixels",
     "write_cue",
 ]
 
 CUE_SUFFIXES = (".png", ".npy")
+# Taken from folders that have none of these.
+OTHER_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 # What numpy runs into in a damaged or foreign file.
 DAMAGE = (
     *(OSError, ValueError, EOFError, MemoryError, SyntaxError, TokenError, TypeError),
     *(RecursionError, LookupError, ArithmeticError),
 )
+# What is above the full value by less is rounding.
+ROUNDING = 1e-5
+SQUARE = "; for cues that are the square input of a network there is --stretch-cues"
 SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
 
 
-def read_cue(path: str | Path, *, flip: bool = False) -> np.ndarray:
+@dataclass(frozen=True)
+class CueForm:
+    """How the cues of one folder are read, where it is not as `read_cue` does by itself.
+
+    full      the stored value that is surely foreground (1, 4095 …); None the file type's own
+    alpha     the mask is in the alpha channel, where a file has one
+    stretch   cues are brought to their image's size whatever their shape is
+    read_map  reads a `.npy` that is no plain array, H×W in [0, 1], 1 = foreground
+    """
+
+    full: float | None = None
+    alpha: bool = False
+    stretch: bool = False
+    read_map: Callable[[Path], np.ndarray] | None = None
+
+
+PLAIN = CueForm()
+
+
+def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> np.ndarray:
     """The background cue of one file: float32 H×W in [0, 1], 1 = surely background.
 
     Reads 8-bit and 16-bit grey PNGs (0 = background, the maximum = foreground), 1-bit, palette
     and RGB masks (black = background, any other colour = foreground; where a palette or an RGB
     picture has greys alone they keep their values) and float `.npy` arrays H×W in [0, 1],
-    1 = foreground. flip: the file has the other polarity.
-    Raises InputError.
+    1 = foreground. flip: the file has the other polarity. form: what `find_cues` found out about
+    the folder. Raises InputError.
     """
     path = Path(path)
-    saliency, full = _read_npy(path) if path.suffix.lower() == ".npy" else _read_image(path)
-    return _background(saliency, full, flip)
+    saliency, full = stored_pixels(path, form)
+    if saliency.dtype.kind != "f" and path.suffix.lower() == ".npy" and form.full is None:
+        raise InputError(f"{path}: holds {saliency.dtype}; expected a float cue H×W in [0, 1]")
+    full = form.full or full
+    low, high = saliency.min(), saliency.max()
+    if not (low >= 0 and high <= full * (1 + ROUNDING)):
+        raise InputError(
+            f"{path}: values {low:.8g} to {high:.8g}; expected a cue in [0, {full:g}], "
+            f"{full:g} = foreground"
+        )
+    return np.clip(_background(saliency, full, flip), 0, 1)
 
 
-def read_saliency(path: str | Path, *, flip: bool = False) -> np.ndarray:
+def read_saliency(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> np.ndarray:
     """The other side of `read_cue`: float32 H×W in [0, 1], 1 = surely foreground."""
-    return read_cue(path, flip=not flip)
+    return read_cue(path, flip=not flip, form=form)
+
+
+def stored_pixels(path: Path, form: CueForm = PLAIN) -> tuple[np.ndarray, float]:
+    """A cue H×W as it is stored, high = foreground, and the value that its file type has for 1.
+
+    Raises InputError for what is no picture of a cue, whatever its values.
+    """
+    return _read_npy(path, form) if path.suffix.lower() == ".npy" else _read_image(path, form)
 
 
 def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
@@ -63,11 +110,11 @@ def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
     return b
 
 
-def resize_cue(cue: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def resize_cue(cue: np.ndarray, shape: tuple[int, int], stretch: bool = False) -> np.ndarray:
     """A cue H×W brought to h×w bilinearly (with antialiasing where it shrinks), float32 in [0, 1].
 
-    Raises InputError where the two aspect ratios differ by more than 2 %: then the cue is of
-    another image, or of a cropped one.
+    Raises InputError where the two aspect ratios differ by more than 2 %, unless `stretch`: then
+    the cue is of another image, or of a cropped one, or of the square that a network was given.
     """
     if cue.shape == shape:
         return cue
@@ -76,10 +123,10 @@ def resize_cue(cue: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     other = abs(height * new_width - width * new_height) > max(
         0.02 * height * new_width, height, width
     )
-    if other:
+    if other and not stretch:
         raise InputError(
             f"the cue is {width}×{height} and the CAM {new_width}×{new_height} pixels: "
-            "other shapes, so not of the same image"
+            "other shapes, so not of the same image" + (SQUARE if width == height else "")
         )
     resized = Image.fromarray(cue.astype(np.float32)).resize(
         (new_width, new_height), Image.Resampling.BILINEAR
@@ -110,46 +157,51 @@ def is_soft_cue(path: str | Path) -> bool:
         return False
 
 
-def _read_npy(path: Path) -> tuple[np.ndarray, float]:
+def _read_npy(path: Path, form: CueForm) -> tuple[np.ndarray, float]:
     try:
         # np.load would also open archives
         with open(path, "rb", opener=plain_file) as file:
             saliency = np.lib.format.read_array(file, allow_pickle=False)
     except DAMAGE as error:
+        if form.read_map and "Object arrays" in str(error):
+            return form.read_map(path), 1.0
         reason = " ".join(str(error).split())[:120]
         raise InputError(
             f"{path}: is not a plain .npy array ({reason}); expected float H×W"
         ) from error
-    if saliency.dtype.kind != "f":
+    if saliency.dtype.kind not in "fubi":
         raise InputError(f"{path}: holds {saliency.dtype}; expected a float cue H×W in [0, 1]")
     if saliency.ndim == 3 and 1 in (saliency.shape[0], saliency.shape[-1]):
         saliency = saliency.squeeze(0 if saliency.shape[0] == 1 else -1)
     if saliency.ndim != 2 or saliency.size == 0:
         raise InputError(f"{path}: is {saliency.shape}; expected a cue H×W")
-    low, high = saliency.min(), saliency.max()
-    if not (low >= 0 and high <= 1):
-        raise InputError(
-            f"{path}: values {low:.4g} to {high:.4g}; expected a cue in [0, 1], 1 = foreground"
-        )
-    return saliency, 1.0
+    return saliency, {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(
+        saliency.dtype, 1.0
+    )
 
 
-def _read_image(path: Path) -> tuple[np.ndarray, float]:
+def _read_image(path: Path, form: CueForm) -> tuple[np.ndarray, float]:
     with open_image(path, "a cue image") as image:
+        if form.alpha and (found := alpha_of(image)):
+            return found[0], 255.0
+        if form.alpha and image.mode in ALPHA_MODES:
+            return np.asarray(image.convert("RGBA"))[..., 3], 255.0
         if image.mode == "P":
-            return _mask_of_palette(image), 255.0
+            return _mask_of_palette(path, image), 255.0
         plain = {"1": "L", "LA": "L", "PA": "RGB", "RGBA": "RGB", "CMYK": "RGB"}.get(image.mode)
         pixels = np.asarray(image.convert(plain) if plain else image)
     if pixels.ndim == 3:
-        pixels = _mask_of_colours(path, pixels)
+        pixels = _mask_of_picture(path, pixels)
     if pixels.dtype == np.uint8:
         return pixels, 255.0
     if pixels.dtype in (np.uint16, np.int32) and pixels.min() >= 0 and pixels.max() < 2**16:
         return pixels, 65535.0
+    if pixels.dtype == np.float32:
+        return pixels, 1.0
     raise InputError(f"{path}: pixels are {pixels.dtype}; expected an 8-bit or 16-bit grey image")
 
 
-def _mask_of_palette(image: Image.Image) -> np.ndarray:
+def _mask_of_palette(path: Path, image: Image.Image) -> np.ndarray:
     """Palette indices → uint8 H×W: the grey value of a grey palette, else 255 where not black.
 
     The whole palette decides, not the picture: one class of VOC's palette happens to be grey.
@@ -157,19 +209,23 @@ def _mask_of_palette(image: Image.Image) -> np.ndarray:
     colours = np.zeros((256, 3), np.uint8)
     flat = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)[:256]
     colours[: len(flat)] = flat
-    if np.ptp(colours, axis=1).any():
-        values = np.where(colours.any(axis=1), np.uint8(255), np.uint8(0))
-    else:
-        values = colours[:, 0]
-    return values[np.asarray(image)]
+    index = np.asarray(image)
+    if not np.ptp(colours, axis=1).any():
+        return colours[:, 0][index]
+    if np.count_nonzero(np.bincount(index.ravel(), minlength=256)) > MOST_COLOURS:
+        _refuse_colour_map(path, colours[index])
+    return np.where(colours.any(axis=1), np.uint8(255), np.uint8(0))[index]
 
 
-def _mask_of_colours(path: Path, pixels: np.ndarray) -> np.ndarray:
+def _mask_of_picture(path: Path, pixels: np.ndarray) -> np.ndarray:
     """uint8 H×W×3 → uint8 H×W: the grey value of grey images, 255 where a mask has any colour."""
-    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
-    if np.array_equal(red, green) and np.array_equal(green, blue):
-        return red
-    colours = (red.astype(np.uint32) << 16) | (green.astype(np.uint32) << 8) | blue
-    if len(np.unique(colours)) > 256:
-        raise InputError(f"{path}: looks like a photograph; expected a grey cue (255 = foreground)")
-    return np.where(colours > 0, np.uint8(255), np.uint8(0))
+    _refuse_colour_map(path, pixels)
+    return mask_of_colours(pixels)
+
+
+def _refuse_colour_map(path: Path, pixels: np.ndarray) -> None:
+    if colour_map(pixels):
+        raise InputError(
+            f"{path}: looks like a photograph, or a soft map drawn in colours (viridis, jet); "
+            "expected a grey cue (255 = foreground): save the map itself"
+        )

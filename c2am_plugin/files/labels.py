@@ -12,7 +12,7 @@ from ..errors import InputError
 from .image_files import open_image
 from .writing import atomic_path
 
-__all__ = ["IGNORE", "VOC_CLASSES", "palette", "pseudo_label", "read_label", "write_label"]
+__all__ = ["IGNORE", "VOC_CLASSES", "are_vocs", "palette", "pseudo_label", "read_label", "write_label"]
 
 IGNORE = 255
 # zlib's strategy for pictures of flat regions: faster than its default, and half the size.
@@ -53,14 +53,18 @@ def write_label(path: str | Path, label: np.ndarray) -> None:
 def read_label(path: str | Path) -> np.ndarray:
     """A label file as uint8 H×W of class indices, 255 = ignore.
 
-    Raises InputError for colours where indices are wanted, and for what becomes of VOC's labels
+    Palette and grey PNGs, also of 1 bit (background and class 0) and of 16 bits. Raises InputError for colours where indices are wanted, and for what becomes of VOC's labels
     where a palette PNG is read as RGB or in grey and saved again.
     """
     path = Path(path)
     with open_image(path, "a label image") as image:
         mode, pixels, table = image.mode, np.asarray(image), image.getpalette() or []
+    if mode == "1":
+        return pixels.astype(np.uint8)
+    if mode.startswith("I"):
+        return _narrow(path, pixels)
     if mode not in ("P", "L") or pixels.ndim != 2:
-        vocs = mode in ("RGB", "RGBA") and _are_vocs(pixels[..., :3].reshape(-1, 3))
+        vocs = mode in ("RGB", "RGBA") and are_vocs(pixels[..., :3])
         raise InputError(
             f"{path}: is a {mode} image{' of the colours of VOC labels' if vocs else ''}; expected "
             "8-bit class indices (palette or grey PNG). Colours cannot be read as classes: save "
@@ -71,7 +75,7 @@ def read_label(path: str | Path) -> np.ndarray:
     shown = np.array(table, np.uint8).reshape(-1, 3)
     if mode == "P" and len(shown) > used.max(initial=0):
         shown = shown[used]
-        if _are_vocs(shown) and not np.array_equal(shown, palette()[used]):
+        if are_vocs(shown) and not np.array_equal(shown, palette()[used]):
             raise InputError(
                 f"{path}: has the colours of VOC labels in an order of its own, so its indices are "
                 "not VOC's classes: it was made from a label read as colours; take that label"
@@ -85,16 +89,28 @@ def read_label(path: str | Path) -> np.ndarray:
     return pixels
 
 
+def _narrow(path: Path, pixels: np.ndarray) -> np.ndarray:
+    """Class indices of a 16-bit label as uint8; 65535 is ignore, as 255 is."""
+    pixels = np.where(pixels == 2**16 - 1, IGNORE, pixels)
+    if not 0 <= pixels.min() <= pixels.max() <= IGNORE:
+        raise InputError(
+            f"{path}: values {pixels.min()} to {pixels.max()}; expected class indices below 255, "
+            "and 255 = ignore"
+        )
+    return pixels.astype(np.uint8)
+
+
 def _vocs() -> np.ndarray:
     """The colours of VOC's 21 classes and of its outlines: uint8 22×3."""
     return palette()[[*range(len(VOC_CLASSES)), IGNORE]]
 
 
-def _are_vocs(colours: np.ndarray) -> bool:
+def are_vocs(colours: np.ndarray) -> bool:
+    """Whether all colours, uint8 …×3, are of VOC's 21 classes or its outlines."""
     # By a table of all colours: sorting the pixels of a large picture takes many times longer.
     known = np.zeros(1 << 24, bool)
     known[_packed(_vocs())] = True
-    return bool(known[_packed(colours)].all())
+    return bool(known[_packed(colours.reshape(-1, 3))].all())
 
 
 def _packed(colours: np.ndarray) -> np.ndarray:

@@ -1,20 +1,44 @@
-"""Which images a run is about, and which of them lack a file. Knows ids only."""
+"""Which images a run is about, and which of them lack a file. Knows ids only.
+
+The lists of the pipelines differ: an id, a path, a pair of paths, an id and its classes. What is
+in a line is decided by the ids that exist, where the caller knows them.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
 from .folders import IMAGE_SUFFIXES, first_names
+from .names import known_names, normal_form
+from .roots import find_list
 
 __all__ = ["lacking", "read_ids", "wanted_ids"]
 
+SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".xml")
+# The folders whose names are no part of an id.
+ABOVE = ("JPEGImages", "train2014", "val2014", "train2017", "val2017")
+HEADS = ("id", "image", "image_id", "imageid", "filename", "file_name", "name")
+SEPARATORS = ("\t", ",", ";", None)
+NUMBER = re.compile(r"-?\d+(\.\d+)?([|,;]-?\d+)*")
 
-def wanted_ids(ids: str | Path | Sequence[str]) -> list[str]:
-    """The image ids of a list file or a sequence, in order, without repeats. Raises InputError."""
-    return read_ids(ids) if isinstance(ids, (str, Path)) else list(dict.fromkeys(ids))
+
+def wanted_ids(
+    ids: str | Path | Sequence[str],
+    known: Iterable[str] = (),
+    roots: Iterable[str | Path | None] = (),
+) -> list[str]:
+    """The image ids of a list file or a sequence, in order, without repeats.
+
+    known: the ids that exist. roots: VOC roots, whose lists may be named. Raises InputError.
+    """
+    if isinstance(ids, (str, Path)):
+        return read_ids(find_list(ids, roots), known)
+    there = known_names(known)
+    return list(dict.fromkeys(there.get(normal_form(each), each) for each in ids))
 
 
 def lacking(ids: Collection[str], files: Collection[str], what: str) -> str:
@@ -25,12 +49,35 @@ def lacking(ids: Collection[str], files: Collection[str], what: str) -> str:
     return f"{len(names)} of {len(ids)} images have no {what} ({first_names(names)})"
 
 
-def read_ids(path: str | Path) -> list[str]:
+def read_ids(path: str | Path, known: Iterable[str] = ()) -> list[str]:
     """The image ids of a list file, one a line, in order, without repeats.
 
-    Blank lines and Windows line ends are no matter. The lists of PSA and SEAM, whose lines are
-    "/JPEGImages/ID.jpg /SegmentationClassAug/ID.png", are read as ID. Raises InputError.
+    A line is an id, or begins with one: more fields may follow behind a space, tab, comma or
+    semicolon. An id may be a path, with either slash and with a suffix, of which only what lies below
+    JPEGImages (or COCO's train2017 …) counts. Of VOC's lists of one class ("id  1") lines with -1 are left
+    out. A line that is the name of a known image as a whole is that image.
+    known: the ids that exist, by which a line is understood. Raises InputError.
     """
+    there = known_names(known)
+    lines = _present(_lines(path), path)
+    if len(lines) > 1 and _is_head(lines[0], there):
+        lines = lines[1:]
+    ids: dict[str, str] = {}
+    for line in lines:
+        name, whole = _id_of_line(line, there)
+        if not name or ".." in name.split("/"):
+            raise InputError(
+                f"{path}: {name[:80]!r} is no image id; expected a name below the folder"
+            )
+        if ids.setdefault(name, whole) != whole and name in there.values():
+            raise InputError(
+                f"{path}: {ids[name][:80]} and {whole[:80]} both name the image {name[:80]}; "
+                "expected one folder of images for one list"
+            )
+    return list(ids)
+
+
+def _lines(path: str | Path) -> list[str]:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -41,20 +88,79 @@ def read_ids(path: str | Path) -> list[str]:
             f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); "
             "expected one image id a line: save the list as UTF-8"
         ) from error
-    ids = [_id_of_line(line.strip()) for line in text.splitlines() if line.strip()]
-    if not ids:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
         raise InputError(f"{path}: holds no image id; expected one a line")
-    if any(char < " " or char == "\x7f" for name in ids for char in name):
+    if any((char < " " and char != "\t") or char == "\x7f" for line in lines for char in line):
         raise InputError(f"{path}: is not a text file; expected one image id a line")
-    if outside := [name for name in ids if not name or ".." in name.split("/")]:
-        raise InputError(
-            f"{path}: {outside[0][:80]!r} is no image id; expected a name below the folder"
-        )
-    return list(dict.fromkeys(ids))
+    return lines
 
 
-def _id_of_line(line: str) -> str:
-    if line.startswith("/"):
-        return Path(line.split()[0]).stem
-    stem, suffix = os.path.splitext(line)
-    return stem if suffix.lower() in IMAGE_SUFFIXES else line
+def _present(lines: list[str], path: str | Path) -> list[str]:
+    """Without the -1 of VOC's ImageSets/Main, where a line is an id and 1, 0 (difficult) or -1."""
+    fields = [line.split() for line in lines]
+    if not all(len(each) == 2 and each[1] in ("-1", "0", "1") for each in fields):
+        return lines
+    kept = [line for line, each in zip(lines, fields, strict=True) if each[1] != "-1"]
+    if not kept:
+        raise InputError(f"{path}: each image is marked -1, so the list names none")
+    return kept
+
+
+def _is_head(line: str, there: Mapping[str, str]) -> bool:
+    return line not in there and re.split(r"[\t,; ]", line)[0].strip('"').lower() in HEADS
+
+
+def _id_of_line(line: str, there: Mapping[str, str]) -> tuple[str, str]:
+    """The id of a line, and the path without suffix that it is taken from."""
+    for form in (line, _stem(line)):
+        if (key := normal_form(form)) in there:
+            return there[key], there[key]
+    for separator in SEPARATORS:
+        path = _path(line.split(separator)[0])
+        for form in _tails(path):
+            if (key := normal_form(form)) in there:
+                return there[key], _stem(path)
+    name = _below(_stem(_path(_first_field(line))))
+    return name, name
+
+
+def _first_field(line: str) -> str:
+    """What is an id in a line that names no known image: all of it, unless fields follow."""
+    for separator in SEPARATORS:
+        first, *rest = (each.strip() for each in line.split(separator))
+        if rest and all(NUMBER.fullmatch(each) or _is_path(each) for each in rest if each):
+            return first
+    return line
+
+
+def _is_path(text: str) -> bool:
+    return text.startswith("/") or os.path.splitext(text)[1].lower() in SUFFIXES
+
+
+def _path(text: str) -> str:
+    path = text.strip().strip("\"'").replace("\\", "/")
+    while path.startswith(("/", "./")):
+        path = path[1:] if path.startswith("/") else path[2:]
+    return path
+
+
+def _tails(path: str) -> Iterator[str]:
+    """A path, and what is left of it without its first folders, each with and without suffix."""
+    parts = path.split("/")
+    for start in range(len(parts)):
+        tail = "/".join(parts[start:])
+        yield tail
+        yield _stem(tail)
+
+
+def _below(path: str) -> str:
+    """What lies below the last folder of images in a path."""
+    parts = path.split("/")
+    above = [at for at, part in enumerate(parts[:-1]) if part in ABOVE]
+    return "/".join(parts[above[-1] + 1 :]) if above else path
+
+
+def _stem(name: str) -> str:
+    stem, suffix = os.path.splitext(name)
+    return stem if suffix.lower() in SUFFIXES else name

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .folders import IMAGE_SUFFIXES, find_files, first_names
+from .folders import first_names
 from .image_files import open_image
 from .lists import lacking, read_ids
+from .names import under_ids
+from .roots import find_list, lists_of, photo_files, photo_folders
+from .value_ranges import check_photos, full_of_16_bits
 
 __all__ = ["check_outside", "find_images", "find_photos", "read_photo", "read_photo_of"]
 
@@ -22,25 +25,32 @@ VOC_LISTS = ("train_aug.txt", "trainaug.txt", "train.txt")
 
 
 def find_photos(images: str | Path, ids: Sequence[str]) -> dict[str, Path]:
-    """{image id: path} of the photographs of these ids. Raises InputError where one has none."""
-    photos = find_files(images, IMAGE_SUFFIXES)
+    """{image id: path} of the photographs of these ids, in a folder, or a VOC or COCO root.
+
+    Raises InputError where one has none.
+    """
+    photos = under_ids(photo_files(images), ids, "photographs")
     if without := lacking(ids, photos, "photograph"):
-        raise InputError(f"{images}: {without}")
-    return {image_id: photos[image_id] for image_id in ids}
+        folders = " and ".join(str(folder) for folder in photo_folders(images))
+        raise InputError(f"{folders}: {without}; it has ids such as {next(iter(photos))}")
+    chosen = {image_id: photos[image_id] for image_id in ids}
+    check_photos(list(chosen.values()), images)
+    return chosen
 
 
 def read_photo(path: str | Path) -> np.ndarray:
     """A photograph as uint8 H×W×3 RGB, whatever its mode. Raises InputError.
 
     A rotation noted in EXIF is not applied: the pipelines do not either, and their CAMs and our
-    maps must lie on the same pixels. 16-bit greys are scaled to 8 bits, not cut off; floating ones,
-    of which nobody knows what is white, are refused.
+    maps must lie on the same pixels. Greys of 16 bits, or of 12 or 8 in a 16-bit file, are scaled
+    to 8 bits, not cut off; floating ones, whose white is not known, are refused.
     """
     with open_image(path) as image:
         if image.mode == "F":
             raise InputError(f"{path}: has floating pixels; expected a photograph of 8 or 16 bits")
         if image.mode.startswith("I"):
-            grey = (np.asarray(image, np.float64) / 257).round().clip(0, 255)
+            pixels = np.asarray(image, np.float64)
+            grey = (pixels * (255 / full_of_16_bits(pixels.max()))).round().clip(0, 255)
             return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
         return np.asarray(image.convert("RGB"))
 
@@ -60,46 +70,40 @@ def read_photo_of(path: str | Path, shape: tuple[int, ...], what: str = "CAM") -
 
 
 def find_images(images: str | Path, ids: str | Path | None = None) -> dict[str, Path]:
-    """{image id: path} for a folder of images or a VOC root, in the order of the ids.
+    """{image id: path} for a folder of images or a VOC or COCO root, in the order of the ids.
 
     ids: a list file, one id a line; in a VOC root also the name of one in ImageSets/Segmentation.
     Without it a folder gives all its images and a VOC root those of its train_aug or train list.
     Raises InputError where there is no image, or an id has none.
     """
-    folder = Path(images)
-    if (folder / "JPEGImages").is_dir():
-        ids = _voc_list(folder / "ImageSets" / "Segmentation", ids)
-        folder = folder / "JPEGImages"
-    found = find_files(folder, IMAGE_SUFFIXES)
-    if not found:
-        raise InputError(f"{folder}: holds no image; expected {', '.join(IMAGE_SUFFIXES)}")
-    if ids is None:
-        return found
-    wanted = read_ids(ids)
-    missing = [name for name in wanted if name not in found]
-    if missing:
-        raise InputError(
-            f"{ids}: {len(missing)} of {len(wanted)} ids have no image in {folder} "
-            f"({first_names(missing)}); expected ids such as {next(iter(found))}"
-        )
-    return {name: found[name] for name in wanted}
+    found = photo_files(images)
+    lists = lists_of(images) if photo_folders(images) != [Path(images)] else None
+    chosen = find_list(ids, [images]) if ids is not None else _usual_list(lists)
+    if chosen is not None:
+        wanted = read_ids(chosen, found)
+        missing = [name for name in wanted if name not in found]
+        if missing:
+            folder = photo_folders(images)[0]
+            raise InputError(
+                f"{chosen}: {len(missing)} of {len(wanted)} ids have no image in {folder} "
+                f"({first_names(missing)}); expected ids such as {next(iter(found))}"
+            )
+        found = {name: found[name] for name in wanted}
+    check_photos(list(found.values()), images)
+    return found
 
 
 def check_outside(images: str | Path, *outputs: Path) -> None:
     """Raises InputError for an output among the photographs: a later run would take it for one."""
-    folder = Path(images)
-    photos = (folder / "JPEGImages" if (folder / "JPEGImages").is_dir() else folder).resolve()
-    for output in outputs:
-        if photos in (output.resolve(), *output.resolve().parents):
-            raise InputError(f"{output}: lies among the photographs of {photos}; choose another")
+    for photos in (folder.resolve() for folder in photo_folders(images)):
+        for output in outputs:
+            if photos in (output.resolve(), *output.resolve().parents):
+                raise InputError(f"{output}: lies among the photographs of {photos}; choose another")
 
 
-def _voc_list(lists: Path, ids: str | Path | None) -> Path | None:
-    if ids is not None:
-        named = lists / f"{ids}.txt"
-        return named if named.is_file() and not Path(ids).exists() else Path(ids)
-    for name in VOC_LISTS:
-        if (lists / name).is_file():
+def _usual_list(lists: Path | None) -> Path | None:
+    for name in VOC_LISTS if lists else ():
+        if lists and (lists / name).is_file():
             log.info("training on the ids of %s", lists / name)
             return lists / name
     return None

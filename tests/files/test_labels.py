@@ -51,13 +51,24 @@ def test_plain_grey_indices_are_read(tmp_path):
     np.testing.assert_array_equal(read_label(tmp_path / "a.png"), label)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "1", "I;16", "LA"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
 def test_colours_are_not_taken_for_classes(tmp_path, mode):
     label = Image.fromarray(np.zeros((4, 6), np.uint8))
-    if mode == "I;16":
-        label = Image.fromarray(np.zeros((4, 6), np.uint16))
     label.convert(mode).save(tmp_path / "a.png")
     with pytest.raises(InputError, match=r"a\.png: is a .*RGB"):
+        read_label(tmp_path / "a.png")
+
+
+def test_labels_of_1_and_16_bits_are_read(tmp_path):
+    label = np.arange(24).reshape(4, 6)
+    Image.fromarray(label % 2 == 1).save(tmp_path / "one.png")
+    np.testing.assert_array_equal(read_label(tmp_path / "one.png"), label % 2)
+    Image.fromarray(np.where(label == 3, 65535, label).astype(np.uint16)).save(tmp_path / "a.png")
+    found = read_label(tmp_path / "a.png")
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, np.where(label == 3, 255, label))
+    Image.fromarray((label * 20).astype(np.uint16)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match=r"a\.png: values 0 to 460; expected class indices"):
         read_label(tmp_path / "a.png")
 
 

@@ -1,0 +1,270 @@
+"""What the values of a folder of pictures mean, told from some of them before a run begins.
+
+A 12-bit picture in a 16-bit file, a mask of 0 and 1, a mask in the alpha channel: each can be read
+without an error as something else. Where the values have one meaning the folder is read so, and
+that is reported; where they have several it is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from .colours import alpha_of, mask_of_colours, without_black
+from .cues import CueForm, stored_pixels
+from .image_files import open_image
+from .labels import IGNORE, read_label
+
+__all__ = ["LEAST_CLASSES", "check_labels", "check_photos", "cue_form", "full_of_16_bits"]
+
+log = logging.getLogger("c2am_plugin")
+
+SAMPLE = 16
+# Class indices are low: COCO's go up to 90. More values than this in one picture are greys.
+TOP_CLASS, MOST_CLASSES = 90, 12
+# Of so many labels one class alone tells that the set has one.
+LEAST_CLASSES = 3
+LOSSY = (".jpg", ".jpeg", ".webp")
+
+
+class Stored(NamedTuple):
+    """A sampled cue: its path, the distinct values, and the value its file type has for 1."""
+
+    path: Path
+    values: np.ndarray
+    natural: float
+
+
+def cue_form(
+    paths: Sequence[Path],
+    folder: str | Path,
+    *,
+    stretch: bool = False,
+    read_map: Callable[[Path], np.ndarray] | None = None,
+) -> CueForm:
+    """How the cues of a folder are to be read, told from a sample of them.
+
+    Reports what is not as it should be and has one meaning. Raises InputError for what has
+    several, and where most of the sample cannot be read.
+    """
+    some = _sample(paths)
+    form = CueForm(alpha=_mask_in_alpha(some, folder), stretch=stretch, read_map=read_map)
+    found, errors = [], []
+    for path in some:
+        try:
+            pixels, natural = stored_pixels(path, form)
+        except InputError as error:
+            errors.append(error)
+        else:
+            found.append(Stored(path, np.unique(pixels), natural))
+    if len(errors) > 2 * len(found):
+        raise errors[0]
+    _refuse_no_black(some, folder, form)
+    full = _full(found, folder)
+    return CueForm(full, form.alpha, stretch, read_map)
+
+
+def full_of_16_bits(top: float) -> float:
+    """What is white in a 16-bit picture whose highest value is `top`, by the bits it fills.
+
+    >>> [full_of_16_bits(top) for top in (200, 4000, 60000)]
+    [255.0, 4095.0, 65535.0]
+    """
+    return next((float(full) for full in (255, 4095) if top <= full), 65535.0)
+
+
+def check_photos(paths: Sequence[Path], folder: str | Path) -> None:
+    """Report photographs of 8 or 12 bits in 16-bit files, which `read_photo` brings to 8 bits.
+
+    Raises InputError for labels in place of photographs, and for values that reading has cut off.
+    """
+    tops: dict[str, list[float]] = {"deep": [], "cut": [], "plain": []}
+    labels = 0
+    for path in (some := _sample(paths)):
+        try:
+            with open_image(path) as image:
+                deep = "16" in str(image.tile[0][3]) if image.tile else False
+                mode, pixels = image.mode, np.asarray(image)
+        except InputError:
+            continue  # the run reports it
+        kind = "deep" if mode.startswith("I") else "cut" if deep else "plain"
+        tops[kind].append(float(pixels.max()))
+        labels += mode in ("P", "L") and _like_classes([np.unique(pixels)])
+    if labels == len(some) > 0:
+        raise InputError(
+            f"{folder}: the pictures have a few low values each, as labels have; expected "
+            "photographs"
+        )
+    if tops["cut"] and max(tops["cut"]) <= 15:
+        raise InputError(
+            f"{folder}: colour pictures of 16 bits whose values fill 12 bits or fewer are almost "
+            "black when they are read; save them with 8 bits"
+        )
+    if len(tops["plain"]) == len(some) > 0 and max(tops["plain"]) == 1:
+        raise InputError(
+            f"{folder}: no value of the pictures is above 1, so they are black; expected 0 to 255: "
+            "multiply by 255 before saving"
+        )
+    if tops["deep"] and 0 < max(tops["deep"]) <= 4095:
+        full = full_of_16_bits(max(tops["deep"]))
+        log.info(
+            "%s: 16-bit pictures with values up to %d: %d is taken for white",
+            *(folder, max(tops["deep"]), full),
+        )
+
+
+def check_labels(
+    paths: Sequence[Path], folder: str | Path, n_classes: int | None = None
+) -> None:
+    """Refuse ground truth of 0 and 255 alone, and warn of one class where there should be more.
+
+    n_classes: those of the class list, with the background.
+    """
+    seen: set[int] = set()
+    count = 0
+    for path in _sample(paths):
+        try:
+            seen |= set(np.unique(read_label(path)).tolist())
+            count += 1
+        except InputError:
+            continue  # the run reports it
+    if IGNORE in seen and seen <= {0, IGNORE}:
+        raise InputError(
+            f"{folder}: no pixel of {count} labels is of a class: the values are 0 and 255, and "
+            "255 is ignored; store masks as 0 and 1"
+        )
+    if count >= LEAST_CLASSES and n_classes and n_classes > 2 and 1 in seen <= {0, 1, IGNORE}:
+        log.warning(
+            "%s: the values are 0 and 1 alone, which is the first of %d classes: if these are "
+            "masks of one class, name two with --classes (background and that class)",
+            *(folder, n_classes - 1),
+        )
+
+
+def _sample(paths: Sequence[Path]) -> list[Path]:
+    return list(paths[:: -(-len(paths) // SAMPLE)]) if paths else []
+
+
+def _full(found: Sequence[Stored], folder: str | Path) -> float | None:
+    """The value that is surely foreground, where it is not the file type's own."""
+    naturals = {each.natural for each in found}
+    if len(naturals) > 1 or any(each.path.suffix.lower() in LOSSY for each in found):
+        return None
+    natural, values = naturals.pop(), np.unique(np.concatenate([each.values for each in found]))
+    low, top = float(values[0]), float(values[-1])
+    floating = values.dtype.kind == "f"
+    full = _full_of_floats(low, top) if floating else _full_of_integers(found, values, natural)
+    if full == 0:
+        raise InputError(
+            f"{folder}: cue values {low:.8g} to {top:.8g} in {len(found)} files, which may be "
+            "anything: rescale them, so that 0 is background and the highest value of the file "
+            "type foreground (255; 1 in .npy files; a sigmoid makes that of logits)"
+        )
+    if full not in (None, natural):
+        log.info("%s: cue values up to %.8g: %g is taken for foreground", folder, top, full)
+    elif values.dtype.kind in "ub" and found[0].path.suffix.lower() == ".npy":
+        return natural
+    return None if full == natural else full
+
+
+def _full_of_floats(low: float, top: float) -> float | None:
+    if not low >= 0 or not np.isfinite(top):
+        return 0
+    if top <= 1 + 1e-5:
+        return None
+    for full in (100.0, 255.0, 4095.0, 65535.0):
+        if top == full:
+            return full
+    return 255.0 if 128 <= top < 255 else 0
+
+
+def _full_of_integers(
+    found: Sequence[Stored], values: np.ndarray, natural: float
+) -> float | None:
+    top = float(values[-1])
+    if top == 0 or values[0] < 0:
+        return None if top == 0 else 0
+    if len(values) == 2 and values[0] == 0 and top <= TOP_CLASS:
+        return top
+    if top == 1:
+        return 1.0
+    if _like_classes([each.values for each in found]):
+        raise InputError(
+            f"{found[0].path.parent}: the cues look like labels, with class indices for values "
+            f"({', '.join(str(value) for value in values[:5])} …); expected 255 = foreground"
+        )
+    if natural == 255:
+        percent = top == 100 and all(each.values[-1] == top for each in found) and len(found) > 2
+        return 100.0 if percent else None
+    if natural == 1 or top in (1023, 16383):
+        return {255.0: 255.0, 1023.0: 1023.0, 16383.0: 16383.0, 65535.0: 65535.0}.get(top, 0)
+    full = full_of_16_bits(top)
+    return 0 if 255 < top < 1023 else full
+
+
+def _like_classes(pictures: Iterable[np.ndarray]) -> bool:
+    """Whether these distinct values of each picture are low, few and more than 0 and one other."""
+    kept = [values[(values != IGNORE) & (values != 2**16 - 1)] for values in pictures]
+    every = np.unique(np.concatenate(kept))
+    few = all(len(values) <= MOST_CLASSES for values in kept)
+    return bool(few and len(every) > 1 and every[-1] <= TOP_CLASS)
+
+
+def _mask_in_alpha(paths: Sequence[Path], folder: str | Path) -> bool:
+    """Whether the alpha channel is the mask: it varies, and the colours do not or are a photo's."""
+    used = False
+    for path in paths:
+        if path.suffix.lower() == ".npy":
+            continue
+        try:
+            with open_image(path) as image:
+                found = alpha_of(image)
+        except InputError:
+            continue
+        if found is None:
+            continue
+        alpha, colours = found
+        if np.array_equal(mask_of_colours(colours), alpha):
+            continue
+        if not _alpha_alone(alpha, colours):
+            raise InputError(
+                f"{path}: both its colours and its alpha channel vary, and only one can be the "
+                "mask; save that as a grey PNG"
+            )
+        used = True
+    if used:
+        log.info("%s: the mask of each cue is in its alpha channel, which is read", folder)
+    return used
+
+
+def _alpha_alone(alpha: np.ndarray, colours: np.ndarray) -> bool:
+    if not (colours != colours[:1, :1]).any():
+        return True
+    photograph = len(np.unique(colours.reshape(-1, 3), axis=0)) > 256
+    same = (mask_of_colours(colours) > 127) == (alpha > 127)
+    return photograph or bool(same.mean() > 0.99)
+
+
+def _refuse_no_black(paths: Sequence[Path], folder: str | Path, form: CueForm) -> None:
+    """Two colours without black (matplotlib's purple and yellow) do not say which is background."""
+    bare = 0
+    for path in paths:
+        if path.suffix.lower() == ".npy":
+            return
+        try:
+            with open_image(path) as image:
+                if image.mode not in ("P", "RGB", "RGBA") or form.alpha:
+                    return
+                bare += without_black(np.asarray(image.convert("RGB")))
+        except InputError:
+            continue
+    if paths and bare == len(paths):
+        raise InputError(
+            f"{folder}: the cues are in colours and none has a black pixel, so nothing is "
+            "background: a colour map? Expected grey cues (255 = foreground): save the mask itself"
+        )
