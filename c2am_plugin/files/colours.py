@@ -10,7 +10,14 @@ from PIL import Image
 
 from .labels import are_vocs
 
-__all__ = ["ALPHA_MODES", "MOST_COLOURS", "alpha_of", "colour_map", "mask_of_colours", "without_black"]
+__all__ = [
+    "ALPHA_MODES",
+    "MOST_COLOURS",
+    "alpha_of",
+    "colour_map",
+    "mask_of_colours",
+    "without_black",
+]
 
 ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
 # An alpha channel that varies less says nothing.

@@ -28,13 +28,15 @@ def find_cues(
     folder: str | Path,
     ids: Collection[str] = (),
     *,
+    flip: bool = False,
     stretch: bool = False,
     read_map: Callable[[Path], np.ndarray] | None = None,
 ) -> Cues:
     """The cues of a folder under the spelling of `ids`, and what their values mean.
 
-    PNG and `.npy`; JPEG, TIFF, BMP and WebP from a folder that has none of those. stretch, read_map:
-    see `CueForm`. Raises InputError where there is no cue, or the values have several meanings.
+    PNG and `.npy`; JPEG, TIFF, BMP and WebP from a folder that has none of those. flip, stretch,
+    read_map: see `CueForm`. Raises InputError where there is no cue, or its values have several
+    meanings.
     """
     found = find_files(folder, CUE_SUFFIXES) or find_files(folder, OTHER_SUFFIXES)
     if not found:
@@ -43,4 +45,5 @@ def find_cues(
         )
     files = under_ids(found, ids, "cues")
     wanted = [files[each] for each in ids if each in files] or list(files.values())
-    return Cues(files, cue_form(wanted, folder, stretch=stretch, read_map=read_map))
+    form = cue_form(wanted, folder, flip=flip, stretch=stretch, read_map=read_map)
+    return Cues(files, form)

@@ -7,7 +7,7 @@ is b, high = background. `_background` is the only place where one becomes the o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tokenize import TokenError
 
@@ -50,12 +50,14 @@ SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
 class CueForm:
     """How the cues of one folder are read, where it is not as `read_cue` does by itself.
 
+    flip      the other polarity, high = background
     full      the stored value that is surely foreground (1, 4095 …); None the file type's own
     alpha     the mask is in the alpha channel, where a file has one
     stretch   cues are brought to their image's size whatever their shape is
     read_map  reads a `.npy` that is no plain array, H×W in [0, 1], 1 = foreground
     """
 
+    flip: bool = False
     full: float | None = None
     alpha: bool = False
     stretch: bool = False
@@ -72,7 +74,7 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
     and RGB masks (black = background, any other colour = foreground; where a palette or an RGB
     picture has greys alone they keep their values) and float `.npy` arrays H×W in [0, 1],
     1 = foreground. flip: the file has the other polarity. form: what `find_cues` found out about
-    the folder. Raises InputError.
+    its folder, and its polarity. Raises InputError.
     """
     path = Path(path)
     saliency, full = stored_pixels(path, form)
@@ -85,12 +87,12 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
             f"{path}: values {low:.8g} to {high:.8g}; expected a cue in [0, {full:g}], "
             f"{full:g} = foreground"
         )
-    return np.clip(_background(saliency, full, flip), 0, 1)
+    return np.clip(_background(saliency, full, flip or form.flip), 0, 1)
 
 
 def read_saliency(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> np.ndarray:
     """The other side of `read_cue`: float32 H×W in [0, 1], 1 = surely foreground."""
-    return read_cue(path, flip=not flip, form=form)
+    return read_cue(path, flip=not (flip or form.flip), form=replace(form, flip=False))
 
 
 def stored_pixels(path: Path, form: CueForm = PLAIN) -> tuple[np.ndarray, float]:

@@ -12,7 +12,15 @@ from ..errors import InputError
 from .image_files import open_image
 from .writing import atomic_path
 
-__all__ = ["IGNORE", "VOC_CLASSES", "are_vocs", "palette", "pseudo_label", "read_label", "write_label"]
+__all__ = [
+    "IGNORE",
+    "VOC_CLASSES",
+    "are_vocs",
+    "palette",
+    "pseudo_label",
+    "read_label",
+    "write_label",
+]
 
 IGNORE = 255
 # zlib's strategy for pictures of flat regions: faster than its default, and half the size.

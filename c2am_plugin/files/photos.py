@@ -98,7 +98,9 @@ def check_outside(images: str | Path, *outputs: Path) -> None:
     for photos in (folder.resolve() for folder in photo_folders(images)):
         for output in outputs:
             if photos in (output.resolve(), *output.resolve().parents):
-                raise InputError(f"{output}: lies among the photographs of {photos}; choose another")
+                raise InputError(
+                    f"{output}: lies among the photographs of {photos}; choose another"
+                )
 
 
 def _usual_list(lists: Path | None) -> Path | None:

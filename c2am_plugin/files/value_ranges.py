@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from ..errors import InputError
 from .colours import alpha_of, mask_of_colours, without_black
 from .cues import CueForm, stored_pixels
+from .folders import sample
 from .image_files import open_image
 from .labels import IGNORE, read_label
 
@@ -44,6 +46,7 @@ def cue_form(
     paths: Sequence[Path],
     folder: str | Path,
     *,
+    flip: bool = False,
     stretch: bool = False,
     read_map: Callable[[Path], np.ndarray] | None = None,
 ) -> CueForm:
@@ -52,8 +55,9 @@ def cue_form(
     Reports what is not as it should be and has one meaning. Raises InputError for what has
     several, and where most of the sample cannot be read.
     """
-    some = _sample(paths)
-    form = CueForm(alpha=_mask_in_alpha(some, folder), stretch=stretch, read_map=read_map)
+    some = sample(paths, SAMPLE)
+    alpha = _mask_in_alpha(some, folder)
+    form = CueForm(flip=flip, alpha=alpha, stretch=stretch, read_map=read_map)
     found, errors = [], []
     for path in some:
         try:
@@ -65,8 +69,7 @@ def cue_form(
     if len(errors) > 2 * len(found):
         raise errors[0]
     _refuse_no_black(some, folder, form)
-    full = _full(found, folder)
-    return CueForm(full, form.alpha, stretch, read_map)
+    return replace(form, full=_full(found, folder))
 
 
 def full_of_16_bits(top: float) -> float:
@@ -85,7 +88,7 @@ def check_photos(paths: Sequence[Path], folder: str | Path) -> None:
     """
     tops: dict[str, list[float]] = {"deep": [], "cut": [], "plain": []}
     labels = 0
-    for path in (some := _sample(paths)):
+    for path in (some := sample(paths, SAMPLE)):
         try:
             with open_image(path) as image:
                 deep = "16" in str(image.tile[0][3]) if image.tile else False
@@ -118,16 +121,14 @@ def check_photos(paths: Sequence[Path], folder: str | Path) -> None:
         )
 
 
-def check_labels(
-    paths: Sequence[Path], folder: str | Path, n_classes: int | None = None
-) -> None:
+def check_labels(paths: Sequence[Path], folder: str | Path, n_classes: int | None = None) -> None:
     """Refuse ground truth of 0 and 255 alone, and warn of one class where there should be more.
 
     n_classes: those of the class list, with the background.
     """
     seen: set[int] = set()
     count = 0
-    for path in _sample(paths):
+    for path in sample(paths, SAMPLE):
         try:
             seen |= set(np.unique(read_label(path)).tolist())
             count += 1
@@ -144,10 +145,6 @@ def check_labels(
             "masks of one class, name two with --classes (background and that class)",
             *(folder, n_classes - 1),
         )
-
-
-def _sample(paths: Sequence[Path]) -> list[Path]:
-    return list(paths[:: -(-len(paths) // SAMPLE)]) if paths else []
 
 
 def _full(found: Sequence[Stored], folder: str | Path) -> float | None:
@@ -167,7 +164,7 @@ def _full(found: Sequence[Stored], folder: str | Path) -> float | None:
         )
     if full not in (None, natural):
         log.info("%s: cue values up to %.8g: %g is taken for foreground", folder, top, full)
-    elif values.dtype.kind in "ub" and found[0].path.suffix.lower() == ".npy":
+    elif not floating and found[0].path.suffix.lower() == ".npy":
         return natural
     return None if full == natural else full
 
@@ -183,9 +180,7 @@ def _full_of_floats(low: float, top: float) -> float | None:
     return 255.0 if 128 <= top < 255 else 0
 
 
-def _full_of_integers(
-    found: Sequence[Stored], values: np.ndarray, natural: float
-) -> float | None:
+def _full_of_integers(found: Sequence[Stored], values: np.ndarray, natural: float) -> float | None:
     top = float(values[-1])
     if top == 0 or values[0] < 0:
         return None if top == 0 else 0
