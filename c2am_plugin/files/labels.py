@@ -61,8 +61,9 @@ def write_label(path: str | Path, label: np.ndarray) -> None:
 def read_label(path: str | Path) -> np.ndarray:
     """A label file as uint8 H×W of class indices, 255 = ignore.
 
-    Palette and grey PNGs, also of 1 bit (background and class 0) and of 16 bits. Raises InputError for colours where indices are wanted, and for what becomes of VOC's labels
-    where a palette PNG is read as RGB or in grey and saved again.
+    Palette and grey PNGs, also of 1 bit (background and class 0) and of 16 bits. Raises InputError
+    for colours where indices are wanted, and for what becomes of VOC's labels where a palette PNG
+    is read as RGB or in grey and saved again.
     """
     path = Path(path)
     with open_image(path, "a label image") as image:

@@ -53,9 +53,9 @@ def read_ids(path: str | Path, known: Iterable[str] = ()) -> list[str]:
     """The image ids of a list file, one a line, in order, without repeats.
 
     A line is an id, or begins with one: more fields may follow behind a space, tab, comma or
-    semicolon. An id may be a path, with either slash and with a suffix, of which only what lies below
-    JPEGImages (or COCO's train2017 …) counts. Of VOC's lists of one class ("id  1") lines with -1 are left
-    out. A line that is the name of a known image as a whole is that image.
+    semicolon. An id may be a path, with either slash and with a suffix, of which only what lies
+    below JPEGImages (or COCO's train2017 …) counts. Of VOC's lists of one class ("id  1") lines
+    with -1 are left out. A line that is the name of a known image as a whole is that image.
     known: the ids that exist, by which a line is understood. Raises InputError.
     """
     there = known_names(known)

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from .folders import first_names
 
-__all__ = ["known_names", "normal_form", "unlike", "under_ids"]
+__all__ = ["known_names", "normal_form", "under_ids", "unlike"]
 
 T = TypeVar("T")
 log = logging.getLogger("c2am_plugin")

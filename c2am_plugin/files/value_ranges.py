@@ -91,7 +91,7 @@ def check_photos(paths: Sequence[Path], folder: str | Path) -> None:
     for path in (some := sample(paths, SAMPLE)):
         try:
             with open_image(path) as image:
-                deep = "16" in str(image.tile[0][3]) if image.tile else False
+                deep = any("16" in str(each[3]) for each in getattr(image, "tile", ()))
                 mode, pixels = image.mode, np.asarray(image)
         except InputError:
             continue  # the run reports it
