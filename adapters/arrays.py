@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def to_array(image_id: str, name: str, value: Any) -> np.ndarray:
     if isinstance(value, TorchArray):
         return value.array
     if isinstance(value, np.ndarray) and value.dtype != object:
-        return value
+        return np.asarray(value)  # the values of a masked array, where none is masked
     if isinstance(value, (list, tuple)):
         if all(isinstance(item, (int, np.integer)) and abs(int(item)) < 2**63 for item in value):
             return np.array(value, np.int64)
@@ -61,10 +62,12 @@ def brief(value: Any) -> str:
 def like(old: Any, new: np.ndarray) -> Any:
     """`new` in the container of the stored value `old`, in its dtype unless `new` is float16."""
     if isinstance(old, (list, tuple)):
-        return type(old)(like(before, layer) for before, layer in zip(old, new, strict=True))
+        return type(old)([like(before, layer) for before, layer in zip(old, new, strict=True)])
     dtype = new.dtype if new.dtype == np.float16 else to_array("", "", old).dtype
     array = new.astype(dtype, copy=False)
-    return TorchArray(array) if isinstance(old, TorchArray) else array
+    if isinstance(old, np.ma.MaskedArray):
+        return np.ma.MaskedArray(array, fill_value=old.fill_value)
+    return replace(old, array=array) if isinstance(old, TorchArray) else array
 
 
 def shrink(maps: np.ndarray) -> np.ndarray:

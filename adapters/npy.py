@@ -35,7 +35,8 @@ def load_npy(path: str | Path) -> Any:
     """The object that `np.save` stored in a file: dict, list, arrays, numbers, strings.
 
     numpy arrays come back as arrays of the stored dtype (read-only), torch tensors as TorchArray.
-    Raises UnsafeFileError (a global outside the table, by name) and InputError (anything else).
+    Raises UnsafeFileError for a global that could run code, by name, and InputError for anything
+    else; data that no CAM file needs (bfloat16, sparse tensors, sets …) is named in its own line.
     """
     try:
         with open(path, "rb", opener=plain_file) as stored:
@@ -62,6 +63,8 @@ def load_npy(path: str | Path) -> Any:
             f"{path}: asks for {error}, which no CAM file needs; it was not run. Do not load this "
             "file with allow_pickle=True"
         ) from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
     except (ArithmeticError, EOFError, LookupError, MemoryError, RecursionError) as error:
         raise InputError(
             f"{path}: is cut short or damaged ({type(error).__name__}){AGAIN}"

@@ -14,7 +14,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from .torch_storage import STORAGES, SYS_INFO, TORCH_MAGIC, TORCH_PROTOCOL, GlobalName, TorchArray
+from .torch_storage import (
+    STORAGES,
+    SYS_INFO,
+    TORCH_MAGIC,
+    TORCH_PROTOCOL,
+    GlobalName,
+    TorchArray,
+    TorchSize,
+)
 
 __all__ = ["Pickler"]
 
@@ -51,10 +59,17 @@ class Pickler(PythonPickler):
         self.memoize(obj)
 
     def save_tensor(self, obj: TorchArray) -> None:
+        if obj.parameter is not None:
+            arguments: Any = (TorchArray(obj.array), obj.parameter, OrderedDict())
+            self.save_call("torch._utils._rebuild_parameter", arguments, obj)
+            return
         array = np.ascontiguousarray(obj.array).reshape(obj.array.shape)
         steps = tuple(step // array.itemsize for step in array.strides)
-        arguments: Any = (_Storage(array), 0, array.shape, steps, False, OrderedDict())
+        arguments = (_Storage(array), 0, array.shape, steps, False, OrderedDict())
         self.save_call("torch._utils._rebuild_tensor_v2", arguments, obj)
+
+    def save_size(self, obj: TorchSize) -> None:
+        self.save_call("torch.Size", (tuple(obj),), obj)
 
     def save_storage(self, obj: _Storage) -> None:
         self.save_call("torch.storage._load_from_bytes", (_storage_stream(obj.array),), obj)
@@ -63,6 +78,7 @@ class Pickler(PythonPickler):
         **PythonPickler.dispatch,
         GlobalName: save_named,
         TorchArray: save_tensor,
+        TorchSize: save_size,
         _Storage: save_storage,
     }
 

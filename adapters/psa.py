@@ -15,7 +15,7 @@ from c2am_plugin.cams import ImageCams, clip_maps
 from c2am_plugin.errors import InputError
 
 from .arrays import brief, like, stack, to_array
-from .npy import load_npy, save_npy
+from .npy import TorchArray, load_npy, save_npy
 from .seed_kinds import Seeds
 
 __all__ = ["PsaAdapter"]
@@ -29,7 +29,7 @@ class PsaAdapter(Seeds):
         return load_npy(path)
 
     def fits(self, content: Any) -> bool:
-        return isinstance(content, dict) and all(_is_class(key) for key in content)
+        return isinstance(content, dict) and all(_class_of(key) is not None for key in content)
 
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
         if not self.fits(content):
@@ -50,20 +50,24 @@ class PsaAdapter(Seeds):
                 f"{image_id}: is a CRF dump (key 0 is the background and all channels sum to 1), "
                 "as in out_la_crf and out_ha_crf; give the folder of the CAMs (PSA's --out_cam)"
             )
-        class_ids = np.array([int(key) for key in content], np.int64)
+        class_ids = np.array([_class_of(key) for key in content], np.int64)
         return ImageCams(image_id, class_ids, clip_maps(maps) if clip else maps, None, content)
 
     def dump(self, cams: ImageCams, path: Path) -> None:
-        stored = cams.source
-        if stored is None:
-            stored = dict(zip(cams.class_ids.tolist(), cams.maps, strict=True))
-        layers = zip(stored.items(), cams.maps, strict=True)
-        save_npy(path, type(stored)((key, like(old, new)) for (key, old), new in layers))
+        if cams.source is None:
+            save_npy(path, dict(zip(cams.class_ids.tolist(), cams.maps, strict=True)))
+            return
+        content = cams.source.copy()  # of the same class, whatever kind of dict it is
+        for (key, old), new in zip(cams.source.items(), cams.maps, strict=True):
+            content[key] = like(old, new)
+        save_npy(path, content)
 
 
-def _is_class(key: Any) -> bool:
-    is_int = isinstance(key, (int, np.integer)) and not isinstance(key, bool)
-    return is_int and abs(int(key)) < 2**31
+def _class_of(key: Any) -> int | None:
+    """The class that a key names, an integer of any kind; None where it names none."""
+    value = key.array.item() if isinstance(key, TorchArray) and key.array.ndim == 0 else key
+    is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return int(value) if is_int and abs(int(value)) < 2**31 else None
 
 
 def _is_crf_dump(maps: np.ndarray) -> bool:

@@ -9,14 +9,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["STORAGES", "SYS_INFO", "TORCH_MAGIC", "TORCH_PROTOCOL", "GlobalName", "TorchArray"]
+__all__ = [
+    "STORAGES",
+    "SYS_INFO",
+    "TORCH_MAGIC",
+    "TORCH_PROTOCOL",
+    "GlobalName",
+    "TorchArray",
+    "TorchSize",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class TorchArray:
-    """A torch tensor of a stored file, as the numpy array of its values."""
+    """A torch tensor of a stored file, as the numpy array of its values.
+
+    parameter: None for a plain tensor; for an nn.Parameter, its requires_grad.
+    """
 
     array: np.ndarray
+    parameter: bool | None = None
+
+
+class TorchSize(tuple[int, ...]):
+    """A torch.Size of a stored file."""
 
 
 class GlobalName:

@@ -1,26 +1,34 @@
 """An unpickler that cannot run code: it interprets the opcodes and calls only this module.
 
-A global is not imported. It is looked up in `GLOBALS`, a short table of what numpy arrays, numpy
-scalars and torch tensors are made of, each answered by a function below. Anything else is refused
-by name before anything is built. Sizes are checked against the bytes that are really there, and
-a `Budget` keeps a small file from asking for much work or memory by repeating itself.
+A global is not imported. It is looked up in the tables of builders.py, which name what numpy
+arrays, numpy scalars and torch tensors are made of, each answered by a function there. Anything
+else is refused by name before anything is built. Sizes are checked against the bytes that are
+really there, and a `Budget` keeps a small file from asking for much work or memory by repeating
+itself.
 """
 
 from __future__ import annotations
 
 import io
 import pickletools
-import struct
-from collections import OrderedDict
-from math import prod
 from sys import getsizeof
 from typing import Any
 
 import numpy as np
 
-from c2am_plugin.errors import UnsafeFileError
+from c2am_plugin.errors import InputError, UnsafeFileError
 
-from .torch_storage import STORAGES, TORCH_MAGIC, TORCH_PROTOCOL, GlobalName, TorchArray
+from .builders import (
+    BUILDERS,
+    HARMLESS,
+    PAIR,
+    TYPES,
+    Pending,
+    check_hash,
+    check_key,
+    storage_id,
+)
+from .torch_storage import GlobalName, TorchArray
 
 __all__ = ["Budget", "Unpickler"]
 
@@ -67,14 +75,6 @@ def _cost(value: Any) -> int:
     return 100 * len(value) if isinstance(value, dict) else 0
 
 
-class _Pending:
-    """An array or dtype between its REDUCE and its BUILD; `value` is None until then."""
-
-    def __init__(self, code: np.dtype | None = None) -> None:
-        self.code = code
-        self.value: Any = None
-
-
 class Unpickler:
     """Runs the opcodes of one pickle on a stack of plain values."""
 
@@ -98,11 +98,20 @@ class Unpickler:
                 return _settled(self.stack.pop())
             else:
                 step = getattr(self, "do_" + opcode.name.lower(), None)
+                if opcode.name in SETS:
+                    raise InputError("contains a Python set, which is not read; store a list")
                 if step is None:
                     wanted = "" if argument is None else f" {_plain(argument)}"
                     raise UnsafeFileError(f"pickle opcode {opcode.name}{wanted}")
                 step(argument)
         raise EOFError
+
+    def spend(self, cost: int) -> None:
+        self.budget.spend(cost)
+
+    def inner(self, file: io.BytesIO) -> Any:
+        """The next of the pickles inside a torch storage, on the same budget."""
+        return Unpickler(self.budget, in_storage=True).run(file)
 
     def pop_to_mark(self) -> list[Any]:
         start = self.marks.pop()
@@ -177,9 +186,9 @@ class Unpickler:
 
     def set_items(self, items: list[Any]) -> None:
         target = self.top(dict)
-        self.budget.spend(PUT * (len(items) // 2))
+        self.budget.spend(PAIR * (len(items) // 2))
         for key, value in zip(items[::2], items[1::2], strict=True):
-            target[_key(key)] = value
+            target[check_key(key)] = value
 
     def top(self, kind: type) -> Any:
         if not isinstance(self.stack[-1], kind):
@@ -189,7 +198,7 @@ class Unpickler:
     # Memo
 
     def do_put(self, index: int) -> None:
-        _check_hash(index)
+        check_hash(index)
         self.memo[index] = self.stack[-1]
 
     do_binput = do_long_binput = do_put
@@ -216,37 +225,39 @@ class Unpickler:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise TypeError("a global without a name")
         full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
-        known = full in GLOBALS and (GLOBALS[full] is None or not self.in_storage)
-        if not known:
+        if full in HARMLESS:
+            what, remedy = HARMLESS[full]
+            raise InputError(f"contains {what}, which is not read; {remedy}")
+        if full not in TYPES and (full not in BUILDERS or self.in_storage):
             raise UnsafeFileError(_plain(full))
         self.stack.append(GlobalName(full))
 
     def do_binpersid(self, _: Any) -> None:
         if not self.in_storage:
             raise UnsafeFileError("a persistent id")
-        self.stack.append(_storage_id(self.pop()))
+        self.stack.append(storage_id(self.pop()))
 
     def do_reduce(self, _: Any) -> None:
         arguments, function = self.pop(), self.pop()
         if not isinstance(function, GlobalName) or not isinstance(arguments, tuple):
             raise UnsafeFileError(f"a call of {type(function).__name__}")
-        build = GLOBALS[function.name]
+        build = BUILDERS.get(function.name)
         if build is None:
             raise UnsafeFileError(f"a call of {function.name}")
-        value = build(self.budget, *arguments) if build is _load_storage else build(*arguments)
+        value = build(self, *arguments)
         self.budget.spend(sum(map(_cost, (value, *arguments))))
         self.stack.append(value)
 
     def do_build(self, _: Any) -> None:
         state = self.pop()
         target = self.stack[-1]
-        if not isinstance(target, _Pending) or target.value is not None:
+        if not isinstance(target, Pending) or target.value is not None:
             raise UnsafeFileError(f"a change of {type(_settled(target)).__name__}")
-        value = _array(*state) if target.code is None else _dtype(target.code, *state)
-        self.budget.spend(_cost(value))
-        target.value = value
+        target.build(state)
+        self.budget.spend(_cost(target.value))
 
 
+SETS = ("EMPTY_SET", "FROZENSET")
 LITERALS = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"),
@@ -255,171 +266,9 @@ LITERALS = {
 
 
 def _settled(value: Any) -> Any:
-    return value.value if isinstance(value, _Pending) and value.value is not None else value
+    return value.value if isinstance(value, Pending) and value.value is not None else value
 
 
 def _plain(name: Any) -> str:
     """A name out of a file, for a message: one line, no control characters."""
     return str(name)[:200].encode("unicode_escape").decode()
-
-
-def _key(key: Any) -> Any:
-    # Not every number of numpy: those of 16 bytes are also too many for the few hashes of floats.
-    if not isinstance(key, (str, int, float, np.integer, type(None))):
-        raise TypeError(f"a dict key of type {type(key).__name__}")
-    _check_hash(key)
-    return key
-
-
-def _check_hash(key: Any) -> None:
-    """Long integers can be chosen to share one hash, which makes a dict slow without end."""
-    if isinstance(key, int) and key.bit_length() > 63:
-        raise ValueError(f"a dict key of {key.bit_length()} bits")
-
-
-def _lengths(values: Any) -> tuple[int, ...]:
-    """A shape or the like: few numbers and none of them long, as a product of such never ends."""
-    if not isinstance(values, (tuple, list)) or len(values) > MAX_DIMENSIONS:
-        raise ValueError(f"a shape that is {type(values).__name__}, or of too many dimensions")
-    if not all(type(n) is int and 0 <= n < 1 << 63 for n in values):
-        raise ValueError("a shape that is not of small whole numbers")
-    return tuple(values)
-
-
-def _bytes(data: Any) -> bytes:
-    if isinstance(data, str):  # as Python 2 pickled bytes
-        return data.encode("latin1")
-    if not isinstance(data, (bytes, bytearray)):
-        raise TypeError(f"{type(data).__name__} instead of bytes")
-    return bytes(data)
-
-
-# What the known globals build. An argument may be anything: a list that holds itself, or, through
-# the memo, one whose text would fill the memory. A message says of what type it is.
-
-
-def _encode(text: Any, encoding: Any) -> bytes:
-    if not isinstance(text, str) or encoding != "latin1":
-        raise ValueError("bytes in another encoding than latin1")
-    return text.encode("latin1")
-
-
-def _empty_bytes(*arguments: Any) -> bytes:
-    if arguments:
-        raise UnsafeFileError("a call of builtins.bytes")
-    return b""
-
-
-def _ordered_dict(items: Any = ()) -> OrderedDict[Any, Any]:
-    return OrderedDict((_key(key), value) for key, value in items)
-
-
-def _start_array(kind: Any, *_: Any) -> _Pending:
-    if not isinstance(kind, GlobalName) or kind.name != "numpy.ndarray":
-        raise UnsafeFileError("an array of another class")
-    return _Pending()
-
-
-def _start_dtype(code: Any, *_: Any) -> _Pending:
-    if not isinstance(code, str) or code[:1] not in "bBiuforcOUSV?" or not code:
-        raise ValueError(f"a dtype that is {type(code).__name__}, or of an unknown kind")
-    dtype = np.dtype(code)
-    if dtype.kind not in "biufOUS":
-        raise ValueError(f"dtype {code!r}")
-    return _Pending(dtype)
-
-
-def _dtype(code: np.dtype, _version: int, order: Any, *rest: Any) -> np.dtype:
-    if order not in ("<", ">", "|", "=") or any(part is not None for part in rest[:3]):
-        raise ValueError("a structured dtype")
-    return code if order in "|=" else code.newbyteorder(order)
-
-
-def _array(_version: int, shape: Any, dtype: Any, fortran: Any, data: Any) -> np.ndarray:
-    return _frombuffer(data, dtype, shape, "F" if fortran else "C")
-
-
-def _frombuffer(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
-    dtype = dtype.code if isinstance(dtype, _Pending) else dtype
-    if not isinstance(dtype, np.dtype):
-        raise ValueError("an array without a dtype")
-    shape = _lengths(shape)
-    if dtype == object:
-        if prod(shape) != len(data):
-            raise ValueError(f"{len(data)} objects for an array of {shape}")
-        values = np.empty(len(data), object)
-        for index, item in enumerate(data):
-            values[index] = item
-        return values.reshape(shape)  # objects are listed row by row, whatever the order
-    raw = _bytes(data)
-    if prod(shape) * dtype.itemsize != len(raw):
-        raise ValueError(f"{len(raw)} bytes for {dtype} {shape}")
-    values = np.frombuffer(raw, dtype) if raw else np.empty(0, dtype)
-    return values.reshape(shape, order="F" if order == "F" else "C")
-
-
-def _scalar(dtype: Any, data: Any) -> Any:
-    return _frombuffer(data, dtype, (1,), "C")[0]
-
-
-def _load_storage(budget: Budget, data: Any) -> np.ndarray:
-    """The inner stream of torch's legacy format: five small pickles, then the raw values."""
-    file = io.BytesIO(_bytes(data))
-    magic, protocol, _system, identity, keys = (
-        Unpickler(budget, in_storage=True).run(file) for _ in range(5)
-    )
-    if magic != TORCH_MAGIC or protocol != TORCH_PROTOCOL:
-        raise ValueError("a torch storage of an unknown format")
-    storage_class, key, count = identity
-    if keys != [key]:
-        raise ValueError("a torch storage without its values")
-    dtype = np.dtype(STORAGES[storage_class])
-    (stored,) = struct.unpack("<q", file.read(8))
-    raw = file.read()
-    if stored != count or len(raw) < count * dtype.itemsize:
-        raise ValueError(f"{len(raw)} bytes for a torch storage of {count} {dtype}")
-    return np.frombuffer(raw, dtype, count) if count else np.empty(0, dtype)
-
-
-def _storage_id(identity: Any) -> tuple[str, Any, int]:
-    kind, storage_class, key, _location, count, *view = identity
-    if kind != "storage" or not isinstance(storage_class, GlobalName) or any(view):
-        raise ValueError("a torch storage of an unknown kind")
-    if type(count) is not int or count < 0 or not isinstance(key, str):
-        raise ValueError(f"a torch storage of {type(count).__name__} values")
-    return storage_class.name.removeprefix("torch."), key, count
-
-
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> TorchArray:
-    (offset,), size, stride = _lengths((offset,)), _lengths(size), _lengths(stride)
-    if not isinstance(storage, np.ndarray) or len(size) != len(stride):
-        raise ValueError("a tensor without values")
-    if prod(size) > len(storage):
-        raise ValueError(f"a tensor of size {size}, stride {stride}")
-    if 0 in size:
-        return TorchArray(np.empty(size, storage.dtype))
-    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
-    if last >= len(storage):
-        raise ValueError(f"a tensor beyond its {len(storage)} values")
-    steps = [step * storage.itemsize for step in stride]
-    view = np.lib.stride_tricks.as_strided(storage[offset:], size, steps, writeable=False)
-    return TorchArray(np.ascontiguousarray(view).reshape(size))
-
-
-# numpy's own limit.
-MAX_DIMENSIONS = 64
-GLOBALS: dict[str, Any] = {
-    "_codecs.encode": _encode,
-    "__builtin__.bytes": _empty_bytes,
-    "builtins.bytes": _empty_bytes,
-    "collections.OrderedDict": _ordered_dict,
-    "numpy.ndarray": None,
-    "numpy.dtype": _start_dtype,
-    "numpy.core.multiarray._reconstruct": _start_array,
-    "numpy.core.multiarray.scalar": _scalar,
-    "numpy.core.numeric._frombuffer": _frombuffer,
-    "torch._utils._rebuild_tensor": _tensor,
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch.storage._load_from_bytes": _load_storage,
-    **{f"torch.{name}": None for name in STORAGES},
-}
