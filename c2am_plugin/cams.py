@@ -219,5 +219,5 @@ def _check_maps(image_id: str, name: str, maps: np.ndarray, n_classes: int) -> n
     raise InputError(
         f"{image_id}: {name} is no CAM in [0, 1]: {below} values below 0, {above} above 1, "
         f"{int(bad.sum())} NaN or infinite of {maps.size} (finite range {span}); "
-        "normalise each class by its maximum, or accept with --clip"
+        "normalise each class by its maximum, or accept them with `clip=True`"
     )

@@ -1,11 +1,12 @@
 """What can go wrong, as one small tree.
 
 Every message is one line for the person at the keyboard: which file, what was found, what was
-expected, what to do. The commands print it and exit with 1; anything that is not a C2AMError is
-a bug and keeps its traceback.
+expected, what to do. It names arguments in backquotes, as Python calls them: `labels`,
+`calibrate="on"`. The commands print it with their own options in their places (cli.common) and
+exit with 1; anything that is not a C2AMError is a bug and keeps its traceback.
 
     C2AMError
-    ├── InputError           a file or folder does not hold what it should
+    ├── InputError           a file, folder or argument is not as it should be; also a ValueError
     │   └── UnsafeFileError  a file asked to run code when it is read
     ├── OutputError          writing would destroy or mix what is already there
     ├── TrainingError        training cannot go on, or its result would be worthless
@@ -30,8 +31,8 @@ class C2AMError(Exception):
     """The base of every error that this package raises on purpose."""
 
 
-class InputError(C2AMError):
-    """A file or folder does not hold what it should."""
+class InputError(C2AMError, ValueError):
+    """A file, folder or argument is not as it should be."""
 
 
 class UnsafeFileError(InputError):

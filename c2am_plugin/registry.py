@@ -33,7 +33,7 @@ log = logging.getLogger("c2am_plugin")
 
 
 def adapter_names() -> list[str]:
-    """The names that `--method` takes: of all profiles."""
+    """The names that `method` takes: of all profiles."""
     return list(profiles())
 
 
@@ -140,7 +140,7 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
             before = first_names(dict.fromkeys(adapter.family for adapter in candidates))
             raise InputError(
                 f"{path}: is not in {before} format as the files before it; "
-                "keep one format in a folder, or name it with --method"
+                "keep one format in a folder, or name it with `method`"
             )
         if not fitting:
             raise InputError(f"{path}: its format is none of {', '.join(layout_names())}")
@@ -151,7 +151,7 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
     if len(families) > 1 or last is None:
         raise InputError(
             f"{last}: no file says whether the format is {first_names(families)} "
-            "(none of the first has a class); choose with --method"
+            "(none of the first has a class); choose with `method`"
         )
     return candidates[0], _conclusion([adapter.name for adapter in candidates], families[0])
 
@@ -168,7 +168,7 @@ def _conclusion(layouts: Sequence[str], family: str) -> str:
     alternatives = ", ".join(f"{other.name} ({_score(other, '')})" for other in others)
     return (
         f"{family} format: taking {_score(chosen)} of {chosen.name}; others store the same with "
-        f"numbers of their own: {alternatives}; --method decides"
+        f"numbers of their own: {alternatives}; `method` decides"
     )
 
 

@@ -157,10 +157,10 @@ def test_files_tell_their_format(write, kinds, family):
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [
-        (["none"], "no file says.*dict, irn, puzzlecam.*--method"),
-        (["keys alone", "none"], "no file says.*irn, puzzlecam.*--method"),
+        (["none"], "no file says.*dict, irn, puzzlecam.*`method`"),
+        (["keys alone", "none"], "no file says.*irn, puzzlecam.*`method`"),
         (["other"], "0 other.npy: its format is none of advcam, .*psa"),
-        (["dict", "irn"], "1 irn.npy: is not in dict format.*one format.*--method"),
+        (["dict", "irn"], "1 irn.npy: is not in dict format.*one format.*`method`"),
         (["puzzlecam", "dict"], "1 dict.npy: is not in puzzlecam format"),
         (["irn", "puzzlecam"], "1 puzzlecam.npy: is not in irn format"),
         (["irn", "none puzzlecam"], "is not in irn format"),

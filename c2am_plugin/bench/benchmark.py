@@ -83,9 +83,9 @@ def benchmark(
     InputError where nothing is left, OutputError where `out` holds something else.
     """
     if crf and images is None:
-        raise InputError("--crf works on photographs: it needs --images DIR")
+        raise InputError("`crf` works on photographs: it needs `images`")
     if not cams:
-        raise InputError("no CAM folder is given; expected at least one --cams NAME=DIR")
+        raise InputError("no CAM folder is given; expected one or more in `cams`")
     if band < 1 or pictures < 0:
         raise InputError(f"band {band}, pictures {pictures}: expected from 1, and from 0")
     check_calibrate(calibrate)

@@ -183,9 +183,9 @@ def _check_options(
     if threshold is not None and not 0 <= threshold < 1:
         raise InputError(f"threshold {threshold:g}: expected a number in [0, 1)")
     if form == "psol" and images is None:
-        raise InputError("PSOL's boxes are named by the paths of the images: it needs --images DIR")
+        raise InputError('`form="psol"` names boxes by the photographs: it needs `images`')
     if predictions is not None and gt is None:
-        raise InputError("predicted classes are scored with boxes: they need --gt")
+        raise InputError("predicted classes are scored with boxes: they need `gt`")
 
 
 def _choose(
@@ -237,7 +237,7 @@ def _check_size(path: Path, size: tuple[int, int], truth: Truth) -> None:
         of = f"{truth.size[0]}×{truth.size[1]}" if truth.size else f"{right:g}×{bottom:g} or more"
         raise InputError(
             f"{path}: is taken for {size[0]}×{size[1]} pixels, and its ground truth is of {of} "
-            "(width×height); give the photographs with --images"
+            "(width×height); give the photographs with `images`"
         )
 
 

@@ -125,7 +125,7 @@ def _read_xml(path: Path) -> Element:
         with open(path, "rb", opener=plain_file) as file:
             text = file.read(LARGEST_XML + 1)
         if len(text) > LARGEST_XML:
-            raise InputError(f"{path}: is larger than any annotation")
+            raise ValueError("larger than any annotation")
         parser.Parse(text, True)
         root = builder.close()
     except _DoctypeError as error:

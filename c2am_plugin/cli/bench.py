@@ -27,9 +27,9 @@ def bench_main(argv: Sequence[str] | None = None) -> int:
 
         result = benchmark(**args)
         print(f"{result.table()}\npage: {result.out_dir}/report.html")
-        return print_failures("c2am-bench", result.failures, f"{result.out_dir}/results.json")
+        return print_failures(parser, result.failures, f"{result.out_dir}/results.json")
 
-    return run("c2am-bench", work, again="to start over")
+    return run(parser, work, again="to start over")
 
 
 def _bench_parser() -> argparse.ArgumentParser:

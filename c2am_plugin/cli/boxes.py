@@ -25,9 +25,9 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
         report = make_boxes(**args)
         record = str(record_path(args["out"], "c2am-boxes"))
         print(f"{report.summary()}\nboxes: {args['out']}\nreport: {record}")
-        return print_failures("c2am-boxes", report.failures, record)
+        return print_failures(parser, report.failures, record)
 
-    return run("c2am-boxes", work, again="to start over")
+    return run(parser, work, again="to start over")
 
 
 def _boxes_parser() -> argparse.ArgumentParser:

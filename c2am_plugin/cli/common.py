@@ -11,6 +11,7 @@ from ..errors import C2AMError, InputError
 from ..files.writing import disk_error
 from ..runs.shards import Shard
 from ..runs.signals import terminable
+from .wording import as_options
 
 __all__ = [
     "background_score",
@@ -18,54 +19,64 @@ __all__ = [
     "cut",
     "print_failures",
     "run",
+    "say",
     "setting",
     "shard",
     "strength",
 ]
 
 
-def run(command: str, work: Callable[[], int], again: str = "to go on") -> int:
+def run(parser: argparse.ArgumentParser, work: Callable[[], int], again: str = "to go on") -> int:
     """Do the work as a command does. again: what the same command does after an interrupt."""
     log = logging.getLogger("c2am_plugin")
     handler = logging.StreamHandler()
-    handler.setFormatter(_OneLine(f"{command}: %(message)s"))
+    handler.setFormatter(_OneLine(parser))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         with terminable():
             return work()
     except C2AMError as error:
-        _say(f"{command}: {error}")
+        say(parser, str(error))
         return 1
     except OSError as error:
         if not (reason := disk_error(error)):
             raise
-        _say(f"{command}: {error.filename or 'output'}: {reason}")
+        say(parser, f"{error.filename or 'output'}: {reason}")
         return 1
     except KeyboardInterrupt:
-        print(f"{command}: interrupted; run the same command again {again}", file=sys.stderr)
+        say(parser, f"interrupted; run the same command again {again}")
         return 130
     finally:
         log.removeHandler(handler)
 
 
-def print_failures(command: str, failures: dict[str, str], report: str) -> int:
+def print_failures(parser: argparse.ArgumentParser, failures: dict[str, str], report: str) -> int:
     """Exit code 1 and the first failures, where there are any; 0 else."""
     if not failures:
         return 0
     for message in list(failures.values())[:5]:
-        _say(f"{command}: {message}")
-    _say(f"{command}: {len(failures)} images failed; all are listed in {report}")
+        say(parser, message)
+    say(parser, f"{len(failures)} images failed; all are listed in {report}")
     return 1
 
 
 class _OneLine(logging.Formatter):
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        super().__init__()
+        self.parser = parser
+
     def format(self, record: logging.LogRecord) -> str:
-        return _plain(super().format(record))
+        return _line(self.parser, super().format(record))
 
 
-def _say(line: str) -> None:
-    print(_plain(line), file=sys.stderr)
+def say(parser: argparse.ArgumentParser, message: str) -> None:
+    """Print a message of the library to stderr, as one line of this command."""
+    print(_line(parser, message), file=sys.stderr)
+
+
+def _line(parser: argparse.ArgumentParser, message: str) -> str:
+    return _plain(f"{parser.prog}: {as_options(parser, message)}")
 
 
 def _plain(text: str) -> str:

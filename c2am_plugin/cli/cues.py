@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .common import count, print_failures, run, shard
+from .common import count, print_failures, run, say, shard
 
 __all__ = ["cues_main"]
 
@@ -32,13 +32,14 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
         part = Shard.parse(args.get("shard")).name
         record = str(record_path(report.out, "c2am-cues", part))
         print(f"{report.summary()}\nreport: {record}")
-        return print_failures("c2am-cues", report.failures, record)
+        return print_failures(parser, report.failures, record)
 
-    return run("c2am-cues", work)
+    return run(parser, work)
 
 
 def _describe(argv: Sequence[str]) -> int:
-    args = vars(_describe_parser().parse_args(argv))
+    parser = _describe_parser()
+    args = vars(parser.parse_args(argv))
 
     def work() -> int:
         from ..describe.run import describe_cues
@@ -46,10 +47,10 @@ def _describe(argv: Sequence[str]) -> int:
         found = describe_cues(**args)
         print(found.text())
         for message in [*found.failures.values()][:5]:
-            print(f"c2am-cues: {message}", file=sys.stderr)
+            say(parser, message)
         return 1 if found.failures else 0
 
-    return run("c2am-cues", work, again="to start over")
+    return run(parser, work, again="to start over")
 
 
 def _describe_parser() -> argparse.ArgumentParser:

@@ -18,14 +18,18 @@ def merge_main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> int:
+        from ..network.cue_report import CueReport
+        from ..refine.report import RefineReport
+        from ..runs.merging import merge_reports
         from ..runs.output_folders import record_path
-        from ..runs.shards import merge_reports
+        from ..seeds.report import SeedReport
 
+        kinds = {"c2am-refine": RefineReport, "c2am-seeds": SeedReport, "c2am-cues": CueReport}
         code = 0
-        for command, report in merge_reports(args.out_dir):
+        for command, report in merge_reports(args.out_dir, kinds):
             record = str(record_path(args.out_dir, command))
             print(f"{report.summary()}\nreport: {record}")
-            code |= print_failures("c2am-merge", report.failures, record)
+            code |= print_failures(parser, report.failures, record)
         return code
 
-    return run("c2am-merge", work)
+    return run(parser, work)

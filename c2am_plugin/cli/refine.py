@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .common import background_score, count, print_failures, run, setting, shard, strength
@@ -13,8 +13,9 @@ __all__ = ["refine_main"]
 
 
 def refine_main(argv: Sequence[str] | None = None) -> int:
-    args = vars(_refine_parser().parse_args(argv))
-    _check_usage(args)
+    parser = _refine_parser()
+    args = vars(parser.parse_args(argv))
+    _check_usage(parser.error, args)
     args["seed_settings"] = dict(args["seed_settings"] or ()) or None
 
     # Refining does no linear algebra, and BLAS threads take a third of the start to start.
@@ -32,14 +33,13 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
             if done:
                 record = str(record_path(done.out_dir, name, part))
                 print(f"{done.summary()}\nreport: {record}")
-                code |= print_failures("c2am-refine", done.failures, record)
+                code |= print_failures(parser, done.failures, record)
         return code
 
-    return run("c2am-refine", work)
+    return run(parser, work)
 
 
-def _check_usage(args: dict[str, Any]) -> None:
-    error = _refine_parser().error
+def _check_usage(error: Callable[[str], Any], args: dict[str, Any]) -> None:
     if args["crf"] and not (args["labels"] and args["images"]):
         error("--crf works on the labels: it needs --labels DIR and --images DIR")
     if args["labels_only"] and (not args["labels"] or args["seeds"] or args["out_dir"]):

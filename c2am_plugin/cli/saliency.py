@@ -36,9 +36,9 @@ def saliency_main(argv: Sequence[str] | None = None) -> int:
         report = predict_saliency(**{**args, "checkpoint": trained})
         record = str(record_path(report.out, "c2am-saliency"))
         print(f"{report.summary()}\nreport: {record}")
-        return print_failures("c2am-saliency", report.failures, record)
+        return print_failures(parser, report.failures, record)
 
-    return run("c2am-saliency", work)
+    return run(parser, work)
 
 
 def _train(cues: str, shared: dict[str, Any], training: dict[str, Any]) -> str:

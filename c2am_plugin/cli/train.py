@@ -11,7 +11,8 @@ __all__ = ["train_main"]
 
 
 def train_main(argv: Sequence[str] | None = None) -> int:
-    args = vars(_train_parser().parse_args(argv))
+    parser = _train_parser()
+    args = vars(parser.parse_args(argv))
 
     def work() -> int:
         from ..network.train import train
@@ -27,7 +28,7 @@ def train_main(argv: Sequence[str] | None = None) -> int:
         )
         return 0
 
-    return run("c2am-train", work)
+    return run(parser, work)
 
 
 def _train_parser() -> argparse.ArgumentParser:

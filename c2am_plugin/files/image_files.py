@@ -43,6 +43,8 @@ def open_image(path: str | Path, what: str = "an image") -> Iterator[Image.Image
             if width * height > MOST_PIXELS:
                 raise ValueError(f"{width}×{height} pixels; expected at most {MOST_PIXELS}")
             yield image
+    except InputError:  # of the block
+        raise
     except UnidentifiedImageError as error:
         known = ", ".join(FORMATS)
         raise InputError(f"{path}: cannot be read as {what} (expected {known})") from error

@@ -72,7 +72,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         raise InputError(
             f"{path}: is no C2AM checkpoint (found {describe_content(content)}); expected "
             "'state_dict' and 'flag', as c2am-train writes them; "
-            "a file of initial weights goes to --weights"
+            "a file of initial weights is for c2am-train"
         )
     info, flag = content.get("info") or {}, content.get("flag")
     if not isinstance(info, dict) or not isinstance(flag, (bool, int, NoneType)):

@@ -183,7 +183,7 @@ class Run:
                 f"P has become constant: in the epoch that ended with step {self.trainer.step} "
                 f"it varied by {epoch['p_within']:.4f} within images and {epoch['p_across']:.4f} "
                 "across them (0.2 is usual), which tells no foreground from a background; "
-                "take a lower --lr, other --weights, or images that differ more. "
+                "take a lower `lr`, other `weights`, or images that differ more. "
                 + (f"{kept} is of the epoch before" if kept.exists() else "Nothing was kept")
             )
         if not self.ranks.is_first:

@@ -91,7 +91,7 @@ def make_cues(
     batch_size   images of one size sent through the network together; default 8 on a GPU, 1 on a
                  CPU, where more gain nothing
     shard        "I/N": work on the I-th of N parts of the images, I from 1; N such runs, at once or
-                 one after another, do what one without it does (`shards.merge_reports`)
+                 one after another, do what one without it does (`c2am-merge`)
     workers      images (batches) at a time; default one a core
 
     Under torchrun the processes share the images, and all return the report of all.
@@ -106,7 +106,7 @@ def make_cues(
         threshold, part = _check_threshold(threshold, cams), Shard.parse(shard)
         if part.name and threshold == "agree":
             raise InputError(
-                "--threshold agree looks at all images: find it once without --shard, then give "
+                '`threshold="agree"` looks at all images: find it once without `shard`, then give '
                 "the number that was found"
             )
         _check_counts(batch_size=batch_size, workers=workers)
@@ -140,7 +140,10 @@ def make_cues(
         done = ranks.first(lambda: stack.enter_context(holding))
         report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
         todo = [image_id for image_id in mine if image_id not in done]
+        record = record_path(out, COMMAND, part.name)
         if not todo:
+            if part.name and ranks.is_first and not record.exists():  # more shards than images
+                write_json(record, {"settings": cue_settings, "report": asdict(report)})
             return report
 
         report.polarity = _polarity(loaded, polarity, list(paths.values()), ranks)
@@ -165,7 +168,7 @@ def make_cues(
         report.add(stream(writer, todo, "cues"))
         if ranks.is_first:
             stored_report = {"settings": cue_settings, "report": asdict(report)}
-            write_json(record_path(out, COMMAND, part.name), stored_report)
+            write_json(record, stored_report)
             if store and not report.failures:
                 shutil.rmtree(store, ignore_errors=True)
         return report
@@ -180,7 +183,7 @@ def _check_threshold(threshold: float | str, cams: Any) -> float | str:
                 f"threshold {threshold!r} is neither a number nor one of {', '.join(THRESHOLDS)}"
             ) from error
     if (threshold == "agree") != bool(cams):
-        raise InputError("--threshold agree and --cams CAM_DIR go together: one is missing")
+        raise InputError('`threshold="agree"` and `cams` go together: one is missing')
     return threshold if isinstance(threshold, str) else check_boundary(threshold)
 
 

@@ -107,7 +107,7 @@ def decide(
     if polarity.undecided and ranks.is_first:
         log.warning(
             "polarity is undecided: by the %s rule P is the background in %.0f %% of %d images; "
-            "look at the maps, and set it with --polarity keep or flip",
+            'look at the maps, and make cues with `polarity="keep"` or `polarity="flip"`',
             rule,
             100 * share,
             len(votes),

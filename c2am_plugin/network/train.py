@@ -133,7 +133,7 @@ def train(
             log.info("%s: finished already with these settings; nothing to do", out)
             return result
         if resume and "resume.pt" not in there:
-            raise InputError(f"{out}: holds no interrupted run; start one without --resume")
+            raise InputError(f"{out}: holds no interrupted run; start one without `resume`")
         trainer = Trainer(
             *(model, plan, steps, where, micro_batch, precision),
             seed=seed,
@@ -183,7 +183,7 @@ def _batch_size(usual: int, given: int | None, n_images: int) -> int:
     if given is not None and given > n_images:
         raise InputError(
             f"batch size {given} with {n_images} images: no batch would ever be full; "
-            f"take --batch-size {n_images} or less"
+            f"take `batch_size={n_images}` or less"
         )
     if given is None and usual > n_images:
         log.info("%d images do not fill a batch of %d: one batch has them all", n_images, usual)
@@ -198,9 +198,9 @@ def _check_sharing(
             f"batch size {batch_size} for {ranks.count} processes: each needs one image or more"
         )
     if sync_bn and where.type == "cpu":
-        raise InputError("--sync-bn needs GPUs: PyTorch synchronises BatchNorm there only")
+        raise InputError("`sync_bn` needs GPUs: PyTorch synchronises BatchNorm there only")
     if sync_bn and micro_batch is not None:
-        raise InputError("--sync-bn and --micro-batch exclude each other: a part is not the batch")
+        raise InputError("`sync_bn` and `micro_batch` exclude each other: a part is not the batch")
 
 
 def _same_weights(model: C2AM, weights: str, ranks: Ranks) -> str:

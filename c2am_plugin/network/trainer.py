@@ -96,8 +96,8 @@ class Trainer(Resumable):
         if not math.isfinite(float(result.parts.total)):
             raise TrainingError(
                 f"the loss is {float(result.parts.total)} at step {self.step + 1}; "
-                f"take a lower --lr than {self.plan.lr}"
-                + (", or --no-amp" if self.precision else "")
+                f"take a lower `lr` than {self.plan.lr}"
+                + (", or `amp=False`" if self.precision else "")
             )
         self.ranks.add(p.grad for p in self.model.parameters() if p.grad is not None)
         self.ranks.average(b for b in self.model.buffers() if b.is_floating_point())
@@ -108,15 +108,15 @@ class Trainer(Resumable):
     def _memory_advice(self, pixels: Tensor) -> str:
         if self.sync_bn:  # no rank can try alone what fits
             return (
-                f"out of memory with {len(pixels)} images at once; take a smaller --batch-size, "
-                "more GPUs, or --micro-batch without --sync-bn"
+                f"out of memory with {len(pixels)} images at once; take a smaller `batch_size`, "
+                "more GPUs, or `micro_batch` without `sync_bn`"
             )
         at_once = min(self.micro_batch or len(pixels), len(pixels))
         fits = fitting_micro_batch(self.model, pixels[:at_once], self.plan.alpha, self.precision)
         advice = (
-            f"{fits} fit: take --micro-batch {fits}, which keeps the batch"
+            f"{fits} fit: take `micro_batch={fits}`, which keeps the batch"
             if fits
-            else "not even one fits: take a smaller --crop or --backbone"
+            else "not even one fits: take a smaller `crop` or `backbone`"
         )
         return f"out of memory with {at_once} images of {pixels.shape[-1]} pixels at once; {advice}"
 

@@ -65,7 +65,7 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
     if within > without + 0.05:
         log.warning(
             "the cues call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
-            "the rest: their polarity looks wrong; --flip-cues flips it",
+            "the rest: their polarity looks wrong; `flip_cues=True` flips it",
             100 * within,
             100 * without,
         )

@@ -66,7 +66,7 @@ def pair(
         if names and missing == "error":
             raise InputError(
                 f"{len(names)} of {len(wanted)} images have no {what} in {folder} "
-                f"({first_names(names)}); choose with --missing keep or skip"
+                f'({first_names(names)}); choose with `missing="keep"` or `missing="skip"`'
             )
         if names:
             log.warning("%d images have no %s (%s)", len(names), what, first_names(names))

@@ -93,7 +93,7 @@ def refine_cams(
     images     folder of photographs `<id>.jpg`; only read for `crf` and `seeds`
     ids        a list file or a sequence of image ids; default every CAM file
     shard      "I/N": work on the I-th of N parts of the images, I from 1; N such runs, at once or
-               one after another, do what one without it does (`shards.merge_reports`)
+               one after another, do what one without it does (`c2am-merge`)
     workers    images at a time; default one a core
     overwrite  replace files that another run, or somebody else, wrote
 
@@ -103,11 +103,11 @@ def refine_cams(
     """
     _check_options(missing, calibrate, strength, background_score)
     if crf and not (images and labels):
-        raise InputError("--crf works on the labels: it needs --labels DIR and --images DIR")
+        raise InputError("`crf` works on the labels: it needs `labels` and `images`")
     if (seeds or seed_settings) and not (seeds and images):
-        raise InputError("seeds need two folders: --seeds DIR and --images DIR")
+        raise InputError("seeds need two folders: `seeds` and `images`")
     if labels_only and (not labels or seeds or out_dir):
-        raise InputError("--labels-only needs --labels DIR, and neither --out nor --seeds")
+        raise InputError("`labels_only` needs `labels`, and neither `out_dir` nor `seeds`")
     part = Shard.parse(shard)
     cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
     refined = None if labels_only else Path(out_dir) if out_dir else _sibling(cam_dir)

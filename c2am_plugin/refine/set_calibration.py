@@ -74,7 +74,7 @@ def log_calibration(fit: Calibration) -> None:
     if fit.limit == 0:
         log.warning(
             "the cues do not agree with what the CAMs are sure of, so they change nothing; "
-            "--calibrate off takes them as they stand"
+            '`calibrate="off"` takes them uncalibrated'
         )
     else:
         log.info(

@@ -107,7 +107,7 @@ def hold_file(
             if not overwrite:
                 raise OutputError(
                     f"{path}: is there already and is not of a {command} run with these settings; "
-                    "choose another name, or replace it with --overwrite"
+                    "choose another name, or replace it with `overwrite=True`"
                 )
             path.unlink()
     write_json(record, {"settings": settings})
@@ -145,7 +145,7 @@ def _check(output: OutputFolder, command: str, ids: Iterable[str], overwrite: bo
         if theirs and not overwrite:
             raise OutputError(
                 f"{folder}: holds {len(theirs)} files of a run with other settings ({difference}); "
-                "choose another folder, or replace them with --overwrite"
+                "choose another folder, or replace them with `overwrite=True`"
             )
         suffixes = {Path(name).suffix for name in names}
         others = {name for name in present - names if Path(name).suffix in suffixes}
@@ -157,7 +157,7 @@ def _check(output: OutputFolder, command: str, ids: Iterable[str], overwrite: bo
     if earlier is None and theirs and not overwrite:
         raise OutputError(
             f"{folder}: {len(theirs)} files are there already that no {command} run wrote "
-            f"({first_names(theirs)}); choose another folder, or replace them with --overwrite"
+            f"({first_names(theirs)}); choose another folder, or replace them with `overwrite=True`"
         )
     return theirs
 

@@ -89,7 +89,7 @@ def run_images(
         raise C2AMError(
             f"{title}: the system killed a worker process, most often because memory ran out; "
             f"{len(outcome.results)} of {len(ids)} images are done. Run the same command again to "
-            "go on, best with fewer --workers"
+            "go on, best with fewer `workers`"
         ) from error
     except BaseException:
         hand.stop()

@@ -73,7 +73,7 @@ def find_cues(
 def _of_each(cues: str | Path, images: dict[str, Path]) -> list[Path]:
     found = find_files(cues, CUE_SUFFIXES)
     if without := lacking(images, found, "cue"):
-        raise InputError(f"{cues}: {without}; name those that have one with --ids")
+        raise InputError(f"{cues}: {without}; name those that have one with `ids`")
     return [found[image_id] for image_id in images]
 
 

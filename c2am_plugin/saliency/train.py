@@ -256,7 +256,7 @@ class _Loop:
         if self.trainer.step == self.steps and spread < CONSTANT:
             raise TrainingError(
                 f"the network says the same of every pixel (its saliency varies by {spread:.4f} "
-                "within images); take more --epochs, another --lr than "
+                "within images); take more `epochs`, another `lr` than "
                 f"{self.trainer.plan.lr}, or cues that show foreground"
             )
         self.trainer.save(self.run / "resume.pt")

@@ -65,7 +65,7 @@ class SaliencyTrainer(Resumable):
         mean = float(np.mean(losses))
         if not math.isfinite(mean):
             raise TrainingError(
-                f"the loss is {mean} at step {self.step + 1}; take a lower --lr than {self.plan.lr}"
+                f"the loss is {mean} at step {self.step + 1}; take a lower `lr` than {self.plan.lr}"
             )
         self.optimizer.step()
         self.step += 1
@@ -88,7 +88,7 @@ class SaliencyTrainer(Resumable):
                 raise
             raise TrainingError(
                 f"out of memory with one image of {image.shape[3]}×{image.shape[2]} pixels; "
-                "take --side 320 or less, or a smaller --width or --backbone"
+                "take `side=320` or less, or a smaller `width` or `backbone`"
             ) from error
         pixels = max(1, int(known.sum()))
         return float(loss.detach()) / pixels, logits.detach().sigmoid()[0, 0].cpu().numpy()

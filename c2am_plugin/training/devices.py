@@ -55,7 +55,7 @@ def autocast_type(amp: bool | None, where: torch.device) -> torch.dtype | None:
     if where.type == "cuda":
         able = torch.cuda.get_device_capability(where) >= (8, 0)
         if amp and not able:
-            raise InputError(f"{torch.cuda.get_device_name(where)} has no bfloat16; omit --amp")
+            raise InputError(f"{torch.cuda.get_device_name(where)} has no bfloat16; omit `amp`")
         return torch.bfloat16 if able and amp is not False else None
     return torch.bfloat16 if amp else None
 

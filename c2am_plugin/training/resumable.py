@@ -46,5 +46,5 @@ class Resumable:
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: is not the state of this run ({type(error).__name__}); "
-                "start anew with --overwrite"
+                "start anew with `overwrite=True`"
             ) from error

@@ -74,8 +74,8 @@ def _open_board(folder: Path, first_step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingDependency(
-            "--tensorboard needs the package tensorboard; run pip install tensorboard, "
-            "or go without: log.csv holds the same numbers"
+            "`tensorboard` needs the package of that name: run pip install tensorboard, "
+            "or go without, as log.csv has the same numbers"
         ) from error
     return SummaryWriter(str(folder), purge_step=first_step + 1)
 

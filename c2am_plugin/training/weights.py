@@ -220,8 +220,8 @@ def _torchvision_file(backbone: str, name: str) -> Path:
         except (URLError, OSError, RuntimeError) as error:
             raise InputError(
                 f"{name}: {url} cannot be downloaded ({error}); download it on another machine "
-                f"and put it at {path}, or pass the file itself as --weights; "
-                "--weights random goes without"
+                f"and put it at {path}, or pass the file itself as `weights`; "
+                '`weights="random"` goes without'
             ) from error
     return path
 

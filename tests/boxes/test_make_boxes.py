@@ -261,7 +261,7 @@ def test_maps_of_another_size_than_the_ground_truth_are_said(cues, tmp_path, sai
     size = (80, 60) if said else (0, 0)
     box = (6, 12, 26, 42)
     truth = write_truth(tmp_path / "truth.json", {"000000000030": box}, size)
-    with pytest.raises(InputError, match=r"taken for 40×20 pixels.* with --images"):
+    with pytest.raises(InputError, match=r"taken for 40×20 pixels.* with `images`"):
         make_boxes(cues, ids=["000000000030"], gt=truth, progress=False)
 
 
@@ -311,7 +311,7 @@ def test_a_file_is_not_replaced_without_being_told(cues, tmp_path):
     make_boxes(cues, out, progress=False)
     before = out.read_text()
     make_boxes(cues, out, progress=False)
-    with pytest.raises(OutputError, match="choose another name, or replace it with --overwrite"):
+    with pytest.raises(OutputError, match="another name, or replace it with `overwrite=True`"):
         make_boxes(cues, out, all_components=True, progress=False)
     assert out.read_text() == before
     make_boxes(cues, out, all_components=True, overwrite=True, progress=False)

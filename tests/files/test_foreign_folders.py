@@ -21,10 +21,11 @@ from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.labels import read_label
 from c2am_plugin.files.lists import read_ids
 from c2am_plugin.files.photos import read_photo
+from c2am_plugin.refine.report import RefineReport
 from c2am_plugin.registry import get_adapter
 from c2am_plugin.runs.locks import lock_folder
+from c2am_plugin.runs.merging import merge_reports
 from c2am_plugin.runs.output_folders import read_record
-from c2am_plugin.runs.shards import merge_reports
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes")
 
@@ -36,7 +37,9 @@ READERS = {
     "photo.jpg": read_photo,
     "run.json": read_record,
     "box.xml": lambda path: find_truths(path.parent).read("box"),
-    "out.c2am-refine.1-of-1.json": lambda path: merge_reports(path.with_name("out")),
+    "out.c2am-refine.1-of-1.json": lambda path: merge_reports(
+        path.with_name("out"), {"c2am-refine": RefineReport}
+    ),
 }
 
 

@@ -325,7 +325,7 @@ class AdapterContract:
         np.save(tmp_path / "a.npy", self.broken(change))
         with pytest.raises(InputError, match=said) as refusal:
             self.read(tmp_path / "a.npy")
-        assert "--clip" in str(refusal.value)
+        assert "`clip=True`" in str(refusal.value)
         clipped = self.read(tmp_path / "a.npy", clip=True).maps
         assert clipped[1, 3, 4] == (0 if not value > 0 else 1)
 
@@ -430,7 +430,7 @@ class DictContract(AdapterContract):
         self.write(tmp_path / "a.npy")
         adapter, said = detect([tmp_path / "a.npy"])
         assert adapter.name == "psa"
-        assert all(word in said for word in ("0.2", "sc_cam (0.15)", "seam (0.26)", "--method"))
+        assert all(word in said for word in ("0.2", "sc_cam (0.15)", "seam (0.26)", "`method`"))
 
     def test_one_array_may_be_several_classes_but_not_many(self, tmp_path):
         """A file of a few bytes that names one array for all its classes would fill the memory."""

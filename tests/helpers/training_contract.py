@@ -101,7 +101,7 @@ class TrainingContract:
         run, other = tmp_path / "run", 2 * self.rate
         start(run)
         before = (run / "last.pt").read_bytes()
-        with pytest.raises(OutputError, match=rf"lr {self.rate} then, {other} now.*--overwrite"):
+        with pytest.raises(OutputError, match=rf"lr {self.rate} then, {other} now.*`overwrite"):
             start(run, lr=other)
         with pytest.raises(InputError):  # a mistake costs nothing either
             start(run, weights="no such weights", overwrite=True)

@@ -21,10 +21,11 @@ from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.files.cues import read_cue
 from c2am_plugin.network import boundaries
 from c2am_plugin.network.checkpoint import load_checkpoint, save_checkpoint
+from c2am_plugin.network.cue_report import CueReport
 from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.maps import activation_map, mean_logit, scale_logits
 from c2am_plugin.registry import get_adapter
-from c2am_plugin.runs.shards import merge_reports
+from c2am_plugin.runs.merging import merge_reports
 
 
 def pixels_of(folder: Path) -> dict[str, np.ndarray]:
@@ -290,7 +291,7 @@ def test_shards_make_the_cues_of_one_run(photos: Path, checkpoint: Path, tmp_pat
     for shard in ("2/2", "1/2"):
         run(photos, checkpoint, tmp_path / "parts", shard=shard, **options)
     assert contents(tmp_path / "parts") == contents(tmp_path / "whole")
-    ((command, merged),) = merge_reports(tmp_path / "parts")
+    ((command, merged),) = merge_reports(tmp_path / "parts", {"c2am-cues": CueReport})
     assert command == "c2am-cues"
     assert merged.written == whole.written
     assert merged.foreground == pytest.approx(whole.foreground)
@@ -298,7 +299,15 @@ def test_shards_make_the_cues_of_one_run(photos: Path, checkpoint: Path, tmp_pat
     assert "wrote" in merged.summary()
 
 
+def test_more_shards_than_images(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    count = len(list(photos.iterdir())) + 1
+    for index in range(1, count + 1):
+        run(photos, checkpoint, tmp_path / "cues", shard=f"{index}/{count}")
+    ((_, merged),) = merge_reports(tmp_path / "cues", {"c2am-cues": CueReport})
+    assert merged.written == count - 1
+
+
 def test_a_shard_cannot_agree_with_all(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
     options = {"threshold": "agree", "cams": tmp_path, "shard": "1/2"}
-    with pytest.raises(InputError, match="without --shard"):
+    with pytest.raises(InputError, match="without `shard`"):
         run(photos, checkpoint, tmp_path / "out", **options)

@@ -129,7 +129,7 @@ def test_out_of_memory_says_what_fits() -> None:
     plan = make_recipe("paper", batch_size=12, crop=64)
     assert fitting_micro_batch(model, batch(12).float(), 0.25) == 3
     trainer = Trainer(model, plan, 5, CPU, micro_batch=None, precision=None)
-    with pytest.raises(TrainingError, match=r"12 images of 64 pixels.*--micro-batch 3"):
+    with pytest.raises(TrainingError, match=r"12 images of 64 pixels.*`micro_batch=3`"):
         trainer.advance(torch.zeros(12, 3, 64, 64, dtype=torch.uint8))
 
 
@@ -271,7 +271,7 @@ def test_bfloat16_and_parts_run_too(photos: Path, tmp_path: Path) -> None:
 def test_few_images_shrink_the_recipes_batch_but_not_ours(photos: Path, tmp_path: Path) -> None:
     result = small_train(photos, tmp_path / "run", batch_size=None, epochs=1)
     assert load_checkpoint(result.checkpoint).info["settings"]["batch_size"] == 9
-    with pytest.raises(InputError, match="--batch-size 9 or less"):
+    with pytest.raises(InputError, match="`batch_size=9` or less"):
         small_train(photos, tmp_path / "none", batch_size=10)
     with pytest.raises(InputError, match="one image"):
         small_train(write_photos(tmp_path / "one", 1), tmp_path / "none")
@@ -298,7 +298,7 @@ def test_a_constant_p_is_an_error_and_no_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_is_an_error(photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"loss is nan.*lower --lr"):
+    with pytest.raises(TrainingError, match=r"loss is nan.*lower `lr`"):
         small_train(photos, tmp_path / "run", lr=1e30)
     assert not (tmp_path / "run" / "resume.pt").exists()
 

@@ -84,5 +84,5 @@ def test_labels_alone_need_their_folder_and_no_other(make_set, options, capsys):
         refine_main([str(cam_dir), str(cue_dir), "--labels-only", *options])
     assert stop.value.code == 2
     assert "--labels-only needs --labels" in capsys.readouterr().err
-    with pytest.raises(InputError, match="--labels-only needs --labels"):
+    with pytest.raises(InputError, match="`labels_only` needs `labels`"):
         refine_cams(cam_dir, cue_dir, labels_only=True)

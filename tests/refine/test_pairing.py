@@ -49,7 +49,7 @@ def test_missing_cues_are_counted_and_named(folders):
     message = str(refusal.value)
     assert "8 of 9 images have no cue" in message
     assert "(00, 01, 02, 03, 04 and 3 more)" in message
-    assert "--missing" in message
+    assert '`missing="keep"`' in message
 
 
 @pytest.mark.parametrize(("missing", "ids", "left_out"), [("keep", "abc", 0), ("skip", "b", 2)])
@@ -134,14 +134,14 @@ def test_the_wrong_polarity_is_said_with_its_numbers_and_the_flag(said):
     (message,) = said()
     assert "90 %" in message
     assert "20 %" in message
-    assert "--flip-cues" in message
+    assert "`flip_cues=True`" in message
 
 
 def test_cues_that_say_nothing_are_said_too(said):
     check_polarity([image(0.5, 0.5)])
     (message,) = said()
     assert "same images" in message
-    assert "--flip-cues" not in message
+    assert "flip_cues" not in message
 
 
 def test_masks_of_0_and_1_are_said(said):

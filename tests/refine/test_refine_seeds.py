@@ -14,7 +14,9 @@ from third_party import PLUGIN
 
 from c2am_plugin import make_seeds, refine_cams
 from c2am_plugin.errors import InputError, OutputError
-from c2am_plugin.runs.shards import merge_reports
+from c2am_plugin.refine.report import RefineReport
+from c2am_plugin.runs.merging import merge_reports
+from c2am_plugin.seeds.report import SeedReport
 
 METHODS = ("psa", "sc_cam", "seam", "puzzlecam", "advcam")
 results = partial(contents, without=".json")
@@ -160,7 +162,7 @@ def test_overwrite_replaces_both(make_all, tmp_path):
     cams, cues, photos = make_all("advcam")
     run(cams, cues, tmp_path, photos)
     before = results(tmp_path / "seeds")
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite=True`"):
         run(cams, cues, tmp_path, photos, strength=0.3)
     report = run(cams, cues, tmp_path, photos, strength=0.3, overwrite=True)
     assert (report.refined, report.seeds.made) == (4, 4)
@@ -179,10 +181,10 @@ def test_two_shards_make_the_seeds_of_one_run(make_all, tmp_path, method):
         make_seeds(tmp_path / "parts", tmp_path / "seeds3", shard=shard, **options)
     for name in ("seeds2", "seeds3"):
         assert results(tmp_path / name) == results(tmp_path / "seeds")
-        ((command, merged),) = merge_reports(tmp_path / name)
+        ((command, merged),) = merge_reports(tmp_path / name, {"c2am-seeds": SeedReport})
         assert (command, merged.made, merged.pixels) == ("c2am-seeds", 4, whole.pixels)
         assert merged.ignored == pytest.approx(whole.ignored)
-    ((_, refined),) = merge_reports(tmp_path / "parts")
+    ((_, refined),) = merge_reports(tmp_path / "parts", {"c2am-refine": RefineReport})
     assert refined.refined == 4
 
 

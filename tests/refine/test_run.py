@@ -205,7 +205,7 @@ def test_other_settings_are_refused_and_overwrite_replaces(make_set, tmp_path, c
     out = tmp_path / "out"
     run(cam_dir, cue_dir, out)
     before = contents(out)
-    with pytest.raises(OutputError, match=rf"{next(iter(change))}.*--overwrite"):
+    with pytest.raises(OutputError, match=rf"{next(iter(change))}.*`overwrite=True`"):
         run(cam_dir, cue_dir, out, **change)
     assert contents(out) == before
     assert run(cam_dir, cue_dir, out, overwrite=True, **change).refined == 4

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser
 from functools import partial
 from pathlib import Path
 from subprocess import PIPE
@@ -52,7 +53,7 @@ def test_a_worker_that_the_system_kills_is_said_in_one_line(tmp_path):
     assert "\n" not in message
     assert "the system killed a worker process" in message
     assert f"of {len(ids)} images are done" in message
-    assert "--workers" in message
+    assert "`workers`" in message
     done = {path.name for path in tmp_path.iterdir()}
     assert done
     assert "100" not in done
@@ -261,19 +262,19 @@ def test_a_full_disk_is_one_line_wherever_it_shows_and_other_errors_are_bugs(cap
     def fail(number):
         raise OSError(number, os.strerror(number), "run/log.csv")
 
-    assert run("c2am-x", partial(fail, errno.ENOSPC)) == 1
+    assert run(ArgumentParser("c2am-x"), partial(fail, errno.ENOSPC)) == 1
     assert capsys.readouterr().err == "c2am-x: run/log.csv: No space left on device\n"
     with pytest.raises(FileNotFoundError):
-        run("c2am-x", partial(fail, errno.ENOENT))
+        run(ArgumentParser("c2am-x"), partial(fail, errno.ENOENT))
 
 
 def test_a_command_may_be_called_in_a_thread_and_gives_sigterm_back():
     before, found = signal.getsignal(signal.SIGTERM), []
-    thread = Thread(target=lambda: found.append(run("c2am-x", lambda: 7)))
+    thread = Thread(target=lambda: found.append(run(ArgumentParser("c2am-x"), lambda: 7)))
     thread.start()
     thread.join()
     assert found == [7]
     during = []
-    run("c2am-x", lambda: during.append(signal.getsignal(signal.SIGTERM)) or 0)
+    run(ArgumentParser("c2am-x"), lambda: during.append(signal.getsignal(signal.SIGTERM)) or 0)
     assert during == [signal.default_int_handler]
     assert signal.getsignal(signal.SIGTERM) is before

@@ -51,7 +51,7 @@ def test_other_settings_are_refused_and_said(tmp_path):
     out = tmp_path / "out"
     claim(out)
     touch(out, "x.npy")
-    with pytest.raises(OutputError, match=r"1 files.*t 0\.2 then, 0\.3 now.*--overwrite"):
+    with pytest.raises(OutputError, match=r"1 files.*t 0\.2 then, 0\.3 now.*`overwrite=True`"):
         claim(out, B)
     assert files_below(out) == {"x.npy"}
     assert json.loads(record_path(out, "c2am-x").read_text())["settings"] == A
@@ -73,7 +73,7 @@ def test_results_of_two_settings_never_stand_side_by_side(tmp_path):
 def test_files_of_somebody_else_stay(tmp_path):
     out = tmp_path / "out"
     touch(out, "x.npy", "readme.txt", ".hidden")
-    with pytest.raises(OutputError, match=r"no c2am-x run wrote.*x\.npy.*--overwrite"):
+    with pytest.raises(OutputError, match=r"no c2am-x run wrote.*x\.npy.*`overwrite=True`"):
         claim(out)
     assert not record_path(out, "c2am-x").exists()
     assert claim(out, names=("z.npy",)) == set()

@@ -11,10 +11,13 @@ from small_files import contents
 from c2am_plugin.cli.merge import merge_main
 from c2am_plugin.cli.refine import refine_main
 from c2am_plugin.errors import InputError
+from c2am_plugin.refine.report import RefineReport
 from c2am_plugin.refine.run import refine_cams
+from c2am_plugin.runs.merging import merge_reports
 from c2am_plugin.runs.output_folders import record_path
-from c2am_plugin.runs.shards import Shard, merge_reports
+from c2am_plugin.runs.shards import Shard
 
+KINDS = {"c2am-refine": RefineReport}
 IDS = [f"{index:02}" for index in range(11)]
 
 
@@ -87,7 +90,7 @@ def test_shards_that_had_nothing_left_to_do_are_merged(whole, tmp_path):
     out = tmp_path / "parts"
     for index in (1, 2, 1, 2):
         refine(cam_dir, cue_dir, out, shard=f"{index}/2")
-    [(_, merged)] = merge_reports(out)
+    [(_, merged)] = merge_reports(out, KINDS)
     assert (merged.refined, merged.already_there) == (0, 10)
     assert merged.foreground_before == 0
 
@@ -107,15 +110,48 @@ def test_a_missing_shard_is_said(whole, tmp_path):
     refine(cam_dir, cue_dir, out, shard="1/3")
     refine(cam_dir, cue_dir, out, shard="3/3")
     with pytest.raises(InputError, match="shard 2/3 has not finished"):
-        merge_reports(out)
+        merge_reports(out, KINDS)
     refine(cam_dir, cue_dir, out, shard="1/2")
     with pytest.raises(InputError, match="in 2 and in 3 shards"):
-        merge_reports(out)
+        merge_reports(out, KINDS)
 
 
-def test_a_run_without_shards_has_nothing_to_merge(whole, tmp_path):
-    with pytest.raises(InputError, match="no run with --shard"):
-        merge_reports(tmp_path / "whole")
+@pytest.mark.parametrize("shard", [None, "1/1"])
+def test_a_run_that_was_not_split_keeps_its_report(make_set, tmp_path, capsys, shard):
+    """A job array of one runs shard 1/1, and merges as any other."""
+    cam_dir, cue_dir = make_set(ids=IDS[:4])
+    report = refine(cam_dir, cue_dir, tmp_path / "out", shard=shard)
+    stored = record_path(tmp_path / "out", "c2am-refine").read_text()
+    ((command, merged),) = merge_reports(tmp_path / "out", KINDS)
+    assert command == "c2am-refine"
+    for name, value in asdict(report).items():
+        assert getattr(merged, name) == pytest.approx(value), name
+    assert merge_main([str(tmp_path / "out")]) == 0
+    assert "refined 4 images" in capsys.readouterr().out
+    assert record_path(tmp_path / "out", "c2am-refine").read_text() == stored
+
+
+def test_more_shards_than_images(make_set, tmp_path, capsys):
+    cam_dir, cue_dir = make_set(ids=IDS[:2])
+    for index in (1, 2, 3):
+        refine(cam_dir, cue_dir, tmp_path / "out", shard=f"{index}/3")
+    assert merge_main([str(tmp_path / "out")]) == 0
+    assert "refined 2 images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere/out", "no such folder"),
+        ("out", "no run wrote a report"),
+        ("file/out", "no such folder"),
+    ],
+)
+def test_where_no_run_was_there_is_nothing_to_merge(tmp_path, capsys, name, message):
+    (tmp_path / "file").write_text("")
+    assert merge_main([str(tmp_path / name)]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"c2am-merge: {tmp_path / name}: {message}")
 
 
 @pytest.mark.parametrize(
@@ -127,8 +163,8 @@ def test_a_damaged_report_is_said(whole, tmp_path, content):
         refine(cam_dir, cue_dir, tmp_path / "parts", shard=f"{index}/2")
     path = record_path(tmp_path / "parts", "c2am-refine", "2-of-2")
     path.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(InputError, match=r"2-of-2\.json: is not a shard's report"):
-        merge_reports(tmp_path / "parts")
+    with pytest.raises(InputError, match=r"2-of-2\.json: is not a report of a run that ended"):
+        merge_reports(tmp_path / "parts", KINDS)
 
 
 @pytest.mark.parametrize(
@@ -155,4 +191,4 @@ def test_shards_of_other_settings_are_not_merged(whole, tmp_path):
     content["settings"]["strength"] = 0.5
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="ran with different settings"):
-        merge_reports(tmp_path / "parts")
+        merge_reports(tmp_path / "parts", KINDS)

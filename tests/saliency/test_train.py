@@ -217,7 +217,7 @@ def copied(sets: Sets, folder: Path) -> Sets:
 def test_an_image_without_a_cue(drawn: Sets, tmp_path: Path) -> None:
     sets = copied(drawn, tmp_path)
     (sets[1] / "img_03.png").unlink()
-    with pytest.raises(InputError, match=r"1 of 9 images have no cue \(img_03\).*--ids"):
+    with pytest.raises(InputError, match=r"1 of 9 images have no cue \(img_03\).*`ids`"):
         small_train(sets, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -265,7 +265,7 @@ def test_a_network_that_says_nothing_is_an_error(drawn: Sets, tmp_path: Path) ->
 
 
 def test_a_loss_that_is_not_finite_is_an_error(drawn: Sets, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"loss is (nan|inf).*lower --lr"):
+    with pytest.raises(TrainingError, match=r"loss is (nan|inf).*lower `lr`"):
         small_train(drawn, tmp_path / "run", lr=1e30)
 
 

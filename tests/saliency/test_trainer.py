@@ -57,7 +57,7 @@ def test_full_memory_says_what_to_take_and_other_errors_pass(
 
     monkeypatch.setattr(training.model, "logits", fail)
     error: Exception = torch.cuda.OutOfMemoryError("CUDA out of memory")
-    with pytest.raises(TrainingError, match=r"one image of 64×48 pixels; take --side 320 or less"):
+    with pytest.raises(TrainingError, match=r"one image of 64×48 pixels; take `side=320` or less"):
         training.advance([example()])
     error = RuntimeError("shapes cannot be multiplied")
     with pytest.raises(RuntimeError, match="cannot be multiplied"):
@@ -81,5 +81,5 @@ def test_a_state_that_is_not_this_runs_is_said(
     assert again.step == 1
     state = torch.load(tmp_path / "resume.pt", weights_only=True)
     torch.save(state | change if change else [state], tmp_path / "resume.pt")
-    with pytest.raises(InputError, match=r"resume\.pt: is not the state.*--overwrite"):
+    with pytest.raises(InputError, match=r"resume\.pt: is not the state.*`overwrite=True`"):
         again.load(tmp_path / "resume.pt")

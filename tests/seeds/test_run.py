@@ -459,7 +459,7 @@ def test_other_settings_are_refused_and_overwrite_replaces(make_set, make_photos
     photos, out = make_photos(), tmp_path / "out"
     run(cam_dir, out, photos)
     before = contents(out)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="`overwrite=True`"):
         run(cam_dir, out, photos, **change)
     assert contents(out) == before
     assert run(cam_dir, out, photos, overwrite=True, **change).made == 4
@@ -472,7 +472,7 @@ def test_seeds_of_cams_that_were_refined_otherwise_are_refused(make_set, make_ph
     refine_cams(cam_dir, cue_dir, tmp_path / "refined", **options)
     run(tmp_path / "refined", out, photos)
     refine_cams(cam_dir, cue_dir, tmp_path / "refined", strength=0.5, **options)
-    with pytest.raises(OutputError, match=r"refined_as .*--overwrite"):
+    with pytest.raises(OutputError, match=r"refined_as .*`overwrite=True`"):
         run(tmp_path / "refined", out, photos)
 
 

@@ -134,7 +134,7 @@ def test_a_cut_checkpoint_and_a_missing_one(tmp_path: Path) -> None:
 def test_files_that_hold_something_else(tmp_path: Path, published: dict[str, Tensor]) -> None:
     path = tmp_path / "last.pt"
     torch.save(published, path)
-    with pytest.raises(InputError, match="--weights"):
+    with pytest.raises(InputError, match="initial weights"):
         load_checkpoint(path)
     torch.save([1, 2], path)
     with pytest.raises(InputError, match="a list"):
@@ -450,7 +450,7 @@ def test_a_download_that_fails_says_what_to_do(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
-    with pytest.raises(InputError, match=r"https://.*shufflenet.*--weights random") as error:
+    with pytest.raises(InputError, match=r"https://.*shufflenet.*`weights=") as error:
         initial_weights(C2AM(NAME), "IMAGENET1K_V1")
     assert str(tmp_path) in str(error.value)
     assert "\n" not in str(error.value)
