@@ -42,7 +42,7 @@ DAMAGE = (
 )
 # What is above the full value by less is rounding.
 ROUNDING = 1e-5
-SQUARE = "; for cues that are the square input of a network there is --stretch-cues"
+SQUARE = "; for cues that are the square input of a network there is `stretch_cues=True`"
 SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
 
 

@@ -142,7 +142,7 @@ def check_labels(paths: Sequence[Path], folder: str | Path, n_classes: int | Non
     if count >= LEAST_CLASSES and n_classes and n_classes > 2 and 1 in seen <= {0, 1, IGNORE}:
         log.warning(
             "%s: the values are 0 and 1 alone, which is the first of %d classes: if these are "
-            "masks of one class, name two with --classes (background and that class)",
+            "masks of one class, name two in `classes` (background and that class)",
             *(folder, n_classes - 1),
         )
 
