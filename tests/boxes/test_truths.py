@@ -110,7 +110,7 @@ def test_bad_xml(tmp_path, text, message):
 def test_xml_larger_than_any_annotation_is_not_read(tmp_path):
     with write(tmp_path / "a.xml", VOC).open("r+b") as file:
         file.truncate(2**24 + 1)
-    with pytest.raises(InputError, match=r"a\.xml: is larger than any annotation"):
+    with pytest.raises(InputError, match=r"a\.xml: .*larger than any annotation"):
         find_truths(tmp_path).read("a")
 
 
