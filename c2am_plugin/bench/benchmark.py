@@ -18,18 +18,18 @@ import numpy as np
 
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
-from ..files.cues import CUE_SUFFIXES
-from ..files.folders import IMAGE_SUFFIXES, first_names
+from ..files.folders import first_names
 from ..files.lists import wanted_ids
 from ..refine.formula import check_strength
+from ..refine.pairing import ImageFiles
 from ..refine.set_calibration import calibrate_set, check_calibrate, wants_calibration
 from ..runs.output_folders import OutputFolder, as_setting, hold_folders
 from ..runs.parallel import run_images
 from .gains import paired_gain
-from .inputs import choose_images, class_names, files_of, source_of
+from .inputs import Folders, choose_images, class_names, source_of
 from .metrics import cumulate, scores
 from .results import BenchmarkResult, PipelineResult, Row
-from .scoring import ImageReader, RowPlan, ScoreJob, Source, SweepJob
+from .scoring import BenchFiles, ImageReader, RowPlan, ScoreJob, Source, SweepJob
 
 __all__ = ["benchmark"]
 
@@ -91,18 +91,12 @@ def benchmark(
     check_calibrate(calibrate)
     check_strength(strength)
     names = class_names(classes)
-    sources = [source_of(label, folder) for label, folder in cams.items()]
-    reader = ImageReader(
-        cues=files_of(cues, CUE_SUFFIXES, "cue"),
-        truths=files_of(gt, (".png",), "ground truth"),
-        photos=files_of(images, IMAGE_SUFFIXES, "photograph") if images else {},
-        strength=strength,
-        guard=guard,
-        flip_cues=flip_cues,
-        clip=clip,
-    )
-    chosen, missing = choose_images(sources, reader, ids, images is not None)
-    if unknown := set(show) - set(chosen):
+    sources = [source_of(label) for label in cams]
+    folders = Folders.find(cams, cues, gt, images)
+    reader = ImageReader(strength, guard, flip_cues, clip)
+    listed = None if ids is None else wanted_ids(ids)
+    chosen, missing = choose_images(folders, listed)
+    if unknown := set(show) - {image.image_id for image in chosen}:
         raise InputError(f"cannot show {first_names(unknown)}: not among the {len(chosen)} images")
     settings: dict[str, Any] = {
         "cams": {label: str(folder) for label, folder in cams.items()},
@@ -119,7 +113,10 @@ def benchmark(
             output = OutputFolder(Path(out), settings)
             stack.enter_context(hold_folders(COMMAND, OUTPUTS, [output], overwrite=overwrite))
         sources = [
-            _calibrated(source, reader, calibrate, ids, workers, progress) for source in sources
+            _calibrated(
+                source, folders.with_cue(source.label, listed), reader, calibrate, workers, progress
+            )
+            for source in sources
         ]
         pipelines, used, failures = _run(
             reader, sources, chosen, len(names), crf, band, workers, progress
@@ -128,27 +125,24 @@ def benchmark(
         if out is not None:
             from .report import write_report
 
-            write_report(result, out, reader, sources, pictures, show)
+            write_report(result, out, reader, chosen, sources, pictures, show)
         return result
 
 
 def _calibrated(
     source: Source,
+    images: Sequence[ImageFiles],
     reader: ImageReader,
     calibrate: str,
-    ids: str | Path | Sequence[str] | None,
     workers: int | None,
     progress: bool,
 ) -> Source:
     """The source with its cues calibrated where `refine_cams` would do it, and in the same way."""
-    wanted = source.files if ids is None else wanted_ids(ids)
-    cues = {i: reader.cues[i] for i in wanted if i in source.files and i in reader.cues}
-    if not wants_calibration(calibrate, list(cues.values())):
+    if not wants_calibration(calibrate, images):
         return source
     fit = calibrate_set(
         source.adapter,
-        source.files,
-        cues,
+        images,
         source.t,
         flip_cues=reader.flip_cues,
         clip=reader.clip,
@@ -161,7 +155,7 @@ def _calibrated(
 def _run(
     reader: ImageReader,
     sources: Sequence[Source],
-    chosen: list[str],
+    chosen: list[BenchFiles],
     n_classes: int,
     crf: bool,
     band: int,
@@ -169,6 +163,7 @@ def _run(
     progress: bool,
 ) -> tuple[list[PipelineResult], list[str], dict[str, str]]:
     """Two passes: the CAM's best threshold has to be known before its labels meet the CRF."""
+    with_photos = chosen[0].photo is not None
     sweep = run_images(
         SweepJob(reader, sources, n_classes),
         chosen,
@@ -179,14 +174,14 @@ def _run(
     used = _survivors(sweep.results, sweep.failures)
     curves = {source.label: _curves(sweep.results, used, source, n_classes) for source in sources}
     plans = {
-        source.label: _plan_rows(source, curves[source.label], bool(reader.photos), crf)
+        source.label: _plan_rows(source, curves[source.label], with_photos, crf)
         for source in sources
     }
-    if reader.photos:
+    if with_photos:
         make_ready()
     score = run_images(
         ScoreJob(reader, sources, plans, n_classes, band),
-        used,
+        [image for image in chosen if image.image_id in sweep.results],
         workers=workers,
         title="rows",
         progress=progress,

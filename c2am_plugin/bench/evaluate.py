@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from ..registry import choose_adapter
 from ..runs.parallel import run_images
 from .metrics import Scores, confusion, cumulate, score_histogram, scores
 
-__all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels", "scored_ids"]
+__all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels", "scored_files"]
 
 # 0.01 … 0.60
 THRESHOLDS = np.round(np.arange(1, 61) / 100, 2)
@@ -46,10 +46,19 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class _SweepJob:
+class ScoredFiles:
+    """The file of one image that is scored (CAMs, a label, a cue), and its ground truth."""
+
+    image_id: str
+    file: Path
+    truth: Path
+
+
+@dataclass(frozen=True)
+class SweepJob:
+    """One image's counts at all thresholds."""
+
     adapter: CamAdapter
-    cams: dict[str, Path]
-    truths: dict[str, Path]
     thresholds: np.ndarray
     n_classes: int
 
@@ -57,37 +66,28 @@ class _SweepJob:
     def shape(self) -> tuple[int, ...]:
         return self.n_classes, self.n_classes, len(self.thresholds) + 1
 
-    def only(self, image_id: str) -> _SweepJob:
-        cams, truths = {image_id: self.cams[image_id]}, {image_id: self.truths[image_id]}
-        return replace(self, cams=cams, truths=truths)
-
-    def __call__(self, image_id: str) -> _Counts:
-        content = self.adapter.load(self.cams[image_id])
-        cams = self.adapter.parse(content, image_id)
-        truth = read_label(self.truths[image_id])
-        with _naming(self.truths[image_id]):
+    def __call__(self, image: ScoredFiles) -> _Counts:
+        cams = self.adapter.parse(self.adapter.load(image.file), image.image_id)
+        truth = read_label(image.truth)
+        with _naming(image.truth):
             return _sparse(
                 score_histogram(cams.maps, cams.class_ids, truth, self.thresholds, self.n_classes)
             )
 
 
 @dataclass(frozen=True)
-class _LabelJob:
-    labels: dict[str, Path]
-    truths: dict[str, Path]
+class LabelJob:
+    """One image's confusion matrix."""
+
     n_classes: int
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.n_classes, self.n_classes
 
-    def only(self, image_id: str) -> _LabelJob:
-        labels, truths = {image_id: self.labels[image_id]}, {image_id: self.truths[image_id]}
-        return replace(self, labels=labels, truths=truths)
-
-    def __call__(self, image_id: str) -> _Counts:
-        label, truth = read_label(self.labels[image_id]), read_label(self.truths[image_id])
-        with _naming(self.truths[image_id]):
+    def __call__(self, image: ScoredFiles) -> _Counts:
+        label, truth = read_label(image.file), read_label(image.truth)
+        with _naming(image.truth):
             return _sparse(confusion(label, truth, self.n_classes))
 
 
@@ -108,9 +108,9 @@ def evaluate_cams(
     that has both. Raises InputError where a file is missing or bad.
     """
     cams, truths = find_files(cam_dir, (".npy",)), find_files(gt_dir, (".png",))
-    chosen = scored_ids(cams, truths, cam_dir, gt_dir, ids)
-    adapter = choose_adapter(method, [cams[image_id] for image_id in chosen])
-    job = _SweepJob(adapter, cams, truths, np.asarray(thresholds, np.float64), n_classes)
+    chosen = scored_files(cams, truths, cam_dir, gt_dir, ids)
+    adapter = choose_adapter(method, [image.file for image in chosen])
+    job = SweepJob(adapter, np.asarray(thresholds, np.float64), n_classes)
     return [scores(matrix) for matrix in cumulate(_total(job, chosen, workers, progress))]
 
 
@@ -125,24 +125,24 @@ def evaluate_labels(
 ) -> Scores:
     """Scores of a folder of label PNGs. Arguments as in `evaluate_cams`."""
     labels, truths = find_files(label_dir, (".png",)), find_files(gt_dir, (".png",))
-    chosen = scored_ids(labels, truths, label_dir, gt_dir, ids)
-    return scores(_total(_LabelJob(labels, truths, n_classes), chosen, workers, progress))
+    chosen = scored_files(labels, truths, label_dir, gt_dir, ids)
+    return scores(_total(LabelJob(n_classes), chosen, workers, progress))
 
 
-def scored_ids(
+def scored_files(
     found: dict[str, Path],
     truths: dict[str, Path],
     folder: str | Path,
     gt_dir: str | Path,
     ids: str | Path | Sequence[str] | None,
-) -> list[str]:
-    """The ids to score: those that are asked for, or all that have both. Raises InputError."""
+) -> list[ScoredFiles]:
+    """The images to score: those that are asked for, or all that have both. Raises InputError."""
     if ids is None:
-        chosen = [image_id for image_id in found if image_id in truths]
-        if not chosen:
+        wanted = [image_id for image_id in found if image_id in truths]
+        if not wanted:
             raise InputError(f"no image has a file in both {folder} and {gt_dir}")
-        return chosen
-    wanted = wanted_ids(ids)
+    else:
+        wanted = wanted_ids(ids)
     if not wanted:
         raise InputError("no image is listed to evaluate")
     for files, where in ((found, folder), (truths, gt_dir)):
@@ -151,18 +151,18 @@ def scored_ids(
                 f"{where}: {len(lacking)} of {len(wanted)} images are missing "
                 f"({first_names(lacking)})"
             )
-    return wanted
+    return [ScoredFiles(image_id, found[image_id], truths[image_id]) for image_id in wanted]
 
 
 def _total(
-    job: _SweepJob | _LabelJob, ids: list[str], workers: int | None, progress: bool
+    job: SweepJob | LabelJob, images: list[ScoredFiles], workers: int | None, progress: bool
 ) -> np.ndarray:
     outcome = run_images(
-        job, ids, workers=workers, title="evaluating", prefer="processes", progress=progress
+        job, images, workers=workers, title="evaluating", prefer="processes", progress=progress
     )
     if outcome.failures:
         first = next(iter(outcome.failures.values()))
-        raise InputError(f"{len(outcome.failures)} of {len(ids)} images failed; first: {first}")
+        raise InputError(f"{len(outcome.failures)} of {len(images)} images failed; first: {first}")
     total = np.zeros(job.shape, np.int64)
     for index, counts in outcome.results.values():
         total.reshape(-1)[index] += counts

@@ -5,7 +5,7 @@ Chooses the images and puts their pictures, made in pictures.py, into HTML.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..files.labels import IGNORE
 from .gains import count_scores
 from .pictures import colour_of, cue_picture, heat_picture, label_picture, photo_picture
 from .results import BenchmarkResult, PipelineResult
-from .scoring import ImageReader, Source, make_label
+from .scoring import BenchFiles, ImageReader, Source, make_label
 from .tables import percent, signed
 
 __all__ = ["choose_pictures", "gallery"]
@@ -55,13 +55,15 @@ def choose_pictures(
 def gallery(
     result: BenchmarkResult,
     reader: ImageReader,
+    images: Sequence[BenchFiles],
     sources: Sequence[Source],
     count: int,
     show: Sequence[str],
 ) -> str:
     """HTML: a foldable list of picture rows for each pipeline, the first one open."""
+    files = {image.image_id: image for image in images}
     rows = [
-        _pictures(result, pipeline, reader, source, count, show)
+        _pictures(result, pipeline, reader, files, source, count, show)
         for pipeline, source in zip(result.pipelines, sources, strict=True)
     ]
     return NOTE + "".join(rows)
@@ -71,13 +73,14 @@ def _pictures(
     result: BenchmarkResult,
     pipeline: PipelineResult,
     reader: ImageReader,
+    files: Mapping[str, BenchFiles],
     source: Source,
     count: int,
     show: Sequence[str],
 ) -> str:
     chosen = choose_pictures(pipeline, result.image_ids, count, show)
     rows = "".join(
-        _picture_row(result, pipeline, reader, source, image_id, why)
+        _picture_row(result, pipeline, reader, files[image_id], source, why)
         for image_id, why in chosen.items()
     )
     opened = " open" if pipeline is result.pipelines[0] else ""
@@ -88,18 +91,18 @@ def _picture_row(
     result: BenchmarkResult,
     pipeline: PipelineResult,
     reader: ImageReader,
+    image: BenchFiles,
     source: Source,
-    image_id: str,
     why: str,
 ) -> str:
-    truth = reader.truth(image_id)
-    photo = reader.photo(image_id, truth.shape) if reader.photos else None
-    cams = reader.cams(source, image_id, truth.shape)
-    raw = reader.raw_cue(image_id)
-    cue = reader.cue(source, cams, raw)
+    truth = reader.truth(image)
+    photo = reader.photo(image, truth.shape)
+    cams = reader.cams(image, source, truth.shape)
+    raw = reader.raw_cue(image)
+    cue = reader.cue(image, source, cams, raw)
     variants = reader.variants(cams, cue, pipeline.t)
     refined = variants[pipeline.headline]
-    index = result.image_ids.index(image_id)
+    index = result.image_ids.index(image.image_id)
     panels = [_photograph(photo, raw, truth)] if photo is not None else []
     panels += [
         ("CAM", heat_picture(cams.maps, photo), ""),
@@ -120,7 +123,7 @@ def _picture_row(
         for title, uri, caption in panels
     )
     return (
-        f'<div class="image"><h3>{escape(image_id)} <span class="muted">{why}</span></h3>'
+        f'<div class="image"><h3>{escape(image.image_id)} <span class="muted">{why}</span></h3>'
         f'<div class="panels">{figures}</div></div>'
     )
 

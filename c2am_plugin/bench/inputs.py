@@ -6,31 +6,66 @@ Finds and checks; reads no image.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..cams import constant_score
 from ..errors import InputError
-from ..files.folders import find_files, first_names
+from ..files.cues import CUE_SUFFIXES
+from ..files.folders import IMAGE_SUFFIXES, find_files, first_names
 from ..files.labels import VOC_CLASSES
-from ..files.lists import wanted_ids
+from ..refine.pairing import ImageFiles
 from ..registry import get_adapter, profiles
 from .evaluate import THRESHOLDS
-from .scoring import ImageReader, Source
+from .scoring import BenchFiles, Source
 
-__all__ = ["choose_images", "class_names", "files_of", "source_of"]
+__all__ = ["Folders", "choose_images", "class_names", "files_of", "source_of"]
 
 log = logging.getLogger("c2am_plugin")
 
 
-def source_of(label: str, folder: str | Path) -> Source:
-    """A folder of CAM files under the name of its profile, or "profile:any name"."""
+@dataclass(frozen=True)
+class Folders:
+    """What the folders of a benchmark hold, {image id: path} each. cams: of each source, by label.
+
+    photos: None where none are given.
+    """
+
+    cams: dict[str, dict[str, Path]]
+    cues: dict[str, Path]
+    truths: dict[str, Path]
+    photos: dict[str, Path] | None
+
+    @classmethod
+    def find(
+        cls,
+        cams: Mapping[str, str | Path],
+        cues: str | Path,
+        gt: str | Path,
+        images: str | Path | None,
+    ) -> Folders:
+        return cls(
+            {label: files_of(folder, (".npy",), "CAM file") for label, folder in cams.items()},
+            files_of(cues, CUE_SUFFIXES, "cue"),
+            files_of(gt, (".png",), "ground truth"),
+            None if images is None else files_of(images, IMAGE_SUFFIXES, "photograph"),
+        )
+
+    def with_cue(self, label: str, ids: Sequence[str] | None) -> list[ImageFiles]:
+        """The images of a source that have a CAM and a cue, of all or of these ids."""
+        cams = self.cams[label]
+        both = [i for i in (cams if ids is None else ids) if i in cams and i in self.cues]
+        return [ImageFiles(i, cams[i], self.cues[i]) for i in both]
+
+
+def source_of(label: str) -> Source:
+    """A source of CAMs, by the name of its profile or "profile:any name"."""
     name = ":".join(label.split(":")[:2])
     adapter = get_adapter(name if name in profiles() else label.split(":")[0])
-    thresholds = np.union1d(THRESHOLDS, [constant_score(adapter)])
-    return Source(label, adapter, files_of(folder, (".npy",), "CAM file"), thresholds)
+    return Source(label, adapter, np.union1d(THRESHOLDS, [constant_score(adapter)]))
 
 
 def files_of(folder: str | Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
@@ -57,26 +92,22 @@ def class_names(classes: str | Path | Sequence[str] | None) -> tuple[str, ...]:
 
 
 def choose_images(
-    sources: Sequence[Source],
-    reader: ImageReader,
-    ids: str | Path | Sequence[str] | None,
-    with_photos: bool,
-) -> tuple[list[str], dict[str, list[str]]]:
-    """The ids that have everything, and {what: ids that lack it}.
+    folders: Folders, ids: Sequence[str] | None
+) -> tuple[list[BenchFiles], dict[str, list[str]]]:
+    """The images that have everything, and {what: ids that lack it}.
 
     Without a list the images are those of the CAM files: ground truth and cues are often there
     for many more.
     """
-    there = set().union(*(source.files for source in sources))
-    wanted = sorted(there) if ids is None else wanted_ids(ids)
-    needed = {f"{source.label} CAM": source.files for source in sources}
-    needed |= {"cue": reader.cues, "ground truth": reader.truths}
-    if with_photos:
-        needed["photograph"] = reader.photos
+    wanted = sorted(set().union(*folders.cams.values())) if ids is None else ids
+    needed = {f"{label} CAM": files for label, files in folders.cams.items()}
+    needed |= {"cue": folders.cues, "ground truth": folders.truths}
+    if folders.photos is not None:
+        needed["photograph"] = folders.photos
     missing = {what: [i for i in wanted if i not in files] for what, files in needed.items()}
     missing = {what: lacking for what, lacking in missing.items() if lacking}
     out = set().union(*missing.values())
-    chosen = [image_id for image_id in wanted if image_id not in out]
+    chosen = [_files_of_image(folders, image_id) for image_id in wanted if image_id not in out]
     if not chosen:
         examples = "; ".join(f"{what} like {next(iter(files))}" for what, files in needed.items())
         listed = f"; the list like {wanted[0]}" if ids is not None and wanted else ""
@@ -86,3 +117,13 @@ def choose_images(
             "%d of %d images have no %s (%s)", len(lacking), len(wanted), what, first_names(lacking)
         )
     return chosen, missing
+
+
+def _files_of_image(folders: Folders, image_id: str) -> BenchFiles:
+    return BenchFiles(
+        image_id,
+        {label: files[image_id] for label, files in folders.cams.items()},
+        folders.cues[image_id],
+        folders.truths[image_id],
+        None if folders.photos is None else folders.photos[image_id],
+    )

@@ -17,7 +17,7 @@ from ..files.cues import CUE_SUFFIXES, read_saliency
 from ..files.folders import find_files
 from ..files.labels import IGNORE, read_label
 from ..runs.parallel import run_images
-from .evaluate import scored_ids
+from .evaluate import ScoredFiles, scored_files
 
 __all__ = ["LEVELS", "Reliability", "count_levels", "evaluate_cues", "reliability"]
 
@@ -98,17 +98,12 @@ def _auc(counts: np.ndarray) -> float:
     return float((foreground * (lower + background / 2)).sum() / pairs) if pairs else float("nan")
 
 
-@dataclass(frozen=True)
-class _Job:
-    cues: dict[str, Path]
-    truths: dict[str, Path]
-
-    def __call__(self, image_id: str) -> np.ndarray:
-        saliency, truth = read_saliency(self.cues[image_id]), read_label(self.truths[image_id])
-        try:
-            return count_levels(saliency, truth)
-        except InputError as error:
-            raise InputError(f"{self.cues[image_id]}: {error}") from error
+def _count_image(image: ScoredFiles) -> np.ndarray:
+    saliency, truth = read_saliency(image.file), read_label(image.truth)
+    try:
+        return count_levels(saliency, truth)
+    except InputError as error:
+        raise InputError(f"{image.file}: {error}") from error
 
 
 def evaluate_cues(
@@ -125,9 +120,9 @@ def evaluate_cues(
     ids: default every image that has both. Raises InputError where a file is missing or bad.
     """
     cues, truths = find_files(cue_dir, CUE_SUFFIXES), find_files(gt_dir, (".png",))
-    chosen = scored_ids(cues, truths, cue_dir, gt_dir, ids)
+    chosen = scored_files(cues, truths, cue_dir, gt_dir, ids)
     outcome = run_images(
-        _Job(cues, truths), chosen, workers=workers, title="evaluating", progress=progress
+        _count_image, chosen, workers=workers, title="evaluating", progress=progress
     )
     if outcome.failures:
         first = next(iter(outcome.failures.values()))

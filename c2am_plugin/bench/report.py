@@ -14,7 +14,7 @@ from ..files.writing import atomic_path, write_json
 from .curves import NAMES, curve_svg
 from .gallery import gallery
 from .results import BenchmarkResult, ClassGain, PipelineResult, Row
-from .scoring import ImageReader, Source
+from .scoring import BenchFiles, ImageReader, Source
 from .tables import (
     PUBLISHED_NOTE,
     command_line,
@@ -38,6 +38,7 @@ def write_report(
     result: BenchmarkResult,
     out: str | Path,
     reader: ImageReader,
+    images: Sequence[BenchFiles],
     sources: Sequence[Source],
     pictures: int = 3,
     show: Sequence[str] = (),
@@ -48,7 +49,7 @@ def write_report(
     """
     out = Path(out)
     write_json(out / "results.json", json_content(result))
-    page = _page(result, reader, sources, pictures, show)
+    page = _page(result, reader, images, sources, pictures, show)
     texts = {
         "results.csv": csv_table(result),
         "table.md": markdown_table(result),
@@ -63,6 +64,7 @@ def write_report(
 def _page(
     result: BenchmarkResult,
     reader: ImageReader,
+    images: Sequence[BenchFiles],
     sources: Sequence[Source],
     pictures: int,
     show: Sequence[str],
@@ -71,7 +73,7 @@ def _page(
         ("What the cues gain", _summary(result) + _table(result)),
         ("mIoU over the threshold", _curves(result)),
         ("Which classes gain, which lose", _classes(result)),
-        ("Pictures", gallery(result, reader, sources, pictures, show)),
+        ("Pictures", gallery(result, reader, images, sources, pictures, show)),
         ("How this was made", _making(result)),
     ]
     body = "".join(f"<section><h2>{title}</h2>{content}</section>" for title, content in sections)

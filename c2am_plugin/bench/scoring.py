@@ -7,9 +7,8 @@ not known here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 
@@ -26,6 +25,7 @@ from .metrics import score_histogram
 from .trimap import boundary_band
 
 __all__ = [
+    "BenchFiles",
     "ImageReader",
     "RowPlan",
     "ScoreJob",
@@ -39,14 +39,13 @@ __all__ = [
 class Source:
     """One pipeline's folder of CAM files.
 
-    label       what the tables call it
+    label       what the tables call it; the key of its file in `BenchFiles.cams`
     thresholds  float64 [T], rising: where the threshold curve is taken
     fit         how cues become evidence for these CAMs; None takes them as they stand
     """
 
     label: str
     adapter: CamAdapter
-    files: Mapping[str, Path]
     thresholds: np.ndarray
     fit: Calibration | None = None
 
@@ -55,8 +54,16 @@ class Source:
         """The background score of the pipeline."""
         return constant_score(self.adapter)
 
-    def only(self, image_id: str) -> Source:
-        return replace(self, files={image_id: self.files[image_id]})
+
+@dataclass(frozen=True)
+class BenchFiles:
+    """The files of one image. cams: {label of the source: CAM file}."""
+
+    image_id: str
+    cams: Mapping[str, Path]
+    cue: Path
+    truth: Path
+    photo: Path | None
 
 
 @dataclass(frozen=True)
@@ -75,46 +82,40 @@ class RowPlan:
 
 @dataclass(frozen=True)
 class ImageReader:
-    """Reads what belongs to an image id. Every method raises InputError that names the file."""
+    """Reads what belongs to an image. Every method raises InputError that names the file."""
 
-    cues: Mapping[str, Path]
-    truths: Mapping[str, Path]
-    photos: Mapping[str, Path]
     strength: float
     guard: bool
     flip_cues: bool
     clip: bool
 
-    def only(self, image_id: str) -> ImageReader:
-        photos = {image_id: self.photos[image_id]} if image_id in self.photos else {}
-        cues, truths = {image_id: self.cues[image_id]}, {image_id: self.truths[image_id]}
-        return replace(self, cues=cues, truths=truths, photos=photos)
+    def truth(self, image: BenchFiles) -> np.ndarray:
+        return read_label(image.truth)
 
-    def truth(self, image_id: str) -> np.ndarray:
-        return read_label(self.truths[image_id])
+    def photo(self, image: BenchFiles, shape: tuple[int, ...]) -> np.ndarray | None:
+        return None if image.photo is None else read_photo_of(image.photo, shape, "ground truth")
 
-    def photo(self, image_id: str, shape: tuple[int, ...]) -> np.ndarray:
-        return read_photo_of(self.photos[image_id], shape, "ground truth")
-
-    def raw_cue(self, image_id: str) -> np.ndarray:
+    def raw_cue(self, image: BenchFiles) -> np.ndarray:
         """b as stored, float32 h×w in [0, 1], 1 = surely background."""
-        return read_cue(self.cues[image_id], flip=self.flip_cues)
+        return read_cue(image.cue, flip=self.flip_cues)
 
-    def cue(self, source: Source, cams: ImageCams, raw: np.ndarray) -> np.ndarray:
+    def cue(
+        self, image: BenchFiles, source: Source, cams: ImageCams, raw: np.ndarray
+    ) -> np.ndarray:
         """The cue as these CAMs meet it: fitted where that is wanted, float32 H×W in [0, 1]."""
         try:
             if source.fit is not None:
                 raw = source.fit.apply(cams, raw, source.t)
             return resize_cue(raw, (cams.maps.shape[1], cams.maps.shape[2]))
         except InputError as error:
-            raise InputError(f"{self.cues[cams.image_id]}: {error}") from error
+            raise InputError(f"{image.cue}: {error}") from error
 
-    def cams(self, source: Source, image_id: str, shape: tuple[int, ...]) -> ImageCams:
+    def cams(self, image: BenchFiles, source: Source, shape: tuple[int, ...]) -> ImageCams:
         """CAMs of the ground truth's shape; an image without a class has maps 0×H×W."""
-        path = source.files[image_id]
-        cams = read_cams(source.adapter, path, image_id, clip=self.clip)
+        path = image.cams[source.label]
+        cams = read_cams(source.adapter, path, image.image_id, clip=self.clip)
         if len(cams.class_ids) == 0:
-            return ImageCams(image_id, cams.class_ids, np.zeros((0, *shape), np.float32))
+            return ImageCams(image.image_id, cams.class_ids, np.zeros((0, *shape), np.float32))
         if cams.maps.shape[1:] != shape:
             raise InputError(
                 f"{path}: is {cams.maps.shape[2]}×{cams.maps.shape[1]} pixels and its ground "
@@ -149,14 +150,6 @@ class _Job:
     reader: ImageReader
     sources: Sequence[Source]
 
-    def only(self: Job, image_id: str) -> Job:
-        """The same job with the files of one image: what travels to another process."""
-        sources = [source.only(image_id) for source in self.sources]
-        return replace(self, reader=self.reader.only(image_id), sources=sources)
-
-
-Job = TypeVar("Job", bound=_Job)
-
 
 @dataclass(frozen=True)
 class SweepJob(_Job):
@@ -167,13 +160,13 @@ class SweepJob(_Job):
 
     n_classes: int
 
-    def __call__(self, image_id: str) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
-        truth = self.reader.truth(image_id)
-        raw = self.reader.raw_cue(image_id)
+    def __call__(self, image: BenchFiles) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+        truth = self.reader.truth(image)
+        raw = self.reader.raw_cue(image)
         found = {}
         for source in self.sources:
-            cams = self.reader.cams(source, image_id, truth.shape)
-            cue = self.reader.cue(source, cams, raw)
+            cams = self.reader.cams(image, source, truth.shape)
+            cue = self.reader.cue(image, source, cams, raw)
             variants = self.reader.variants(cams, cue, source.t)
             found[source.label] = {
                 name: self._histogram(maps, cams.class_ids, truth, source.thresholds)
@@ -201,17 +194,17 @@ class ScoreJob(_Job):
     n_classes: int
     band: int
 
-    def __call__(self, image_id: str) -> tuple[dict[str, dict[str, np.ndarray]], dict]:
-        truth = self.reader.truth(image_id)
+    def __call__(self, image: BenchFiles) -> tuple[dict[str, dict[str, np.ndarray]], dict]:
+        truth = self.reader.truth(image)
         near = boundary_band(truth, self.band)
-        raw = self.reader.raw_cue(image_id)
+        raw = self.reader.raw_cue(image)
         with_crf = any(plan.crf for plans in self.plans.values() for plan in plans)
-        photo = self.reader.photo(image_id, truth.shape) if with_crf else None
+        photo = self.reader.photo(image, truth.shape) if with_crf else None
         counts: dict[str, dict[str, np.ndarray]] = {}
         trust = {}
         for source in self.sources:
-            cams = self.reader.cams(source, image_id, truth.shape)
-            cue = self.reader.cue(source, cams, raw)
+            cams = self.reader.cams(image, source, truth.shape)
+            cue = self.reader.cue(image, source, cams, raw)
             variants = self.reader.variants(cams, cue, source.t)
             trust[source.label] = class_trust(cams.maps, cue) if len(cams.maps) else np.ones(0)
             counts[source.label] = {}

@@ -29,7 +29,7 @@ from .box_report import BoxReport
 from .components import Components, find_components, scale_boxes
 from .predictions import read_predictions
 from .scores import Hits, count_hits, localisation
-from .truths import Truth, Truths, find_truths
+from .truths import Truth, Truths, find_truths, read_truth
 
 __all__ = ["BoxReport", "make_boxes"]
 
@@ -101,22 +101,23 @@ def make_boxes(
     if out is not None:
         hold_file(Path(out), COMMAND, settings, overwrite=overwrite)
     job = BoxJob(
-        files,
         get_adapter("puzzlecam"),
-        photos,
-        dict.fromkeys(scored, truths) if truths else {},
         threshold,
         all_components,
         flip_cues,
         normalise,
     )
-    outcome = run_images(job, chosen, workers=workers, title="boxes", progress=progress)
+    found = [
+        MapFiles(i, files[i], photos.get(i), truths.find(i) if truths and i in scored else None)
+        for i in chosen
+    ]
+    outcome = run_images(job, found, workers=workers, title="boxes", progress=progress)
     if not outcome.results:
         raise InputError(f"no map could be read; first: {next(iter(outcome.failures.values()))}")
     report = _report(outcome, out, guesses, truths is not None)
     if out is not None:
-        found = {image_id: result.boxes for image_id, result in outcome.results.items()}
-        write_boxes(out, found, form, Path(images) if images else None)
+        boxes = {image_id: result.boxes for image_id, result in outcome.results.items()}
+        write_boxes(out, boxes, form, Path(images) if images else None)
         write_json(record_path(out, COMMAND), {"settings": settings, "report": asdict(report)})
     return report
 
@@ -129,46 +130,52 @@ class BoxResult(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BoxJob:
-    """Everything that a worker needs to find one image's boxes; called with its id."""
+class MapFiles:
+    """One image's map, photograph, and ground truth (or its file), where these are known."""
 
-    files: Mapping[str, Path]
+    image_id: str
+    map: Path
+    photo: Path | None
+    truth: Truth | Path | None
+
+
+@dataclass(frozen=True)
+class BoxJob:
+    """How boxes are found; called with an image's files."""
+
     puzzle: CamAdapter
-    photos: Mapping[str, Path]
-    truths: Mapping[str, Truths]
     threshold: float | None
     all_components: bool
     flip_cues: bool
     normalise: bool
 
-    def __call__(self, image_id: str) -> BoxResult:
-        values, default = self.read(image_id)
+    def __call__(self, image: MapFiles) -> BoxResult:
+        values, default = self.read(image)
         if self.normalise:
             low, high = values.min(), values.max()
             values = (values - low) / (high - low) if high > low else np.zeros_like(values)
         small = (values.shape[1], values.shape[0])
-        photo = self.photos.get(image_id)
-        size = _photo_size(photo) if photo else small
+        size = _photo_size(image.photo) if image.photo else small
         found = find_components(values, default if self.threshold is None else self.threshold)
         if not self.all_components:
             found = Components(*(each[:1] for each in found))
         found = found._replace(boxes=scale_boxes(found.boxes, small, size))
         hits = None
-        if image_id in self.truths:
-            truth = self.truths[image_id].read(image_id)
+        if image.truth is not None:
+            truth = read_truth(image.truth)
             if len(truth.boxes):
-                _check_size(self.files[image_id], size, truth)
+                _check_size(image.map, size, truth)
                 hits = count_hits(values, found.boxes, size, truth)
-        return BoxResult(ImageBoxes(size, found, photo), hits)
+        return BoxResult(ImageBoxes(size, found, image.photo), hits)
 
-    def read(self, image_id: str) -> tuple[np.ndarray, float]:
+    def read(self, image: MapFiles) -> tuple[np.ndarray, float]:
         """Foreground float32 H×W in [0, 1] of a cue or a stored map, and where it is cut."""
-        path = self.files[image_id]
+        path = image.map
         content = self.puzzle.load(path) if path.suffix.lower() == ".npy" else None
         if content is None or isinstance(content, np.ndarray):
             return read_saliency(path, flip=self.flip_cues), CUE_THRESHOLD
         try:
-            maps = self.puzzle.parse(content, image_id).maps
+            maps = self.puzzle.parse(content, image.image_id).maps
         except InputError as error:
             raise InputError(f"{path}: is no map of c2am-cues ({error})") from error
         if maps.size == 0:

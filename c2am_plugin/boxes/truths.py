@@ -22,7 +22,7 @@ import numpy as np
 from ..errors import InputError
 from ..files.folders import find_files, plain_file
 
-__all__ = ["Truth", "Truths", "find_truths"]
+__all__ = ["Truth", "Truths", "find_truths", "read_truth"]
 
 EXPECTED = (
     "expected a folder of VOC's XML files, CUB's folder or its bounding_boxes.txt, or a COCO JSON"
@@ -52,8 +52,8 @@ class Truths(Protocol):
 
     ids: list[str]
 
-    def read(self, image_id: str) -> Truth:
-        """One image's objects. Raises InputError."""
+    def find(self, image_id: str) -> Truth | Path:
+        """One image's objects, or the file that has them; see `read_truth`."""
 
     def name_of(self, text: str) -> str:
         """The class that a prediction means, which may be written as its number."""
@@ -81,9 +81,14 @@ def find_truths(path: str | Path) -> Truths:
     raise InputError(f"{path}: holds no ground truth boxes; {EXPECTED}")
 
 
+def read_truth(found: Truth | Path) -> Truth:
+    """The objects that `Truths.find` gave, or gave the file of. Raises InputError."""
+    return _read_voc(found) if isinstance(found, Path) else found
+
+
 @dataclass
 class VocTruths:
-    """A folder of XML files, each read when it is asked for."""
+    """A folder of XML files."""
 
     files: Mapping[str, Path]
     ids: list[str] = field(init=False)
@@ -91,25 +96,28 @@ class VocTruths:
     def __post_init__(self) -> None:
         self.ids = list(self.files)
 
-    def read(self, image_id: str) -> Truth:
-        path = self.files[image_id]
-        root = _read_xml(path)
-        kept = [each for each in root.findall("object") if each.findtext("difficult") != "1"]
-        boxes = [[_number(path, each, f"bndbox/{side}") for side in SIDES] for each in kept]
-        corners = np.array(boxes, np.float64).reshape(-1, 4)
-        corners[:, :2] = np.maximum(corners[:, :2] - 1, 0)
-        _check_boxes(path, corners)
-        size = None
-        if root.find("size") is not None:
-            width, height = (int(_number(path, root, f"size/{x}")) for x in ("width", "height"))
-            size = (width, height) if width > 0 and height > 0 else None
-        return Truth(corners, tuple(each.findtext("name", "").strip() for each in kept), size)
+    def find(self, image_id: str) -> Path:
+        return self.files[image_id]
 
     def name_of(self, text: str) -> str:
         return text
 
 
 SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def _read_voc(path: Path) -> Truth:
+    root = _read_xml(path)
+    kept = [each for each in root.findall("object") if each.findtext("difficult") != "1"]
+    boxes = [[_number(path, each, f"bndbox/{side}") for side in SIDES] for each in kept]
+    corners = np.array(boxes, np.float64).reshape(-1, 4)
+    corners[:, :2] = np.maximum(corners[:, :2] - 1, 0)
+    _check_boxes(path, corners)
+    size = None
+    if root.find("size") is not None:
+        width, height = (int(_number(path, root, f"size/{x}")) for x in ("width", "height"))
+        size = (width, height) if width > 0 and height > 0 else None
+    return Truth(corners, tuple(each.findtext("name", "").strip() for each in kept), size)
 
 
 def _read_xml(path: Path) -> Element:
@@ -167,7 +175,7 @@ class StoredTruths:
     def __post_init__(self) -> None:
         self.ids = list(self.by_id)
 
-    def read(self, image_id: str) -> Truth:
+    def find(self, image_id: str) -> Truth:
         return self.by_id[image_id]
 
     def name_of(self, text: str) -> str:

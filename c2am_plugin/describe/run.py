@@ -71,8 +71,9 @@ def describe_cues(
     if both:
         adapter = choose_adapter(method, [stored[image_id] for image_id in both])
         constant_score(adapter)
-    job = DescribeJob(files, stored, adapter)
-    outcome = run_images(job, list(files), workers=workers, title="cues", progress=progress)
+    images = [CueFile(image_id, cue, stored.get(image_id)) for image_id, cue in files.items()]
+    job = DescribeJob(adapter)
+    outcome = run_images(job, images, workers=workers, title="cues", progress=progress)
     facts: dict[str, CueFacts] = outcome.results
     if not facts:
         raise InputError(f"no cue can be read; first: {next(iter(outcome.failures.values()))}")
@@ -92,22 +93,28 @@ def describe_cues(
 
 
 @dataclass(frozen=True)
-class DescribeJob:
-    """Everything that a worker needs to look at one cue; called with its id."""
+class CueFile:
+    """One cue, and the CAM file of the same image where there is one."""
 
-    files: Mapping[str, Path]
-    cams: Mapping[str, Path]
+    image_id: str
+    cue: Path
+    cam: Path | None
+
+
+@dataclass(frozen=True)
+class DescribeJob:
+    """Looks at one cue, and how it agrees with its CAMs; adapter: None where there are no CAMs."""
+
     adapter: CamAdapter | None
 
-    def __call__(self, image_id: str) -> CueFacts:
-        path = self.files[image_id]
-        saliency = read_saliency(path)
+    def __call__(self, image: CueFile) -> CueFacts:
+        saliency = read_saliency(image.cue)
         height, width = saliency.shape
         edge = max(1, round(BORDER * min(height, width)))
         inner = saliency[edge:-edge, edge:-edge]
         total, within = saliency.sum(dtype=np.float64), inner.sum(dtype=np.float64)
         border = (total - within) / (saliency.size - inner.size)
-        ours = is_soft_cue(path)
+        ours = is_soft_cue(image.cue)
         return CueFacts(
             size=(width, height),
             hard=not ours and bool(((saliency == 0) | (saliency == 1)).all()),
@@ -115,13 +122,13 @@ class DescribeJob:
             border=border,
             inside=within / inner.size if inner.size else border,
             foreground=float(np.count_nonzero(saliency > 0.5)) / saliency.size,
-            counts=self.agree(image_id, saliency),
+            counts=self.agree(image, saliency),
         )
 
-    def agree(self, image_id: str, saliency: np.ndarray) -> np.ndarray | None:
-        if self.adapter is None or image_id not in self.cams:
+    def agree(self, image: CueFile, saliency: np.ndarray) -> np.ndarray | None:
+        if self.adapter is None or image.cam is None:
             return None
-        cams = read_cams(self.adapter, self.cams[image_id], image_id, clip=True)
+        cams = read_cams(self.adapter, image.cam, image.image_id, clip=True)
         try:
             return count_sure_pixels(cams, 1 - saliency, constant_score(self.adapter))
         except InputError:

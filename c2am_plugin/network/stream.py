@@ -93,19 +93,19 @@ class Stream:
     ranks: Ranks = ALONE
 
     def __call__(self, step: Step, ids: list[str], title: str) -> BatchResult:
-        batches = {batch[0]: batch for batch in self._batches(self.ranks.share(ids))}
-        work = _each_image(step, self.network, self.paths)
+        batches = list(self._batches(self.ranks.share(ids)))
         with torch_threads(self.workers):
             outcome = run_images(
-                lambda first: work(batches[first]),
-                list(batches),
+                _each_image(step, self.network),
+                batches,
                 workers=self.workers,
                 title=title,
                 progress=self.progress and self.ranks.is_first,
             )
         result = BatchResult(seconds=outcome.seconds)
-        for first, message in outcome.failures.items():
-            result.failures |= dict.fromkeys(batches[first], message)
+        for batch in batches:
+            if message := outcome.failures.get(batch.image_id):
+                result.failures |= dict.fromkeys(batch.photos, message)
         for image_id, found in (pair for part in outcome.results.values() for pair in part.items()):
             if isinstance(found, C2AMError):
                 result.failures[image_id] = str(found)
@@ -113,15 +113,28 @@ class Stream:
                 result.results[image_id] = found
         return _merged(self.ranks.collect(result))
 
-    def _batches(self, ids: Sequence[str]) -> Iterator[list[str]]:
-        """The ids, `batch_size` of one image size together."""
+    def _batches(self, ids: Sequence[str]) -> Iterator[_Batch]:
+        """The images, `batch_size` of one image size together."""
         by_size: dict[Any, list[str]] = defaultdict(list)
         for image_id in ids:
             size = _photo_size(self.paths[image_id]) if self.batch_size > 1 else None
             by_size[size].append(image_id)
         for group in by_size.values():
             for start in range(0, len(group), self.batch_size):
-                yield group[start : start + self.batch_size]
+                some = group[start : start + self.batch_size]
+                yield _Batch({image_id: self.paths[image_id] for image_id in some})
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Photographs of one size, {image id: path}."""
+
+    photos: dict[str, Path]
+
+    @property
+    def image_id(self) -> str:
+        """The first one's, which stands for all."""
+        return next(iter(self.photos))
 
 
 def _merged(parts: list[BatchResult]) -> BatchResult:
@@ -134,18 +147,16 @@ def _merged(parts: list[BatchResult]) -> BatchResult:
     return merged
 
 
-def _each_image(
-    step: Step, network: Network, paths: dict[str, Path]
-) -> Callable[[Sequence[str]], dict[str, Any]]:
-    """A function of ids of images of one size: read them, send them through the network together
-    and each through `step`. Returns {image id: result, or the C2AMError that kept it}."""
+def _each_image(step: Step, network: Network) -> Callable[[_Batch], dict[str, Any]]:
+    """A function of a batch: read its photographs, send them through the network together and each
+    through `step`. Returns {image id: result, or the C2AMError that kept it}."""
 
-    def work(ids: Sequence[str]) -> dict[str, Any]:
+    def work(batch: _Batch) -> dict[str, Any]:
         done: dict[str, Any] = {}
         photos = {}
-        for image_id in ids:
+        for image_id, path in batch.photos.items():
             try:
-                photos[image_id] = read_photo(paths[image_id])
+                photos[image_id] = read_photo(path)
             except C2AMError as error:
                 done[image_id] = error
         for image_id, logits in network(photos).items():

@@ -6,7 +6,7 @@ Knows one image at a time; the folders as a whole are run.py's.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..files.writing import atomic_path
 from .calibration import Calibration
 from .formula import refine
 from .guard import guard_cue
-from .pairing import Pairing
+from .pairing import ImageFiles
 
 __all__ = ["ImageJob", "ImageResult", "refine_image"]
 
@@ -62,44 +62,38 @@ class ImageResult:
 
 @dataclass(frozen=True)
 class ImageJob:
-    """Everything that a worker needs to refine one image; called with its id.
+    """How an image is refined; called with its files.
 
-    out_dir, labels: where CAM files and labels go; None for what is not wanted.
+    out_dir, labels: where CAM files and labels go; None for what is not wanted. crf: labels go
+    through the dense CRF, for which all images have a photograph.
     """
 
     adapter: CamAdapter
-    pairing: Pairing
-    photos: dict[str, Path]
     out_dir: Path | None
     labels: Path | None
     background_score: float
     strength: float
     flip_cues: bool
     clip: bool
+    crf: bool = False
     guard: bool = False
     float16: bool = False
     fit: Calibration | None = None
 
-    def only(self, image_id: str) -> ImageJob:
-        """The same job with the paths of one image: what travels to another process."""
-        photos = {image_id: self.photos[image_id]} if self.photos else {}
-        return replace(self, pairing=self.pairing.only(image_id), photos=photos)
+    def read(self, image: ImageFiles) -> ImageCams:
+        return read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
 
-    def read(self, image_id: str) -> ImageCams:
-        path = self.pairing.cams[image_id]
-        return read_cams(self.adapter, path, image_id, clip=self.clip)
+    def read_cue(self, cue: Path) -> np.ndarray:
+        return read_cue(cue, flip=self.flip_cues)
 
-    def read_cue(self, image_id: str) -> np.ndarray:
-        return read_cue(self.pairing.cues[image_id], flip=self.flip_cues)
-
-    def __call__(self, image_id: str) -> ImageResult:
-        cams = self.read(image_id)
-        if image_id not in self.pairing.cues:
+    def __call__(self, image: ImageFiles) -> ImageResult:
+        cams = self.read(image)
+        if image.cue is None:
             if self.out_dir is not None:
-                with atomic_path(self.out_dir / f"{image_id}.npy") as temporary:
-                    shutil.copyfile(self.pairing.cams[image_id], temporary)
-            return self.finish(cams, cams, cams.maps.shape[1:], "none")
-        cue = self.read_cue(image_id)
+                with atomic_path(self.out_dir / f"{image.image_id}.npy") as temporary:
+                    shutil.copyfile(image.cam, temporary)
+            return self.finish(image, cams, cams, cams.maps.shape[1:], "none")
+        cue = self.read_cue(image.cue)
         try:
             evidence = cue if self.fit is None else self.fit.apply(cams, cue, self.background_score)
             if self.guard:
@@ -108,18 +102,23 @@ class ImageJob:
                 cams, evidence, self.background_score, self.strength, float16=self.float16
             )
         except InputError as error:
-            raise InputError(f"{self.pairing.cues[image_id]}: {error}") from error
+            raise InputError(f"{image.cue}: {error}") from error
         if self.out_dir is not None:
-            with atomic_path(self.out_dir / f"{image_id}.npy") as temporary:
+            with atomic_path(self.out_dir / f"{image.image_id}.npy") as temporary:
                 self.adapter.dump(refined, temporary)
         flat = (
             "both" if cue.min() < cue.max() else "background" if cue.flat[0] > 0.5 else "foreground"
         )
         shape = cams.maps.shape[1:] if cams.maps.size else cue.shape
-        return self.finish(cams, refined, shape, flat)
+        return self.finish(image, cams, refined, shape, flat)
 
     def finish(
-        self, cams: ImageCams, refined: ImageCams, shape: tuple[int, ...], cue: str
+        self,
+        image: ImageFiles,
+        cams: ImageCams,
+        refined: ImageCams,
+        shape: tuple[int, ...],
+        cue: str,
     ) -> ImageResult:
         """Write the label, if wanted, and count."""
         if self.labels is not None:
@@ -131,17 +130,18 @@ class ImageJob:
             empty = np.zeros(shape, np.uint8)
             label = pseudo_label(refined.maps, refined.class_ids, self.background_score)
             label = label if len(cams.class_ids) else empty
-            if self.photos:
-                label = self.smooth(refined.image_id, label)
+            if self.crf and image.photo:
+                label = _smooth(image.photo, label)
             write_label(self.labels / f"{refined.image_id}.png", label)
         before, after = (_foreground(each.maps, self.background_score) for each in (cams, refined))
         pixels = shape[0] * shape[1]
         return ImageResult(pixels, before, after, len(cams.class_ids), cue)
 
-    def smooth(self, image_id: str, label: np.ndarray) -> np.ndarray:
-        from ..crf.dense_crf import label_crf
 
-        return label_crf(read_photo_of(self.photos[image_id], label.shape), label)
+def _smooth(photo: Path, label: np.ndarray) -> np.ndarray:
+    from ..crf.dense_crf import label_crf
+
+    return label_crf(read_photo_of(photo, label.shape), label)
 
 
 def _foreground(maps: np.ndarray, background_score: float) -> int:

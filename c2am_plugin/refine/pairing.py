@@ -12,31 +12,38 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files.cues import CUE_SUFFIXES
-from ..files.folders import find_files, first_names, sample
+from ..files.folders import find_files, first_names
 from ..files.lists import wanted_ids
 
-__all__ = ["Pairing", "pair"]
+__all__ = ["ImageFiles", "Pairing", "pair"]
 
 log = logging.getLogger("c2am_plugin")
 
 
 @dataclass(frozen=True)
-class Pairing:
-    """The images of a run: files by id, the ids to work on in order, and how many stay out."""
+class ImageFiles:
+    """The files of one image; None where it has none, or none is wanted."""
 
-    cams: dict[str, Path]
-    cues: dict[str, Path]
-    ids: list[str]
+    image_id: str
+    cam: Path
+    cue: Path | None
+    photo: Path | None = None
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The images of a run in order, and how many stay out."""
+
+    images: list[ImageFiles]
     left_out: int
 
-    def sample(self, count: int) -> list[str]:
-        """Up to `count` of the ids that have a cue, spread over the whole set."""
-        return sample([image_id for image_id in self.ids if image_id in self.cues], count)
+    @property
+    def ids(self) -> list[str]:
+        return [image.image_id for image in self.images]
 
-    def only(self, image_id: str) -> Pairing:
-        """The pairing of one image of this one."""
-        cues = {image_id: self.cues[image_id]} if image_id in self.cues else {}
-        return Pairing({image_id: self.cams[image_id]}, cues, [image_id], 0)
+    @property
+    def with_cue(self) -> list[ImageFiles]:
+        return [image for image in self.images if image.cue]
 
 
 def pair(
@@ -73,4 +80,5 @@ def pair(
     if unused := cues.keys() - set(wanted):
         log.info("%d cues belong to no image of this run (%s)", len(unused), first_names(unused))
     out = set(no_cam) if missing == "keep" else {*no_cam, *no_cue}
-    return Pairing(cams, cues, [i for i in wanted if i not in out], len(out))
+    images = [ImageFiles(i, cams[i], cues.get(i)) for i in wanted if i not in out]
+    return Pairing(images, len(out))

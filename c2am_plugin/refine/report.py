@@ -67,7 +67,9 @@ class RefineReport:
         )
 
     @classmethod
-    def of(cls, job: ImageJob, outcome: BatchResult, already: int) -> RefineReport:
+    def of(
+        cls, job: ImageJob, outcome: BatchResult, *, already: int, left_out: int
+    ) -> RefineReport:
         """The report of a run of `job`; `already`: so many images were done before."""
         results: dict[str, ImageResult] = outcome.results
         kept = sum(result.cue == "none" for result in results.values())
@@ -80,7 +82,7 @@ class RefineReport:
             refined=len(results) - kept,
             kept_unchanged=kept,
             already_there=already,
-            left_out=job.pairing.left_out,
+            left_out=left_out,
             without_class=sum(result.n_classes == 0 for result in results.values()),
             seconds=round(outcome.seconds, 3),
             images_per_second=round(len(results) / max(outcome.seconds, 1e-9), 2),

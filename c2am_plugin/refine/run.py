@@ -16,6 +16,7 @@ from typing import Any
 from ..cams import constant_score
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
+from ..files.folders import sample
 from ..files.photos import find_photos
 from ..files.writing import write_json
 from ..registry import choose_adapter
@@ -26,7 +27,7 @@ from ..seeds.run import SeedPlan, plan_seeds
 from .checks import check_polarity, check_same_images
 from .formula import check_background_score, check_strength
 from .image import ImageJob, refine_image
-from .pairing import pair
+from .pairing import ImageFiles, pair
 from .report import RefineReport
 from .set_calibration import calibrate_set, check_calibrate, log_calibration, wants_calibration
 
@@ -118,31 +119,34 @@ def refine_cams(
 
     # Read everything that could refuse the run before anything is written.
     pairing = pair(cam_dir, cue_dir, ids, missing)
-    sample = pairing.sample(min(max(SAMPLE[0], len(pairing.ids) // 10), SAMPLE[1]))
-    adapter = choose_adapter(method, [pairing.cams[image_id] for image_id in pairing.ids])
+    adapter = choose_adapter(method, [image.cam for image in pairing.images])
+    if crf and images:
+        photos = find_photos(images, pairing.ids)
+        with_photos = [replace(image, photo=photos[image.image_id]) for image in pairing.images]
+        pairing = replace(pairing, images=with_photos)
     job = ImageJob(
         adapter=adapter,
-        pairing=pairing,
-        photos=find_photos(images, pairing.ids) if crf and images else {},
         out_dir=refined,
         labels=Path(labels) if labels else None,
         background_score=constant_score(adapter, background_score),
         strength=float(strength),
         flip_cues=flip_cues,
         clip=clip,
+        crf=crf,
         guard=guard,
         float16=float16,
     )
-    todo, plan = part.of(pairing.ids), None
+    todo, plan = part.of(pairing.images), None
     if seeds and images and refined:
-        plan = plan_seeds(adapter, refined, seeds, images, todo, seed_settings, clip)
-    _check_sample(job, sample)
-    paired = {i: pairing.cues[i] for i in pairing.ids if i in pairing.cues}
-    if wants_calibration(calibrate, list(paired.values())):
+        plan = plan_seeds(
+            adapter, refined, seeds, images, [each.image_id for each in todo], seed_settings, clip
+        )
+    count = min(max(SAMPLE[0], len(pairing.images) // 10), SAMPLE[1])
+    _check_sample(job, sample(pairing.with_cue, count))
+    if wants_calibration(calibrate, pairing.with_cue):
         fit = calibrate_set(
             adapter,
-            pairing.cams,
-            paired,
+            pairing.with_cue,
             job.background_score,
             flip_cues=flip_cues,
             clip=clip,
@@ -159,6 +163,7 @@ def refine_cams(
         job,
         settings,
         todo,
+        pairing.left_out,
         part.name,
         plan,
         workers=workers,
@@ -187,7 +192,8 @@ def _settings(job: ImageJob, cam_dir: Path, cue_dir: Path, missing: str) -> dict
 def _run(
     job: ImageJob,
     settings: dict[str, Any],
-    todo: list[str],
+    todo: list[ImageFiles],
+    left_out: int,
     shard: str,
     plan: SeedPlan | None,
     *,
@@ -196,23 +202,24 @@ def _run(
     progress: bool,
 ) -> RefineReport:
     outputs = _output_folders(job, settings)
-    with hold_folders(COMMAND, todo, outputs, overwrite=overwrite, shard=shard) as done:
+    ids = [image.image_id for image in todo]
+    with hold_folders(COMMAND, ids, outputs, overwrite=overwrite, shard=shard) as done:
         outcome = run_images(
             job,
-            [image_id for image_id in todo if image_id not in done],
+            [image for image in todo if image.image_id not in done],
             workers=workers,
             title="refining",
-            prefer=make_ready() if job.photos else "processes",
+            prefer=make_ready() if job.crf else "processes",
             progress=progress,
         )
-        report = RefineReport.of(job, outcome, len(done))
+        report = RefineReport.of(job, outcome, already=len(done), left_out=left_out)
         stored = asdict(report)
         stored.pop("seeds")  # they have a report of their own
         content = {"settings": outputs[0].settings, "report": stored}
         write_json(record_path(outputs[0].folder, COMMAND, shard), content)
         if plan and job.out_dir:
             report.seeds = plan.run(
-                {i: job.out_dir / f"{i}.npy" for i in todo if i not in outcome.failures},
+                {i: job.out_dir / f"{i}.npy" for i in ids if i not in outcome.failures},
                 settings,
                 shard=shard,
                 workers=workers,
@@ -225,7 +232,7 @@ def _run(
 def _output_folders(job: ImageJob, settings: dict[str, Any]) -> list[OutputFolder]:
     outputs = [] if job.out_dir is None else [OutputFolder(job.out_dir, settings, ".npy")]
     if job.labels is not None:
-        outputs.append(OutputFolder(job.labels, {**settings, "crf": bool(job.photos)}, ".png"))
+        outputs.append(OutputFolder(job.labels, {**settings, "crf": job.crf}, ".png"))
     return outputs
 
 
@@ -260,13 +267,13 @@ def _check_folders(folders: list[Path], inputs: tuple[str | Path, ...]) -> None:
                 )
 
 
-def _check_sample(job: ImageJob, sample: list[str]) -> None:
+def _check_sample(job: ImageJob, some: list[ImageFiles]) -> None:
     """A few images tell whether the two folders fit. Single bad files are left for the run."""
     pairs, errors = [], []
-    for image_id in sample:
-        if image_id in job.pairing.cues:
+    for image in some:
+        if image.cue:
             try:
-                pairs.append((job.read(image_id), job.read_cue(image_id)))
+                pairs.append((job.read(image), job.read_cue(image.cue)))
             except InputError as error:
                 errors.append(error)
     if errors and not pairs:

@@ -7,9 +7,8 @@ What is counted in one image, and what follows from the counts, is in calibratio
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from ..files.cues import is_soft_cue, read_cue
 from ..files.folders import sample
 from ..runs.parallel import run_images
 from .calibration import Calibration, calibrate_cues, count_sure_pixels
+from .pairing import ImageFiles
 
 __all__ = ["calibrate_set", "check_calibrate", "log_calibration", "wants_calibration"]
 
@@ -34,17 +34,17 @@ def check_calibrate(calibrate: str) -> None:
         raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
 
 
-def wants_calibration(calibrate: str, cues: Sequence[Path]) -> bool:
-    """Whether `calibrate`, "on", "off" or "auto", means to calibrate these cue files."""
+def wants_calibration(calibrate: str, images: Sequence[ImageFiles]) -> bool:
+    """Whether `calibrate`, "on", "off" or "auto", means to calibrate the cues of these images."""
     if calibrate == "auto":
-        return bool(cues) and all(is_soft_cue(path) for path in sample(cues, SOFT_CUES))
+        cues = [image.cue for image in sample(images, SOFT_CUES) if image.cue]
+        return bool(cues) and all(is_soft_cue(cue) for cue in cues)
     return calibrate == "on"
 
 
 def calibrate_set(
     adapter: CamAdapter,
-    cams: Mapping[str, Path],
-    cues: Mapping[str, Path],
+    images: Sequence[ImageFiles],
     background_score: float,
     *,
     flip_cues: bool,
@@ -52,14 +52,13 @@ def calibrate_set(
     workers: int | None,
     progress: bool,
 ) -> Calibration:
-    """The calibration of these cues, {image id: path}, to the CAM files of the same ids.
+    """The calibration of the cues of these images, which all have one, to their CAMs.
 
-    The images that count are a sample of the ids of `cues`, in their order. Raises InputError where
-    none of them can be read.
+    Looks at a sample of them. Raises InputError where none of that can be read.
     """
     outcome = run_images(
-        _Job(adapter, cams, cues, background_score, flip_cues, clip),
-        sample(list(cues), CALIBRATION_IMAGES),
+        CalibrationJob(adapter, background_score, flip_cues, clip),
+        sample(images, CALIBRATION_IMAGES),
         workers=workers,
         title="calibrating",
         prefer="processes",
@@ -86,21 +85,16 @@ def log_calibration(fit: Calibration) -> None:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """How far one image's cue agrees with what its CAMs are sure of; called with its id."""
+class CalibrationJob:
+    """How far one image's cue agrees with what its CAMs are sure of: int64 [2, 256]."""
 
     adapter: CamAdapter
-    cams: Mapping[str, Path]
-    cues: Mapping[str, Path]
     background_score: float
     flip_cues: bool
     clip: bool
 
-    def only(self, image_id: str) -> _Job:
-        cams, cues = {image_id: self.cams[image_id]}, {image_id: self.cues[image_id]}
-        return replace(self, cams=cams, cues=cues)
-
-    def __call__(self, image_id: str) -> np.ndarray:
-        cams = read_cams(self.adapter, self.cams[image_id], image_id, clip=self.clip)
-        cue = read_cue(self.cues[image_id], flip=self.flip_cues)
+    def __call__(self, image: ImageFiles) -> np.ndarray:
+        assert image.cue is not None
+        cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
+        cue = read_cue(image.cue, flip=self.flip_cues)
         return count_sure_pixels(cams, cue, self.background_score)

@@ -18,14 +18,26 @@ from functools import partial
 from itertools import islice
 from multiprocessing import current_process
 from threading import Condition, get_ident
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from ..errors import C2AMError, InputError
 from .memory import keep_freed_memory
 from .processes import can_copy, end_with, run_in_copies
 
-__all__ = ["BatchResult", "run_images"]
+__all__ = ["BatchResult", "Item", "run_images"]
 
+
+class Item(Protocol):
+    """What one image's work needs of its own: the id and, as a rule, the paths of its files.
+
+    It travels to other processes, so it has to be small and picklable.
+    """
+
+    @property
+    def image_id(self) -> str: ...
+
+
+I = TypeVar("I", bound=Item)  # noqa: E741
 T = TypeVar("T")
 
 # A copy of this process pays for so many images; joblib's processes, which start anew, for so many.
@@ -44,21 +56,21 @@ class BatchResult:
 
 
 def run_images(
-    work: Callable[[str], T],
-    ids: Sequence[str],
+    work: Callable[[I], T],
+    items: Sequence[I],
     *,
     workers: int | None = None,
     title: str = "images",
     prefer: str = "threads",
     progress: bool = True,
 ) -> BatchResult:
-    """Call `work(image_id)` for every id, in parallel, with one progress bar on stderr.
+    """Call `work(item)` for every item, in parallel, with one progress bar on stderr.
 
     workers: None for one a core. prefer: "threads" where the work releases the GIL, "processes"
     where it does not (then `work` must be picklable) and there are images enough to pay for
     starting them: copies of this process where it may be copied and joblib is not in use, else
-    joblib's. joblib.parallel_config overrides both. `work.only(image_id)`, where there is
-    such a method, is the same work with what one image needs: that travels to other processes.
+    joblib's. joblib.parallel_config overrides both. What travels to another process for an image is
+    its item, and `work`, which therefore knows no paths of single images.
     An image that fails does not stop the run; its error is kept by id. Raises C2AMError where the
     system kills a worker process.
     """
@@ -73,10 +85,10 @@ def run_images(
     start = time.perf_counter()
     keep_freed_memory()  # before there are threads, as each might take an arena of its own
     hand = _Hand()
-    options = {"total": len(ids), "desc": title, "unit": "image", "miniters": 1}
+    options = {"total": len(items), "desc": title, "unit": "image", "miniters": 1}
     try:
         with (
-            _start(work, ids, workers, prefer, hand) as results,
+            _start(work, items, workers, prefer, hand) as results,
             Bar(**options, disable=not progress) as bar,
         ):
             for image_id, result, failure in results:
@@ -88,8 +100,8 @@ def run_images(
     except BrokenProcessPool as error:
         raise C2AMError(
             f"{title}: the system killed a worker process, most often because memory ran out; "
-            f"{len(outcome.results)} of {len(ids)} images are done. Run the same command again to "
-            "go on, best with fewer `workers`"
+            f"{len(outcome.results)} of {len(items)} images are done. Run the same command again to"
+            " go on, best with fewer `workers`"
         ) from error
     except BaseException:
         hand.stop()
@@ -101,23 +113,22 @@ def run_images(
 
 
 def _start(
-    work: Callable[[str], T], ids: Sequence[str], workers: int | None, prefer: str, hand: _Hand
+    work: Callable[[I], T], items: Sequence[I], workers: int | None, prefer: str, hand: _Hand
 ) -> AbstractContextManager[Iterator[tuple[str, T | None, str | None]]]:
     """Begin the work: (id, result, failure) of each image when it is done, in no certain order."""
     if "joblib" not in sys.modules:  # who has loaded it may have told it where to run
         if workers == 1:
-            return closing(_attempt(hand, work, image_id) for image_id in ids)
-        if prefer == "processes" and len(ids) >= 2 * COPIES_PAY and can_copy():
-            copies = min(workers or len(os.sched_getaffinity(0)), len(ids) // COPIES_PAY)
-            return run_in_copies(partial(_attempt, hand, work), ids, copies)
+            return closing(_attempt(hand, work, item) for item in items)
+        if prefer == "processes" and len(items) >= 2 * COPIES_PAY and can_copy():
+            copies = min(workers or len(os.sched_getaffinity(0)), len(items) // COPIES_PAY)
+            return run_in_copies(partial(_attempt, hand, work), items, copies)
 
     from joblib import Parallel, delayed
 
-    if len(ids) < PROCESSES_PAY:
+    if len(items) < PROCESSES_PAY:
         prefer = "threads"
-    only = getattr(work, "only", lambda _: work)
     me = os.getpid()
-    calls = (delayed(_joblib_attempt)(me, hand, only(image_id), image_id) for image_id in ids)
+    calls = (delayed(_joblib_attempt)(me, hand, work, item) for item in items)
     try:
         parallel = Parallel(workers or -1, prefer=prefer, return_as="generator_unordered")
         return closing(parallel(calls))
@@ -161,22 +172,21 @@ class _Hand:
 
 
 def _joblib_attempt(
-    parent: int, hand: _Hand, work: Callable[[str], T], image_id: str
+    parent: int, hand: _Hand, work: Callable[[I], T], item: I
 ) -> tuple[str, T | None, str | None]:
     keep_freed_memory()
     if os.getppid() == parent:
         end_with(parent)
     elif os.getpid() != parent and current_process().name.startswith("LokyProcess"):
         os._exit(1)  # a child of joblib, begun too late
-    return _attempt(hand, work, image_id)
+    return _attempt(hand, work, item)
 
 
-def _attempt(
-    hand: _Hand, work: Callable[[str], T], image_id: str
-) -> tuple[str, T | None, str | None]:
+def _attempt(hand: _Hand, work: Callable[[I], T], item: I) -> tuple[str, T | None, str | None]:
+    image_id = item.image_id
     try:
         with hand:
-            return image_id, None if hand.stopped else work(image_id), None
+            return image_id, None if hand.stopped else work(item), None
     except C2AMError as error:
         message = " ".join(str(error).split("\n"))
         named = re.search(rf"(?<!\w){re.escape(image_id)}(?!\w)", message)

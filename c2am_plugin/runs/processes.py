@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 __all__ = ["can_copy", "end_with", "run_in_copies"]
 
+I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")
 # So many items are on their way to each worker, so that none waits for its next.
 AHEAD = 4
@@ -43,7 +44,7 @@ def can_copy() -> bool:
 
 @contextmanager
 def run_in_copies(
-    work: Callable[[str], T], items: Sequence[str], workers: int
+    work: Callable[[I], T], items: Sequence[I], workers: int
 ) -> Iterator[Iterator[T]]:
     """Copies of this process, made at once, that do `work(item)` for every item.
 

@@ -31,9 +31,9 @@ class Shard:
             raise InputError(f"shard {text!r}: expected I/N with I from 1 to N, e.g. 1/4")
         return cls(int(match[1]), int(match[2]))
 
-    def of(self, ids: Sequence[str]) -> list[str]:
-        """This shard's ids: every N-th, so that neighbours of like size are spread."""
-        return list(ids[self.index - 1 :: self.count])
+    def of(self, items: Sequence[T]) -> list[T]:
+        """This shard's images: every N-th, so that neighbours of like size are spread."""
+        return list(items[self.index - 1 :: self.count])
 
     @property
     def name(self) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +135,9 @@ class SeedPlan:
         """Make the seeds of these CAM files, {image id: path}, but for those that are there."""
         outputs = self.outputs(refined_as)
         with hold_folders(COMMAND, cams, outputs, overwrite=overwrite, shard=shard) as done:
-            todo = [image_id for image_id in cams if image_id not in done]
+            todo = [SeedFiles(i, cam, self.photos[i]) for i, cam in cams.items() if i not in done]
             outcome = run_images(
-                _Job(self, cams),
+                SeedJob(self.adapter, self.folders, self.settings, self.clip),
                 todo,
                 workers=workers,
                 title="seeds",
@@ -190,28 +190,35 @@ def plan_seeds(
 
 
 @dataclass(frozen=True)
-class _Job:
-    """Everything that a worker needs to make one image's seeds; called with its id."""
+class SeedFiles:
+    """What one image's seeds are made of."""
 
-    plan: SeedPlan
-    cams: Mapping[str, Path]
+    image_id: str
+    cam: Path
+    photo: Path
 
-    def only(self, image_id: str) -> _Job:
-        """The same job with the files of one image: what travels to another process."""
-        photos = {image_id: self.plan.photos[image_id]}
-        return _Job(replace(self.plan, photos=photos), {image_id: self.cams[image_id]})
 
-    def __call__(self, image_id: str) -> SeedCount:
-        plan, adapter = self.plan, self.plan.adapter
-        cams = read_cams(adapter, self.cams[image_id], image_id, clip=plan.clip)
+@dataclass(frozen=True)
+class SeedJob:
+    """How seeds are made, and the folders that they go to; called with an image's files."""
+
+    adapter: SeedAdapter
+    folders: list[Path]
+    settings: dict[str, float]
+    clip: bool
+
+    def __call__(self, image: SeedFiles) -> SeedCount:
+        cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
         without_class = len(cams.class_ids) == 0
-        path = plan.photos[image_id]
-        photo = read_photo(path) if without_class else read_photo_of(path, cams.maps.shape[1:])
-        outputs = [folder / f"{image_id}{adapter.seed_suffix}" for folder in plan.folders]
+        if without_class:
+            photo = read_photo(image.photo)
+        else:
+            photo = read_photo_of(image.photo, cams.maps.shape[1:])
+        name = f"{image.image_id}{self.adapter.seed_suffix}"
         with ExitStack() as stack:
-            temporary = [stack.enter_context(atomic_path(path)) for path in outputs]
-            adapter.write_seeds(cams, photo, plan.settings, temporary)
-            label = adapter.read_seeds(temporary)
+            temporary = [stack.enter_context(atomic_path(each / name)) for each in self.folders]
+            self.adapter.write_seeds(cams, photo, self.settings, temporary)
+            label = self.adapter.read_seeds(temporary)
         return SeedCount.of(label, without_class)
 
 

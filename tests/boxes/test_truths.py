@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from c2am_plugin.boxes.predictions import read_predictions
-from c2am_plugin.boxes.truths import find_truths
+from c2am_plugin.boxes.truths import find_truths, read_truth
 from c2am_plugin.errors import InputError
 
 VOC = """<annotation>
@@ -68,7 +68,7 @@ def coco(tmp_path, **changes):
 def test_voc_counts_from_one_and_includes_the_last_pixel(tmp_path, where):
     write(tmp_path / where / "2007_000032.xml", VOC)
     truths = find_truths(tmp_path)
-    truth = truths.read("2007_000032")
+    truth = read_truth(truths.find("2007_000032"))
     assert truths.ids == ["2007_000032"]
     assert truth.boxes.tolist() == [[0, 0, 500, 375], [10.5, 20, 30, 40]]
     assert truth.names == ("dog", "cat")
@@ -78,12 +78,12 @@ def test_voc_counts_from_one_and_includes_the_last_pixel(tmp_path, where):
 
 def test_imagenet_counts_from_zero_which_does_no_harm(tmp_path):
     write(tmp_path / "a.xml", VOC.replace("<xmin>1<", "<xmin>0<"))
-    assert find_truths(tmp_path).read("a").boxes[0].tolist() == [0, 0, 500, 375]
+    assert read_truth(find_truths(tmp_path).find("a")).boxes[0].tolist() == [0, 0, 500, 375]
 
 
 def test_voc_without_objects_or_size(tmp_path):
     write(tmp_path / "a.xml", "<annotation></annotation>")
-    truth = find_truths(tmp_path).read("a")
+    truth = read_truth(find_truths(tmp_path).find("a"))
     assert truth.boxes.shape == (0, 4)
     assert truth.size is None
 
@@ -103,7 +103,7 @@ def test_voc_without_objects_or_size(tmp_path):
 def test_bad_xml(tmp_path, text, message):
     write(tmp_path / "a.xml", text)
     with pytest.raises(InputError, match=message) as caught:
-        find_truths(tmp_path).read("a")
+        read_truth(find_truths(tmp_path).find("a"))
     assert "a.xml" in str(caught.value)
 
 
@@ -111,13 +111,13 @@ def test_xml_larger_than_any_annotation_is_not_read(tmp_path):
     with write(tmp_path / "a.xml", VOC).open("r+b") as file:
         file.truncate(2**24 + 1)
     with pytest.raises(InputError, match=r"a\.xml: .*larger than any annotation"):
-        find_truths(tmp_path).read("a")
+        read_truth(find_truths(tmp_path).find("a"))
 
 
 def test_the_encoding_that_a_file_names_is_not_looked_up(tmp_path):
     """Python would import a module of that name."""
     write(tmp_path / "a.xml", '<?xml version="1.0" encoding="zlib"?>' + VOC)
-    assert find_truths(tmp_path).read("a").size == (500, 375)
+    assert read_truth(find_truths(tmp_path).find("a")).size == (500, 375)
 
 
 def test_entities_are_not_expanded(tmp_path):
@@ -129,22 +129,22 @@ def test_entities_are_not_expanded(tmp_path):
     for text in (bomb, outside):
         write(tmp_path / "a.xml", text)
         with pytest.raises(InputError, match="declares a document type"):
-            find_truths(tmp_path).read("a")
+            read_truth(find_truths(tmp_path).find("a"))
 
 
 @pytest.mark.parametrize("name", ["", "bounding_boxes.txt"])
 def test_cub(cub, name):
     truths = find_truths(cub / name)
     assert truths.ids == ["001.Albatross/A_0046_18", "002.Auk/B 1"]
-    assert truths.read(truths.ids[0]).boxes.tolist() == [[60, 27, 385, 331]]
-    assert truths.read(truths.ids[0]).names == ("001.Albatross",)
+    assert read_truth(truths.find(truths.ids[0])).boxes.tolist() == [[60, 27, 385, 331]]
+    assert read_truth(truths.find(truths.ids[0])).names == ("001.Albatross",)
     assert truths.name_of("1") == "001.Albatross"
     assert truths.name_of("001.Albatross") == "001.Albatross"
 
 
 def test_cub_without_class_names(cub):
     (cub / "classes.txt").unlink()
-    assert find_truths(cub).read("002.Auk/B 1").names == ("002.Auk",)
+    assert read_truth(find_truths(cub).find("002.Auk/B 1")).names == ("002.Auk",)
 
 
 @pytest.mark.parametrize(
@@ -171,11 +171,11 @@ def test_cub_without_the_list_of_images(cub):
 def test_coco(tmp_path):
     truths = find_truths(coco(tmp_path))
     assert truths.ids == ["a", "val/b"]
-    truth = truths.read("a")
+    truth = read_truth(truths.find("a"))
     assert truth.boxes.tolist() == [[1.5, 2, 11.5, 22], [3, 4, 8, 10]]
     assert truth.names == ("dog", "cat")
     assert truth.size == (40, 30)
-    assert truths.read("val/b").size is None
+    assert read_truth(truths.find("val/b")).size is None
     assert truths.name_of("17") == "cat"
 
 
@@ -183,11 +183,11 @@ def test_coco(tmp_path):
 def test_a_coco_size_that_is_none_is_not_taken(tmp_path, height):
     images = [{"id": 7, "file_name": "a.jpg", "width": 40, "height": height}]
     images.append({"id": 8, "file_name": "val/b.jpg"})
-    assert find_truths(coco(tmp_path, images=images)).read("a").size is None
+    assert read_truth(find_truths(coco(tmp_path, images=images)).find("a")).size is None
 
 
 def test_coco_without_categories(tmp_path):
-    assert find_truths(coco(tmp_path, categories=[])).read("a").names == ("18", "17")
+    assert read_truth(find_truths(coco(tmp_path, categories=[])).find("a")).names == ("18", "17")
 
 
 @pytest.mark.parametrize(
@@ -260,4 +260,4 @@ def test_bad_predictions(tmp_path, text, message):
 
 
 def test_boxes_are_float64(tmp_path, cub):
-    assert find_truths(cub).read("002.Auk/B 1").boxes.dtype == np.float64
+    assert read_truth(find_truths(cub).find("002.Auk/B 1")).boxes.dtype == np.float64

@@ -13,7 +13,7 @@ from PIL import Image
 from small_files import write_png
 
 from c2am_adapters.npy import load_npy
-from c2am_plugin.boxes.truths import find_truths
+from c2am_plugin.boxes.truths import find_truths, read_truth
 from c2am_plugin.cli import boxes_main, refine_main
 from c2am_plugin.errors import C2AMError, InputError, OutputError
 from c2am_plugin.files.cues import read_cue
@@ -36,7 +36,7 @@ READERS = {
     "label.png": read_label,
     "photo.jpg": read_photo,
     "run.json": read_record,
-    "box.xml": lambda path: find_truths(path.parent).read("box"),
+    "box.xml": lambda path: read_truth(find_truths(path.parent).find("box")),
     "out.c2am-refine.1-of-1.json": lambda path: merge_reports(
         path.with_name("out"), {"c2am-refine": RefineReport}
     ),

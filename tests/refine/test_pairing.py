@@ -39,7 +39,7 @@ def test_every_cam_by_its_id_in_order(folders):
     pairing = pair(*folders(names, names), None, "error")
     assert pairing.ids == sorted(names)
     assert pairing.left_out == 0
-    assert all(pairing.cams[name].stem == pairing.cues[name].stem for name in names)
+    assert all(image.cam.stem == image.cue.stem for image in pairing.images)
 
 
 def test_missing_cues_are_counted_and_named(folders):
@@ -102,15 +102,6 @@ def test_a_missing_folder_is_named(tmp_path, folders):
         pair(tmp_path / "none", cue_dir, None, "error")
     with pytest.raises(InputError, match="none: no such folder"):
         pair(cam_dir, tmp_path / "none", None, "error")
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 16, 40])
-def test_a_sample_covers_the_images_that_have_a_cue(folders, count):
-    names = [f"{index:02d}" for index in range(74)]
-    sample = pair(*folders(names, names[1::2]), None, "keep").sample(count)
-    assert len(sample) == min(count, 37)
-    assert all(int(name) % 2 for name in sample)
-    assert int(sample[-1]) >= 73 - 2 * (37 / count)
 
 
 # --- polarity -----------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from threading import Thread
 
 import numpy as np
 import pytest
+from items import OnNames, named
 from small_files import write_png
 from small_training import small_train, write_photos
 
@@ -32,6 +33,8 @@ from c2am_plugin.runs.locks import lock_folder
 from c2am_plugin.runs.output_folders import OutputFolder, hold_folders
 from c2am_plugin.runs.parallel import PROCESSES_PAY, run_images
 
+HELPERS = str(Path(__file__).parents[1] / "helpers")
+
 
 def note(folder, image_id, deadly=""):
     """Work of a hundredth of a second; one image is too much for its process."""
@@ -46,9 +49,9 @@ def note(folder, image_id, deadly=""):
 
 def test_a_worker_that_the_system_kills_is_said_in_one_line(tmp_path):
     ids = [f"{i:03d}" for i in range(PROCESSES_PAY)]
-    work = partial(note, str(tmp_path), deadly="100")
+    work = OnNames(partial(note, str(tmp_path), deadly="100"))
     with pytest.raises(C2AMError) as stop:
-        run_images(work, ids, workers=2, prefer="processes", progress=False)
+        run_images(work, named(ids), workers=2, prefer="processes", progress=False)
     message = str(stop.value)
     assert "\n" not in message
     assert "the system killed a worker process" in message
@@ -58,9 +61,8 @@ def test_a_worker_that_the_system_kills_is_said_in_one_line(tmp_path):
     assert done
     assert "100" not in done
     rest = [image_id for image_id in ids if image_id not in done]
-    again = run_images(
-        partial(note, str(tmp_path)), rest, workers=2, prefer="processes", progress=False
-    )
+    work = OnNames(partial(note, str(tmp_path)))
+    again = run_images(work, named(rest), workers=2, prefer="processes", progress=False)
     assert len(again.results) == len(rest)
 
 
@@ -81,13 +83,15 @@ def work(image_id):
     time.sleep(0.01)
     Path(sys.argv[1], image_id).write_text(str(os.getpid()))
 
+from items import OnNames, named
 ids = [f"{i:04d}" for i in range(4000)]
-run_images(work, ids, workers=2, prefer="processes", progress=False)
+run_images(OnNames(work), named(ids), workers=2, prefer="processes", progress=False)
 """
     if kind == "copies" and not sys.platform.startswith("linux"):
         pytest.skip("processes are copied on Linux alone")
     call = [sys.executable, "-c", code, str(tmp_path), kind]
-    process = subprocess.Popen(call, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"}, stdout=PIPE)
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": HELPERS}
+    process = subprocess.Popen(call, env=environment, stdout=PIPE)
     while process.poll() is None and len({path.read_text() for path in tmp_path.iterdir()}) < 2:
         time.sleep(0.01)
     process.kill()
@@ -100,11 +104,15 @@ def test_a_worker_that_begins_when_the_run_has_ended_does_nothing(tmp_path):
 import multiprocessing, sys
 from pathlib import Path
 from c2am_plugin.runs.parallel import _Hand, _joblib_attempt
+from items import Named, OnNames
 multiprocessing.current_process().name = sys.argv[2]
-_joblib_attempt(-1, _Hand(), lambda name: Path(sys.argv[1], name).touch(), sys.argv[2])
+work = OnNames(lambda name: Path(sys.argv[1], name).touch())
+_joblib_attempt(-1, _Hand(), work, Named(sys.argv[2]))
 """
+    environment = {**os.environ, "PYTHONPATH": HELPERS}
     for name, status in (("LokyProcess-1", 1), ("another", 0)):  # as those of a cluster
-        assert subprocess.call([sys.executable, "-c", code, str(tmp_path), name]) == status
+        call = [sys.executable, "-c", code, str(tmp_path), name]
+        assert subprocess.call(call, env=environment) == status
     assert [path.name for path in tmp_path.iterdir()] == ["another"]
 
 

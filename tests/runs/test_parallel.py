@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 import joblib
 import numpy as np
 import pytest
+from items import OnNames, named
 from small_files import files_below, touch
 
 from c2am_plugin.errors import InputError, OutputError
@@ -169,7 +169,7 @@ def work(name):
 @pytest.mark.parametrize("workers", [1, 3, None])
 def test_failures_are_kept_by_id_and_do_not_stop_the_run(workers, capfd):
     ids = ["c", "bug", "a", "known", "b"]
-    outcome = run_images(work, ids, workers=workers, progress=False)
+    outcome = run_images(OnNames(work), named(ids), workers=workers, progress=False)
     assert outcome.results == {"a": "A", "b": "B", "c": "C"}
     assert list(outcome.results) == ["a", "b", "c"]
     assert outcome.failures == {
@@ -181,35 +181,24 @@ def test_failures_are_kept_by_id_and_do_not_stop_the_run(workers, capfd):
 
 def test_processes_give_the_same(monkeypatch):
     monkeypatch.setattr(parallel, "PROCESSES_PAY", 0)
-    outcome = run_images(work, ["a", "bug"], workers=2, prefer="processes", progress=False)
+    outcome = run_images(
+        OnNames(work), named(["a", "bug"]), workers=2, prefer="processes", progress=False
+    )
     assert outcome.results == {"a": "A"}
     assert list(outcome.failures) == ["bug"]
 
 
-@dataclass
-class Lookup:
-    """Work that holds a value of every image, and says in which process it ran."""
-
-    values: dict[str, int]
-
-    def only(self, image_id):
-        return Lookup({image_id: self.values[image_id]})
-
-    def __call__(self, image_id):
-        return self.values[image_id], len(self.values), os.getpid()
-
-
 @pytest.mark.parametrize(("pay", "elsewhere"), [(0, True), (5, False)])
-def test_processes_get_what_one_image_needs_once_they_pay(monkeypatch, pay, elsewhere):
+def test_images_go_to_processes_once_these_pay(monkeypatch, pay, elsewhere):
     monkeypatch.setattr(parallel, "PROCESSES_PAY", pay)
-    work = Lookup({"a": 1, "b": 2, "c": 3})
-    outcome = run_images(work, list("abc"), workers=2, prefer="processes", progress=False)
-    assert [found[:2] for found in outcome.results.values()] == [(1, 1), (2, 1), (3, 1)]
-    assert all((pid != os.getpid()) == elsewhere for *_, pid in outcome.results.values())
+    work = OnNames(lambda name: (name.upper(), os.getpid()))
+    outcome = run_images(work, named("abc"), workers=2, prefer="processes", progress=False)
+    assert [found for found, _ in outcome.results.values()] == ["A", "B", "C"]
+    assert all((pid != os.getpid()) == elsewhere for _, pid in outcome.results.values())
 
 
 def run_three():
-    return run_images(work, list("abc"), workers=1, progress=False).results
+    return run_images(OnNames(work), named("abc"), workers=1, progress=False).results
 
 
 def test_a_run_within_somebody_elses_worker_process():
@@ -221,11 +210,11 @@ def test_no_image_and_no_worker():
     assert run_images(work, [], workers=2, progress=False).results == {}
     for workers in (0, -1):
         with pytest.raises(InputError, match="workers"):
-            run_images(work, ["a"], workers=workers, progress=False)
+            run_images(work, named("a"), workers=workers, progress=False)
 
 
 def test_the_progress_bar_goes_to_stderr(capfd):
-    run_images(np.array, ["a", "b"], workers=1, title="refining")
+    run_images(OnNames(np.array), named("ab"), workers=1, title="refining")
     out, err = capfd.readouterr()
     assert out == ""
     assert "refining" in err

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,7 @@ from functools import partial
 from pathlib import Path
 from c2am_plugin.runs.parallel import run_images
 from c2am_plugin.errors import C2AMError
+from items import OnNames, named
 
 IDS = [f"{i:03d}" for i in range(64)]
 
@@ -33,12 +35,13 @@ def note(folder, deadly, image_id):
     return os.getpid()
 
 def run(deadly="", ids=IDS, workers=2, **options):
-    work = partial(note, sys.argv[1], deadly)
+    work = OnNames(partial(note, sys.argv[1], deadly))
     options = {"workers": workers, "prefer": "processes", "progress": False, **options}
-    return run_images(work, ids, **options)
+    return run_images(work, named(ids), **options)
 """
 
-ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # as the command sets it
+HELPERS = str(Path(__file__).parents[1] / "helpers")
+ENVIRONMENT = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": HELPERS}
 THREAD = "from threading import Event, Thread; stop = Event(); Thread(target=stop.wait).start()"
 
 
@@ -112,7 +115,7 @@ from c2am_plugin.runs.signals import terminable
 with terminable():
     print("ready", flush=True)
     try:
-        run_images(str.upper, [str(i) for i in range(10**6)], workers=2, prefer="processes")
+        run_images(OnNames(str.upper), named(map(str, range(10**6))), workers=2, prefer="processes")
     except KeyboardInterrupt:
         sys.exit(130)
 """
@@ -140,7 +143,8 @@ def work(image_id):
     if image_id == "020":
         os.kill(os.getppid(), signal.SIGINT)
     return image_id
-print(len(run_images(work, IDS, workers=2, prefer="processes", progress=False).results))
+found = run_images(OnNames(work), named(IDS), workers=2, prefer="processes", progress=False)
+print(len(found.results))
 print("joblib" in sys.modules)
 """
     assert said(tmp_path, code).split() == ["64", "False"]
