@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..errors import InputError
 
 __all__ = ["Shard"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
