@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from ..errors import C2AMError, InputError
 from ..files.writing import disk_error
+from ..runs.memory import keep_freed_memory
 from ..runs.shards import Shard
 from ..runs.signals import terminable
 from .wording import as_options
@@ -28,6 +29,7 @@ __all__ = [
 
 def run(parser: argparse.ArgumentParser, work: Callable[[], int], again: str = "to go on") -> int:
     """Do the work as a command does. again: what the same command does after an interrupt."""
+    keep_freed_memory()  # before there are threads, as each might take an arena of its own
     log = logging.getLogger("c2am_plugin")
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine(parser))

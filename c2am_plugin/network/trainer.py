@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..runs.memory import keep_freed_memory
 from ..runs.ranks import ALONE, Ranks
 from ..training.batches import normalise
 from ..training.devices import is_out_of_memory
@@ -47,8 +46,6 @@ class Trainer(Resumable):
         ranks: Ranks = ALONE,
         sync_bn: bool = False,
     ) -> None:
-        if where.type == "cpu":
-            keep_freed_memory()
         if sync_bn:
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         self.model = model.to(where).to(memory_format=torch.channels_last).train()

@@ -1,4 +1,8 @@
-"""What freed memory does next: it stays with the process, up to its peak, for the next image."""
+"""What freed memory does next: it stays with the process, up to its peak, for the next image.
+
+The commands ask for that, and the worker processes of a run. The functions of the library do not:
+the process that calls them is not theirs.
+"""
 
 from __future__ import annotations
 

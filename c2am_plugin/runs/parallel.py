@@ -83,7 +83,6 @@ def run_images(
         raise InputError(f"workers is {workers}; expected at least 1")
     outcome = BatchResult()
     start = time.perf_counter()
-    keep_freed_memory()  # before there are threads, as each might take an arena of its own
     hand = _Hand()
     options = {"total": len(items), "desc": title, "unit": "image", "miniters": 1}
     try:
@@ -174,8 +173,8 @@ class _Hand:
 def _joblib_attempt(
     parent: int, hand: _Hand, work: Callable[[I], T], item: I
 ) -> tuple[str, T | None, str | None]:
-    keep_freed_memory()
     if os.getppid() == parent:
+        keep_freed_memory()
         end_with(parent)
     elif os.getpid() != parent and current_process().name.startswith("LokyProcess"):
         os._exit(1)  # a child of joblib, begun too late

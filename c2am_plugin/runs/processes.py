@@ -22,6 +22,8 @@ from queue import SimpleQueue
 from threading import Thread, current_thread, main_thread
 from typing import Any, TypeVar
 
+from .memory import keep_freed_memory
+
 __all__ = ["can_copy", "end_with", "run_in_copies"]
 
 I = TypeVar("I")  # noqa: E741
@@ -118,6 +120,7 @@ def _signals_into(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
 def _begin(work: Callable[[Any], Any], parent: int) -> None:
     global _work
     _work = work
+    keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

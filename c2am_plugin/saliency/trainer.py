@@ -15,7 +15,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import TrainingError
-from ..runs.memory import keep_freed_memory
 from ..training.batches import normalise
 from ..training.devices import is_out_of_memory
 from ..training.resumable import Resumable
@@ -44,8 +43,6 @@ class SaliencyTrainer(Resumable):
     model: PoolNet
 
     def __init__(self, model: PoolNet, plan: Recipe, where: torch.device) -> None:
-        if where.type == "cpu":
-            keep_freed_memory()
         self.model = model.to(where).to(memory_format=torch.channels_last).eval()
         for module in model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -21,6 +21,7 @@ from PIL import Image
 
 from c2am_plugin.files.labels import PALETTE
 from c2am_plugin.refine.run import refine_cams
+from c2am_plugin.runs.memory import keep_freed_memory
 
 ROUNDS = 5
 REPEAT = 10
@@ -50,6 +51,7 @@ for path in sorted(Path(cam_dir).glob("*.npy")):
 
 def rows(cam_dir: Path | None = None, cue_dir: Path | None = None) -> list[tuple[str, ...]]:
     """(work, ours, reference, ratio, agreement) for the table of benchmarks."""
+    keep_freed_memory()  # as the command does
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         if cam_dir is None or cue_dir is None:

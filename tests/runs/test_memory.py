@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -36,3 +39,35 @@ def test_other_systems_are_left_alone(library, error):
 
     library(none)
     library(lambda name: SimpleNamespace())
+
+
+FREED = """
+import sys
+import numpy as np
+
+def resident():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) // 1024
+
+cams, cues, out, caller = sys.argv[1:]
+if caller == "command":
+    from c2am_plugin.cli import refine_main
+    assert refine_main([cams, cues, "--out", out, "--workers", "2"]) == 0
+else:
+    from c2am_plugin.refine.run import refine_cams
+    assert refine_cams(cams, cues, out, workers=2, progress=False).refined == 20
+before = resident()
+memory = np.ones(400 << 17)  # 400 MiB
+assert resident() - before > 350
+del memory
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says what is resident")
+@pytest.mark.parametrize(("caller", "kept"), [("library", False), ("command", True)])
+def test_the_library_leaves_the_memory_of_its_callers_alone(make_set, tmp_path, caller, kept):
+    cams, cues = make_set(ids=[f"{i:02d}" for i in range(20)])
+    call = [sys.executable, "-c", FREED, str(cams), str(cues), str(tmp_path / "out"), caller]
+    done = subprocess.run(call, check=True, capture_output=True, text=True)
+    assert (int(done.stdout.split()[-1]) > 200) == kept
