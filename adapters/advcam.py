@@ -6,6 +6,8 @@ of its own, see profiles.py.
 
 from __future__ import annotations
 
+from typing import Any
+
 from .keyed import KeyedAdapter
 
 __all__ = ["AdvCamAdapter"]
@@ -15,4 +17,9 @@ class AdvCamAdapter(KeyedAdapter):
     name = "advcam"
     family = "irn"
     full_names = ("high_res",)
-    background_first = False
+    bare_keys = True
+    torch_keys = True
+
+    def fits(self, content: Any) -> bool:
+        # Without the small copy it is what ToCo stores; named, it is read all the same.
+        return super().fits(content) and (len(content) <= 1 or "cam" in content)

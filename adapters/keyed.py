@@ -1,7 +1,7 @@
-"""Between stored values and arrays: what a file holds → numpy, and numpy → the same again.
+"""The layout that most pipelines share: class ids under "keys" and the CAMs as arrays beside them.
 
-`KeyedAdapter` is the layout that PuzzleCAM and IRN's descendants share: class ids under "keys" and
-the CAMs as arrays under other names, at the image's size and at a quarter of it.
+`KeyedAdapter` is what PuzzleCAM, IRN's descendants and many others have in common; how they differ
+stands in its attributes, which one small class per layout sets.
 """
 
 from __future__ import annotations
@@ -22,20 +22,53 @@ __all__ = ["KeyedAdapter"]
 
 
 class KeyedAdapter(Seeds):
-    """`{"keys": class ids, "cam": K×⌈H/4⌉×⌈W/4⌉, <full>: K×H×W}`, arrays, tensors or lists."""
+    """`{<keys>: class ids, <small>: channels×h×w, <full>: channels×H×W}`, arrays, tensors or lists.
+
+    full_names, small_names  the keys that may hold the CAMs at the image's size and their other
+                             copy, the pipeline's own first
+    foreign          keys that tell another layout, or none
+    bare_keys        an image without a class may be an empty dict, or class ids alone
+    keys_name        the key of the class ids
+    background_first the class ids begin with a 0 for the background and are 1-based after it
+    lead             channels before those of the classes: 1 where there is a background
+    stores_background  that channel is what the pipeline compares its CAMs with
+    scale            stored values are this many times the CAMs in [0, 1]
+    torch_keys, torch_small, full_type  containers and dtype of the pipeline's own files
+    """
 
     name: str
     family: str
-    # The keys that may hold the CAMs at the image's size, the pipeline's own first.
+    background_score: float | None = None
     full_names: tuple[str, ...]
-    # Whether "keys" begins with a 0 for the background and is 1-based after it.
-    background_first: bool
+    small_names: tuple[str, ...] = ("cam",)
+    foreign: tuple[str, ...] = ()
+    bare_keys = False
+    keys_name = "keys"
+    background_first = False
+    lead = 0
+    stores_background = False
+    scale = 1.0
+    torch_keys = False
+    torch_small = True
+    full_type: type = np.float32
 
     def load(self, path: Path) -> Any:
         return load_npy(path)
 
+    def save(self, path: Path, content: Any) -> None:
+        save_npy(path, content)
+
     def fits(self, content: Any) -> bool:
-        if not isinstance(content, dict) or (content and "keys" not in content):
+        """Whether the content is of this layout, and of no other that looks alike."""
+        if not self.reads(content) or any(name in content for name in self.foreign):
+            return False
+        if len(content) <= 1:
+            return self.bare_keys
+        return self._array("", content, self.full_names)[1] is not None
+
+    def reads(self, content: Any) -> bool:
+        """Whether `parse` makes sense of the content."""
+        if not isinstance(content, dict) or (content and self.keys_name not in content):
             return False
         if not content:
             return True
@@ -43,61 +76,128 @@ class KeyedAdapter(Seeds):
             keys, channels = self._keys("", content), self._channels(content)
         except InputError:
             return False
-        if len(keys) == 0:
-            return not self.background_first and channels in (0, None)
+        classes = None if channels is None else channels - self.lead
         if self.background_first:
-            return bool(keys[0] == 0) and len(keys) == (channels or 0) + 1
-        return len(keys) == (channels or 0) or (channels is None and keys.tolist() == [0])
+            return len(keys) > 0 and bool(keys[0] == 0) and len(keys) == (classes or 0) + 1
+        if len(keys) == 0:
+            return channels in (0, None) or classes == 0
+        return len(keys) == (classes or 0) or (channels is None and keys.tolist() == [0])
 
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
-        if not self.fits(content):
+        if not self.reads(content):
             raise InputError(f"{image_id}: {self._found(content)}; {self._expected()}")
-        _, maps = self._full(image_id, content)
-        strided = content.get("cam")
-        if maps is None and strided is not None and self._channels(content):
-            raise InputError(f"{image_id}: has the small cam but no {self.full_names[0]}")
-        if maps is None:
+        name, full = self._array(image_id, content, self.full_names)
+        small_name, small = self._array(image_id, content, self.small_names)
+        if full is None and small is not None and self._channels(content):
+            raise InputError(f"{image_id}: has the small {small_name} but no {self.full_names[0]}")
+        if full is None or len(full) <= self.lead:
             no_class = np.zeros(0, np.int64)
-            return ImageCams(image_id, no_class, np.zeros((0, 0, 0), np.float32), None, content)
-        small = None if strided is None else to_array(image_id, "cam", strided)
-        if clip:
-            maps, small = clip_maps(maps), None if small is None else clip_maps(small)
+            shape = (0, 0, 0) if full is None else (0, *full.shape[1:])
+            return ImageCams(image_id, no_class, np.zeros(shape, np.float32), None, content)
+        maps, background = self._part(image_id, name, full, clip)
+        strided, strided_background = None, None
+        if small is not None:
+            strided, strided_background = self._part(image_id, small_name, small, clip)
         keys = self._keys(image_id, content)
-        class_ids = keys[1:] - 1 if self.background_first else keys
-        return ImageCams(image_id, class_ids, maps, small, content)
+        return ImageCams(
+            image_id,
+            keys[1:] - 1 if self.background_first else keys,
+            maps,
+            strided,
+            content,
+            background,
+            strided_background,
+        )
+
+    def _part(
+        self, image_id: str, name: str, array: np.ndarray, clip: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Stored channels as CAMs and, where it is one that is compared with, the background."""
+        if array.ndim != 3 or array.dtype.kind != "f":
+            return array, None
+        array = array / array.dtype.type(self.scale) if self.scale != 1 else array
+        maps = array[self.lead :]
+        maps = clip_maps(maps) if clip else maps
+        if not self.stores_background:
+            return maps, None
+        background = array[0]
+        if clip:
+            background = clip_maps(background)
+        elif background.size and not (background.min() >= 0 and background.max() <= 1):
+            raise InputError(
+                f"{image_id}: the background in {name} is outside [0, 1]; accept it with --clip"
+            )
+        return maps, np.minimum(background, np.nextafter(array.dtype.type(1), array.dtype.type(0)))
 
     def dump(self, cams: ImageCams, path: Path) -> None:
         content = self._fresh(cams) if cams.source is None else cams.source.copy()
-        name, maps = self._full(cams.image_id, content)
-        if maps is not None:
-            content[name] = like(content[name], cams.maps)
-        if cams.strided is not None:
-            content["cam"] = like(content["cam"], cams.strided)
-        save_npy(path, content)
+        for names, maps, background in (
+            (self.full_names, cams.maps, cams.background),
+            (self.small_names, cams.strided, cams.strided_background),
+        ):
+            name, stored = self._array(cams.image_id, content, names)
+            if stored is not None and maps is not None and len(cams.class_ids):
+                content[name] = like(content[name], self._whole(stored, maps, background))
+        self.save(path, content)
+
+    def _whole(
+        self, stored: np.ndarray, maps: np.ndarray, background: np.ndarray | None
+    ) -> np.ndarray:
+        """The channels to be written: the stored background before the CAMs, at their scale."""
+        if background is not None:
+            maps = maps.astype(stored.dtype, copy=False)
+        if self.scale != 1:
+            maps = maps * maps.dtype.type(self.scale)
+        if not self.lead:
+            return maps
+        lead = stored[: self.lead]
+        if background is not None:
+            # A background of 1 leaves no room above it: where a class wins, it yields one step.
+            limit = background * stored.dtype.type(self.scale)
+            lead = np.where(maps.max(axis=0) > limit, np.minimum(lead, limit), lead)
+        return np.concatenate([lead.astype(maps.dtype, copy=False), maps])
 
     def _fresh(self, cams: ImageCams) -> dict[str, Any]:
         """The layout of the pipeline's own files, for CAMs that come from elsewhere."""
-        keys: Any = np.array([0, *(cams.class_ids + 1)], np.int64)
-        if not self.background_first:
-            keys = TorchArray(cams.class_ids)
-        strided = shrink(cams.maps) if cams.strided is None else cams.strided
-        return {"keys": keys, "cam": TorchArray(strided), self.full_names[0]: cams.maps}
+        keys: Any = np.asarray(cams.class_ids, np.int64)
+        if self.background_first:
+            keys = np.array([0, *(keys + 1)], np.int64)
+        content = {self.keys_name: TorchArray(keys) if self.torch_keys else keys}
+        if self.small_names:
+            strided = shrink(cams.maps) if cams.strided is None else cams.strided
+            small = self._new(cams, strided, cams.strided_background)
+            content[self.small_names[0]] = TorchArray(small) if self.torch_small else small
+        full = self._new(cams, cams.maps, cams.background)
+        content[self.full_names[0]] = full.astype(self.full_type, copy=False)
+        return content
+
+    def _new(self, cams: ImageCams, maps: np.ndarray, background: np.ndarray | None) -> np.ndarray:
+        if self.lead:
+            if background is None and self.stores_background:
+                raise InputError(
+                    f"{cams.image_id}: {self.name} stores a background, and these CAMs have none"
+                )
+            first = np.zeros(maps.shape[1:], maps.dtype) if background is None else background
+            maps = np.concatenate([first[None].astype(maps.dtype), maps])
+        return maps * maps.dtype.type(self.scale) if self.scale != 1 else maps
 
     def _keys(self, image_id: str, content: dict[str, Any]) -> np.ndarray:
-        keys = to_array(image_id, "keys", content["keys"])
+        keys = to_array(image_id, self.keys_name, content[self.keys_name])
         if keys.ndim != 1 or (keys.size and keys.dtype.kind not in "iu"):
             raise InputError(f"{image_id}: keys are {keys.dtype} {keys.shape}; expected int [K]")
         return keys.astype(np.int64)
 
-    def _full(self, image_id: str, content: dict[str, Any]) -> tuple[str, np.ndarray | None]:
-        for name in self.full_names:
+    def _array(
+        self, image_id: str, content: dict[str, Any], names: tuple[str, ...]
+    ) -> tuple[str, np.ndarray | None]:
+        for name in names:
             if content.get(name) is not None:
                 return name, to_array(image_id, name, content[name])
         return "", None
 
     def _channels(self, content: dict[str, Any]) -> int | None:
-        """How many CAMs a file holds; None where it has keys alone."""
-        for name in (*self.full_names, "cam"):
+        """How many channels a file has; None where it has keys alone."""
+        for name in (*self.full_names, *self.small_names):
             if content.get(name) is not None:
                 maps = to_array("", name, content[name])
                 return len(maps) if maps.ndim else -1
@@ -106,12 +206,16 @@ class KeyedAdapter(Seeds):
     def _found(self, content: Any) -> str:
         if not isinstance(content, dict):
             return f"holds {type(content).__name__}"
-        if "keys" not in content:
+        if self.keys_name not in content:
             return f"holds keys {brief(list(content))}"
-        keys = getattr(content["keys"], "array", content["keys"])
+        keys = getattr(content[self.keys_name], "array", content[self.keys_name])
         keys = keys.tolist() if isinstance(keys, np.ndarray) else keys
-        return f"keys {brief(keys)} with {brief(list(content))}"
+        return f"{self.keys_name} {brief(keys)} with {brief(list(content))}"
 
     def _expected(self) -> str:
         layout = "[0, c+1 …]" if self.background_first else "[c …]"
-        return f"expected {self.name}'s keys {layout}, {self.full_names[0]} K×H×W and cam"
+        channels = "(K+1)" if self.lead else "K"
+        arrays = f"{self.full_names[0]} {channels}×H×W"
+        if self.small_names:
+            arrays += f" and {self.small_names[0]}"
+        return f"expected {self.name}'s {self.keys_name} {layout}, {arrays}"

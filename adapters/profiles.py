@@ -108,4 +108,76 @@ PROFILES = [
     Profile(
         "amn", "advcam", 0.25, _labels(0.45, 0.15), source="gaviotas/AMN run_sample.py:40,53,54"
     ),
+    Profile(
+        "beco",
+        "advcam",
+        0.15,
+        _labels(0.30, 0.05),
+        source="BECO first-stage/irn/step/make_cam.py:55",
+    ),
+    # the same with a background that its readers drop
+    Profile(
+        "amn_step2",
+        "amn_step2",
+        0.25,
+        _labels(0.45, 0.15),
+        source="gaviotas/AMN step/eval_amn_cam.py:17-19, step/amn_cam_to_ir_label.py:25-43",
+    ),
+    # keys [c …], high_res
+    Profile(
+        "toco",
+        "toco",
+        0.50,
+        _labels(0.70, 0.25),
+        crf="",
+        source="rulixiang/ToCo tools/infer_seg_as_cam.py:82, tools/infer_cam_crf_label.py:25-26",
+    ),
+    Profile(
+        "toco:coco",
+        "toco",
+        0.40,
+        _labels(0.50, 0.25),
+        crf="",
+        source="rulixiang/ToCo tools/eval_cam_coco.py:18",
+    ),
+    # keys [c …], attn_highres: background (1 − max)^1, so t = 0.5
+    Profile(
+        "clip_es",
+        "clip_es",
+        0.50,
+        crf="clip_es",
+        source="linyq2117/CLIP-ES generate_cams_voc12.py:209-214, eval_cam_with_crf.py:87-124",
+    ),
+    Profile(
+        "weclip",
+        "clip_es",
+        0.50,
+        crf="clip_es",
+        source="zbf1991/WeCLIP WeCLIP_model/model_attn_aff_voc.py:87,162",
+    ),
+    Profile("pot", "clip_es", 0.50, crf="clip_es", source="jianwang91/POT, reads CLIP-ES's files"),
+    # keys [c …], valid_lam
+    Profile("more", "more", 0.50, crf="clip_es", source="zwyang6/MoRe tools/infer_lam.py:56,144"),
+    # keys [c …], cam at full size
+    Profile(
+        "afa",
+        "afa",
+        0.45,
+        _labels(0.55, 0.35),
+        crf="",
+        source="rulixiang/afa configs/coco_attn_reg.yaml:31-33",
+    ),
+    # A background in the files; seeds with it and with its half
+    Profile("sipe", "sipe", None, {"bg_scale": 0.5}, source="chenqi1126/SIPE cam2ir.py:26-43"),
+    Profile("sfc", "sfc", None, {"bg_scale": 0.5}, source="Barrett-python/SFC cam2ir.py:26-44"),
+    Profile(
+        "psdpm",
+        "psdpm",
+        None,
+        {"bg_scale": 0.5},
+        source="xinqiaozhao/PSDPM make_cam.py, last block",
+    ),
+    Profile(
+        "excel", "excel", None, crf="clip_es", source="zwyang6/ExCEL tools/infer_lam.py:116-119"
+    ),
 ]

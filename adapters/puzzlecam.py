@@ -17,3 +17,4 @@ class PuzzleCamAdapter(KeyedAdapter):
     family = "puzzlecam"
     full_names = ("hr_cam", "rw")
     background_first = True
+    bare_keys = True

@@ -38,13 +38,17 @@ def crf_scores(cams: ImageCams, photo: np.ndarray, alpha: float) -> np.ndarray:
 
 
 def confident_label(
-    cams: ImageCams, photo: np.ndarray, foreground: float, background: float
+    cams: ImageCams,
+    photo: np.ndarray,
+    foreground: float | np.ndarray,
+    background: float | np.ndarray,
 ) -> np.ndarray:
     """uint8 H×W: c + 1 where class c is sure, 0 where the background is, 255 elsewhere.
 
     photo: H×W×3 uint8 RGB. foreground, background: scores of the background, the higher and the
-    lower one. A pixel is sure to be of a class where that wins over the first and stays after the
-    label CRF, and sure to be background where neither score leaves it a class.
+    lower one, each a number or a map H×W. A pixel is sure to be of a class where that wins over the
+    first and stays after the label CRF, and sure to be background where neither score leaves it a
+    class.
     """
     if len(cams.class_ids) == 0:
         return np.zeros(photo.shape[:2], np.uint8)
@@ -53,7 +57,7 @@ def confident_label(
     return np.where(sure > 0, sure, unsure)
 
 
-def _crf_label(cams: ImageCams, photo: np.ndarray, score: float) -> np.ndarray:
+def _crf_label(cams: ImageCams, photo: np.ndarray, score: float | np.ndarray) -> np.ndarray:
     n_classes = len(cams.class_ids)
     channel = label_crf(photo, pseudo_label(cams.maps, np.arange(n_classes), score), n_classes + 1)
     return _values([0, *(cams.class_ids + 1)])[channel]
@@ -69,6 +73,9 @@ def _values(keys: Sequence[int]) -> np.ndarray:
 class Seeds:
     """What an adapter inherits: dumps where its settings are alphas, labels where they are scores.
 
+    "fg" and "bg" are background scores; "bg_scale" is the share of a stored background that is the
+    lower one, the whole being the higher.
+
     seed_names  the two folders of dumps; may contain the settings, "out_crf_{low_alpha:g}"
     """
 
@@ -77,9 +84,14 @@ class Seeds:
 
     @property
     def seed_suffix(self) -> str:
-        return ".png" if "fg" in self.seed_settings else ".npy"
+        return ".npy" if "low_alpha" in self.seed_settings else ".png"
 
     def seed_folders(self, settings: Mapping[str, float]) -> tuple[str, ...]:
+        if "bg_scale" in settings:
+            if not 0 < settings["bg_scale"] < 1:
+                found = f"bg_scale is {settings['bg_scale']:g}"
+                raise InputError(f"seeds: {found}; expected a number between 0 and 1")
+            return ("",)
         if "fg" not in settings:
             _check_order(settings, "low_alpha", "high_alpha")
             return tuple(name.format(**settings) for name in self.seed_names)
@@ -95,8 +107,8 @@ class Seeds:
         settings: Mapping[str, float],
         paths: Sequence[Path],
     ) -> None:
-        if "fg" in settings:
-            label = confident_label(cams, photo, settings["fg"], settings["bg"])
+        if "low_alpha" not in settings:
+            label = confident_label(cams, photo, *_scores(cams, settings))
             Image.fromarray(label).save(paths[0], format="PNG")
             return
         for alpha, path in zip((settings["low_alpha"], settings["high_alpha"]), paths, strict=True):
@@ -108,6 +120,16 @@ class Seeds:
         low, high = (_read_dump(path) for path in paths)
         label = np.where(low > 0, low, np.uint8(IGNORE))
         return np.where(high > 0, label, np.uint8(0))
+
+
+def _scores(
+    cams: ImageCams, settings: Mapping[str, float]
+) -> tuple[float | np.ndarray, float | np.ndarray]:
+    """The higher and the lower background score."""
+    if "fg" in settings:
+        return settings["fg"], settings["bg"]
+    stored = np.zeros(0) if cams.background is None else cams.background
+    return stored, stored * settings["bg_scale"]
 
 
 def _write_dump(cams: ImageCams, photo: np.ndarray, alpha: float, path: Path) -> None:

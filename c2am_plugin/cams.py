@@ -15,6 +15,7 @@ import numpy as np
 from .errors import InputError
 
 __all__ = [
+    "BROUGHT_TO",
     "CamAdapter",
     "ImageCams",
     "Profile",
@@ -24,6 +25,8 @@ __all__ = [
     "read_cams",
 ]
 
+# The constant that CAMs with a background of their own are brought to where one has to be swept.
+BROUGHT_TO = 0.5
 # Above this a value outside [0, 1] is not the rounding of a division by the maximum.
 ROUNDING = 1e-5
 
@@ -37,6 +40,9 @@ class ImageCams:
     maps       floating K×H×W in [0, 1] at the size of the image; float32 in the pipelines' own
                files. The stored precision is kept, so that writing back loses nothing.
     strided    floating K×h×w in [0, 1], the file's second, smaller copy; None where it has none
+    background, strided_background
+               floating H×W and h×w in [0, 1): t(x), where the file contains the background that the
+               pipeline compares its CAMs with; None where that is a constant
     source     the file's content as it was read. Only the adapter that read it looks inside, to
                write back the same containers, dtypes, key order and unknown keys. None for CAMs
                that come from elsewhere.
@@ -47,6 +53,8 @@ class ImageCams:
     maps: np.ndarray
     strided: np.ndarray | None = None
     source: Any = None
+    background: np.ndarray | None = None
+    strided_background: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         ids = np.asarray(self.class_ids)
@@ -62,6 +70,12 @@ class ImageCams:
             maps = getattr(self, name)
             if maps is not None:
                 object.__setattr__(self, name, _check_maps(self.image_id, name, maps, len(ids)))
+        _check_background(self.image_id, self.background, self.maps)
+        _check_background(self.image_id, self.strided_background, self.strided)
+
+    def score(self, constant: float) -> float | np.ndarray:
+        """t of this image at its own size: the file's background, or else the constant."""
+        return constant if self.background is None else self.background
 
     def with_maps(self, maps: np.ndarray, strided: np.ndarray | None) -> ImageCams:
         """The same image with other maps, of the same shapes, and of the same dtypes or float16."""
@@ -106,6 +120,9 @@ class CamAdapter(Protocol):
     background_score  t in (0, 1), the constant background score that the pipeline compares its CAMs
                       with (None: it has none), as its profile gives it. An adapter without a
                       profile has its own, which may be called `threshold`
+
+    Optional: `stores_background = True` where its files contain the background, so that `parse`
+    gives `ImageCams.background`.
     """
 
     name: str
@@ -176,7 +193,18 @@ def read_cams(adapter: CamAdapter, path: Path, image_id: str, *, clip: bool = Fa
 
 
 def constant_score(adapter: CamAdapter, given: float | None = None) -> float:
-    """t: the one that is given, or the adapter's own. Raises InputError where there is neither."""
+    """t: the one that is given, or the adapter's own.
+
+    Where the files contain their background, `ImageCams.score` is t, and this is `BROUGHT_TO`.
+    Raises InputError where there is neither, or a number for files that have their own.
+    """
+    if getattr(adapter, "stores_background", False):
+        if given is not None:
+            raise InputError(
+                f"{adapter.name}: its files contain the background that its CAMs are compared "
+                "with; leave background_score out"
+            )
+        return BROUGHT_TO
     score = adapter.background_score if given is None else given
     if score is None:
         raise InputError(
@@ -195,6 +223,18 @@ def clip_maps(maps: np.ndarray) -> np.ndarray:
         return maps
     clipped = np.nan_to_num(maps, nan=0.0, posinf=1.0, neginf=0.0)
     return np.clip(clipped, 0, 1, out=clipped)
+
+
+def _check_background(
+    image_id: str, background: np.ndarray | None, maps: np.ndarray | None
+) -> None:
+    if background is None:
+        return
+    if maps is None or background.shape != maps.shape[1:]:
+        found = None if maps is None else maps.shape
+        raise InputError(f"{image_id}: background {background.shape} for CAMs {found}")
+    if background.size and not (background.min() >= 0 and background.max() < 1):
+        raise InputError(f"{image_id}: background has values outside [0, 1) or NaN")
 
 
 def _check_maps(image_id: str, name: str, maps: np.ndarray, n_classes: int) -> np.ndarray:

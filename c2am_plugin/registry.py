@@ -52,9 +52,9 @@ def profiles() -> dict[str, Profile]:
         rows = point.load()
         for row in [rows] if isinstance(rows, Profile) else rows:
             found.setdefault(row.name, row)
-    for name, point in _points(LAYOUTS).items():
+    for name in layout_names():
         if name not in found:
-            found[name] = _own_profile(name, point.load()())
+            found[name] = _own_profile(name, _layout(name))
     return found
 
 
@@ -74,7 +74,19 @@ def get_adapter(name: str) -> CamAdapter:
             f"method {name}: its layout {profile.layout!r} is unknown; "
             f"known are {', '.join(layouts)}"
         )
-    return _with_numbers(layouts[profile.layout].load()(), profile)
+    return _with_numbers(_layout(profile.layout), profile)
+
+
+def _layout(name: str) -> CamAdapter:
+    point = _points(LAYOUTS)[name]
+    try:
+        adapter: CamAdapter = point.load()()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"the adapter {name} ({point.value}) cannot be loaded ({error}); install its package "
+            "again with pip"
+        ) from error
+    return adapter
 
 
 def _own_profile(name: str, adapter: CamAdapter) -> Profile:
@@ -178,4 +190,7 @@ def _numbers(profile: Profile) -> tuple[object, ...]:
 
 def _score(profile: Profile, prefix: str = "t = ") -> str:
     score = profile.background_score
-    return "no constant t" if score is None else f"{prefix}{score:g}"
+    if score is None:
+        stored = getattr(_layout(profile.layout), "stores_background", False)
+        return "the background in its files" if stored else "no constant t"
+    return f"{prefix}{score:g}"

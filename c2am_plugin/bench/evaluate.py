@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cams import CamAdapter
+from ..cams import BROUGHT_TO, CamAdapter, read_cams
 from ..errors import InputError
 from ..files.folders import find_files, first_names
 from ..files.labels import VOC_CLASSES, read_label
 from ..files.lists import wanted_ids
+from ..refine.formula import with_constant
 from ..registry import choose_adapter
 from ..runs.parallel import run_images
 from .metrics import Scores, confusion, cumulate, score_histogram, scores
@@ -67,11 +68,14 @@ class SweepJob:
         return self.n_classes, self.n_classes, len(self.thresholds) + 1
 
     def __call__(self, image: ScoredFiles) -> _Counts:
-        cams = self.adapter.parse(self.adapter.load(image.file), image.image_id)
+        cams = read_cams(self.adapter, image.file, image.image_id)
+        maps = cams.maps
+        if cams.background is not None:
+            maps = with_constant(maps, cams.background, BROUGHT_TO)
         truth = read_label(image.truth)
         with _naming(image.truth):
             return _sparse(
-                score_histogram(cams.maps, cams.class_ids, truth, self.thresholds, self.n_classes)
+                score_histogram(maps, cams.class_ids, truth, self.thresholds, self.n_classes)
             )
 
 
@@ -103,6 +107,9 @@ def evaluate_cams(
     progress: bool = True,
 ) -> list[Scores]:
     """Scores of stored CAMs at every threshold (rising), in their order, from one pass.
+
+    CAMs whose files contain a background are brought to a constant of 0.5 first: the scores at 0.5
+    are those of the pipeline's own labels.
 
     gt_dir: `<id>.png` of class indices 0 … n_classes − 1, 255 = ignore. ids: default every image
     that has both. Raises InputError where a file is missing or bad.

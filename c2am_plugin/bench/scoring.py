@@ -18,7 +18,7 @@ from ..files.cues import read_cue, resize_cue
 from ..files.labels import pseudo_label, read_label
 from ..files.photos import read_photo_of
 from ..refine.calibration import Calibration
-from ..refine.formula import refine
+from ..refine.formula import refine, with_constant
 from ..refine.guard import class_trust, guard_cue
 from .gains import label_counts
 from .metrics import score_histogram
@@ -105,7 +105,7 @@ class ImageReader:
         """The cue as these CAMs meet it: fitted where that is wanted, float32 H×W in [0, 1]."""
         try:
             if source.fit is not None:
-                raw = source.fit.apply(cams, raw, source.t)
+                raw = source.fit.apply(cams, raw, cams.score(source.t))
             return resize_cue(raw, (cams.maps.shape[1], cams.maps.shape[2]))
         except InputError as error:
             raise InputError(f"{image.cue}: {error}") from error
@@ -124,12 +124,20 @@ class ImageReader:
         return cams
 
     def variants(self, cams: ImageCams, cue: np.ndarray, t: float) -> dict[str, np.ndarray]:
-        """The CAM as stored, refined, and refined with the guard if that is on: each K×H×W."""
-        found = {"cam": cams.maps, "cues": refine(cams.maps, cue, t, self.strength)}
+        """The CAM as stored, refined, and refined with the guard if that is on: each K×H×W.
+
+        All are to be compared with the constant t: those with a background of their own are
+        brought to it.
+        """
+        score = cams.score(t)
+        found = {"cam": cams.maps, "cues": refine(cams.maps, cue, score, self.strength)}
         if self.guard:
-            drawn = guard_cue(cams.maps, cue, t)
-            same = drawn is cue
-            found["guard"] = found["cues"] if same else refine(cams.maps, drawn, t, self.strength)
+            drawn = guard_cue(cams.maps, cue, score)
+            found["guard"] = (
+                found["cues"] if drawn is cue else refine(cams.maps, drawn, score, self.strength)
+            )
+        if isinstance(score, np.ndarray):
+            return {name: with_constant(maps, score, t) for name, maps in found.items()}
         return found
 
 

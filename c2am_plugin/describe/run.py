@@ -130,7 +130,8 @@ class DescribeJob:
             return None
         cams = read_cams(self.adapter, image.cam, image.image_id, clip=True)
         try:
-            return count_sure_pixels(cams, 1 - saliency, constant_score(self.adapter))
+            t = cams.score(constant_score(self.adapter))
+            return count_sure_pixels(cams, 1 - saliency, t)
         except InputError:
             return None
 

@@ -135,10 +135,13 @@ def _greys() -> frozenset[int]:
     return frozenset(int(grey) for grey in (*np.floor(exact), *np.ceil(exact)))
 
 
-def pseudo_label(maps: np.ndarray, class_ids: np.ndarray, background_score: float) -> np.ndarray:
+def pseudo_label(
+    maps: np.ndarray, class_ids: np.ndarray, background_score: float | np.ndarray
+) -> np.ndarray:
     """argmax([t, maps]) as uint8 H×W: 0 background, c + 1 for 0-based class c.
 
-    maps: floating K×H×W in [0, 1]; class_ids: int [K], below 254. Ties go to the background.
+    maps: floating K×H×W in [0, 1]; class_ids: int [K], below 254; background_score: t, or t(x) H×W.
+    Ties go to the background.
     """
     if len(class_ids) == 0:
         return np.zeros(maps.shape[1:], np.uint8)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cams import CamAdapter, constant_score
+from ..cams import CamAdapter, constant_score, read_cams
 from ..errors import InputError
 from ..files.folders import find_files
 from ..registry import choose_adapter
@@ -53,14 +53,15 @@ class Survey:
 
     def __call__(self, image_id: str, photo: np.ndarray, logits: ScaleLogits) -> np.ndarray:
         path = self.cams[image_id]
-        maps = self.adapter.parse(self.adapter.load(path), image_id).maps
+        cams = read_cams(self.adapter, path, image_id)
+        maps, t = cams.maps, cams.score(constant_score(self.adapter))
         if maps.size and maps.shape[1:] != photo.shape[:2]:
             raise InputError(
                 f"{path}: CAMs are {maps.shape[1:]} and the photograph is {photo.shape[:2]} pixels"
             )
         score = maps.max(axis=0) if maps.size else np.zeros(photo.shape[:2])
         values = released_map(logits, self.flag)[1][0]
-        return agreement_counts(values, score > constant_score(self.adapter))
+        return agreement_counts(values, score > t)
 
 
 def agreed_boundary(run: Stream, survey: Survey) -> float:

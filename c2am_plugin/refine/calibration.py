@@ -16,6 +16,7 @@ import numpy as np
 
 from ..cams import ImageCams
 from ..files.cues import resize_cue
+from .formula import Score
 
 __all__ = ["Calibration", "calibrate_cues", "count_sure_pixels", "image_trust"]
 
@@ -39,21 +40,26 @@ class Calibration:
     limit: float
     accuracy: float
 
-    def apply(self, cams: ImageCams, cue: np.ndarray, background_score: float) -> np.ndarray:
+    def apply(self, cams: ImageCams, cue: np.ndarray, background_score: Score) -> np.ndarray:
         """An image's cue b (float in [0, 1], 1 = background), remade so that b = t says nothing.
 
-        Returns float32 of the cue's shape in (0, 1) with odds(b) = odds(t) / exp(e), so that
-        fusing it multiplies the odds of the image's CAMs by exp(e).
+        Returns float32 of the cue's shape (of t(x)'s, where t is a map) in (0, 1) with
+        odds(b) = odds(t) / exp(e), so that fusing it multiplies the odds of the image's CAMs by
+        exp(e).
         """
-        log_odds = _log_odds(np.arange(LEVELS))
-        trust = image_trust(cams, cue, background_score) if self.limit else 0.0
+        log_odds, t = _log_odds(np.arange(LEVELS)), background_score
+        trust = image_trust(cams, cue, t) if self.limit else 0.0
         evidence = np.clip(trust * (self.slope * log_odds + self.bias), -self.limit, self.limit)
-        prior = np.log(background_score) - np.log1p(-background_score)
+        if isinstance(t, np.ndarray):
+            level, t = _level(resize_cue(cue, t.shape)), t.astype(np.float64)
+            against = (1 - t) * np.exp(evidence)[level]
+            return np.asarray(t / (t + against), np.float32)
+        prior = np.log(t) - np.log1p(-t)
         table = 1 / (1 + np.exp(evidence - prior))
         return table.astype(np.float32)[_level(cue)]
 
 
-def image_trust(cams: ImageCams, cue: np.ndarray, background_score: float) -> float:
+def image_trust(cams: ImageCams, cue: np.ndarray, background_score: Score) -> float:
     """How well a cue ranks the foreground of its own image's CAMs: max(0, 2·AUC − 1), in [0, 1].
 
     AUC is the chance that the cue calls a pixel above the threshold more foreground than one below.
@@ -61,7 +67,8 @@ def image_trust(cams: ImageCams, cue: np.ndarray, background_score: float) -> fl
     """
     if cams.maps.size == 0:
         return 0.0
-    foreground = cams.maps.max(axis=0) > background_score
+    score = background_score if cams.background is None else cams.background
+    foreground = cams.maps.max(axis=0) > score
     level = _level(resize_cue(cue, foreground.shape))
     above = np.bincount(level[foreground], minlength=LEVELS).astype(np.float64)
     below = np.bincount(level[~foreground], minlength=LEVELS).astype(np.float64)
@@ -73,7 +80,7 @@ def image_trust(cams: ImageCams, cue: np.ndarray, background_score: float) -> fl
     return max(0.0, 2 * auc - 1)
 
 
-def count_sure_pixels(cams: ImageCams, cue: np.ndarray, background_score: float) -> np.ndarray:
+def count_sure_pixels(cams: ImageCams, cue: np.ndarray, background_score: Score) -> np.ndarray:
     """Pixels of one image by what its CAMs are sure of and what its cue says: int64 [2, 256].
 
     Row 0: surely background, max_k cam_k ≤ t/2; row 1: surely foreground, max_k cam_k ≥ 2t (or
@@ -83,10 +90,9 @@ def count_sure_pixels(cams: ImageCams, cue: np.ndarray, background_score: float)
         return np.zeros((2, LEVELS), np.int64)
     top = cams.maps.max(axis=0)
     level = _level(resize_cue(cue, top.shape))
-    sure = (
-        top <= background_score / 2,
-        top >= min(2 * background_score, (1 + background_score) / 2),
-    )
+    t = background_score
+    foreground = (top >= np.minimum(2 * t, (1 + t) / 2)) & (top > 0)
+    sure = (top <= t / 2, foreground)
     return np.stack([np.bincount(level[mask], minlength=LEVELS) for mask in sure])
 
 

@@ -2,18 +2,24 @@
 
 Knows nothing of files. C²AM labels a pixel argmax([b, cam_1 … cam_K]) (CVPR 2022, section 3.4).
 Here that rule is an update of the CAMs themselves, so that a pipeline which compares its CAMs
-with a constant background score t gets the same labels from its own, unchanged comparison:
+with a background score t gets the same labels from its own, unchanged comparison. t is a constant,
+or a map t(x) where the pipeline's files contain a background; the formula is that of each pixel:
 
     m = max_k cam_k      odds(m') = odds(m) · (odds(t) / odds(b))^S      cam'_k = cam_k · m'/m
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["check_background_score", "check_strength", "refine"]
+__all__ = ["Score", "check_background_score", "check_strength", "refine", "with_constant"]
+
+# t, or t(x): floating H×W.
+Score = float | np.ndarray
 
 # A cue this near to t is t: reading it from 8 bits or resizing it may cost that much.
 NO_NEWS = 2.0**-23
@@ -23,7 +29,7 @@ BLOCK = 1 << 15
 def refine(
     maps: np.ndarray,
     cue: np.ndarray,
-    background_score: float,
+    background_score: Score,
     strength: float = 1.0,
     dtype: np.dtype | type | None = None,
 ) -> np.ndarray:
@@ -31,7 +37,8 @@ def refine(
 
     maps       floating K×H×W in [0, 1], one CAM a foreground class; K may be 0
     cue        floating H×W in [0, 1], b, 1 = surely background
-    threshold  t in (0, 1), the background score that the pipeline compares its CAMs with
+    background_score  t in (0, 1), what the pipeline compares its CAMs with; or t(x), floating H×W
+               in [0, 1), the background that its files contain
     strength   S ≥ 0, exponent of the cue's odds ratio: 1 is the paper, 0 changes nothing
     dtype      floating, of the result; default that of `maps`
 
@@ -50,60 +57,74 @@ def refine(
     if maps.size == 0 or (strength == 0 and dtype == maps.dtype):
         return maps.astype(dtype)
     refined = np.empty(maps.shape, dtype)
-    hard = NO_NEWS < background_score < 1 - NO_NEWS and bool(((cue == 0) | (cue == 1)).all())
+    inside = np.all((background_score > NO_NEWS) & (background_score < 1 - NO_NEWS))
+    hard = bool(inside and ((cue == 0) | (cue == 1)).all())
     # A few rows at a time: the intermediates stay in the processor's cache.
     for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
         part = slice(start, start + rows)
         block, top = maps[:, part], _top(maps[:, part])
+        t = background_score[part] if isinstance(background_score, np.ndarray) else background_score
         if hard and strength != 0:
-            new_top = _decide(top, cue[part], background_score, dtype)
+            new_top = _decide(top, cue[part], t, dtype)
         else:
-            new_top = _compute(top, cue[part], background_score, strength, dtype)
+            new_top = _compute(top, cue[part], t, strength, dtype)
         _scale(block, refined[:, part], top, new_top)
     return refined
 
 
-def _decide(
-    top: np.ndarray, cue: np.ndarray, background_score: float, dtype: np.dtype
-) -> np.ndarray:
+def with_constant(maps: np.ndarray, background: np.ndarray, background_score: float) -> np.ndarray:
+    """CAMs with a background map, as CAMs that are compared with a constant: the same labels.
+
+    maps: floating K×H×W in [0, 1]; background: t(x), floating H×W in [0, 1). Returns K×H×W with
+    argmax([t, returned]) == argmax([t(x), maps]): the formula, with t(x) for the cue.
+    """
+    return refine(maps, background, background_score)
+
+
+def _decide(top: np.ndarray, cue: np.ndarray, t: Score, dtype: np.dtype) -> np.ndarray:
     """`_compute` where every b is 0 or 1: the odds are nothing or infinite, and m' is 0 or 1."""
     new_top = (top > cue).astype(dtype)
     tie = np.minimum(top, cue) == 1
-    new_top[tie] = _around(background_score, dtype)[0]
+    if tie.any():
+        np.copyto(new_top, _around(t, dtype)[0], where=tie)
     return new_top
 
 
 def _compute(
-    top: np.ndarray, cue: np.ndarray, background_score: float, strength: float, dtype: np.dtype
+    top: np.ndarray, cue: np.ndarray, t: Score, strength: float, dtype: np.dtype
 ) -> np.ndarray:
     """m' for m = `top`: at S = 1 on the label's side of t, and m itself where there is no news."""
-    new_top = _update(top, cue, background_score, strength).astype(dtype)
-    unchanged = np.abs(cue - background_score) <= NO_NEWS
-    own_foreground = top > top.dtype.type(background_score)
+    new_top = _update(top, cue, t, strength).astype(dtype)
+    unchanged = np.abs(cue - t) <= NO_NEWS
+    own_foreground = top > np.asarray(t, top.dtype)
     if strength == 1:
         foreground = top > cue
-        _settle(new_top, foreground, background_score)
+        _settle(new_top, foreground, t)
         unchanged &= foreground == own_foreground
     elif strength == 0:
         unchanged[:] = True
     if unchanged.any():
         kept = top.astype(dtype)
         if dtype != top.dtype:
-            _settle(kept, own_foreground, background_score)
+            _settle(kept, own_foreground, t)
         np.copyto(new_top, kept, where=unchanged)
     return new_top
 
 
-def _settle(new_top: np.ndarray, foreground: np.ndarray, background_score: float) -> None:
+def _settle(new_top: np.ndarray, foreground: np.ndarray, t: Score) -> None:
     """Labels are exact: where rounding put m' on the wrong side of t, m' yields."""
-    below, above = _around(background_score, new_top.dtype)
+    below, above = _around(t, new_top.dtype)
     low, high = foreground & (new_top < above), (new_top > below) & ~foreground
     if low.any() or high.any():
-        new_top[low], new_top[high] = above, below
+        np.copyto(new_top, above, where=low)
+        np.copyto(new_top, below, where=high)
 
 
-def check_background_score(background_score: float) -> None:
-    if not 0 < background_score < 1:
+def check_background_score(background_score: Score) -> None:
+    if isinstance(background_score, np.ndarray):
+        if background_score.size and not (background_score.min() >= 0 > background_score.max() - 1):
+            raise InputError("background map: values outside [0, 1) or NaN")
+    elif not 0 < background_score < 1:
         raise InputError(f"threshold {background_score} is outside (0, 1)")
 
 
@@ -128,24 +149,26 @@ def _top(maps: np.ndarray) -> np.ndarray:
     return top
 
 
-def _around(background_score: float, dtype: np.dtype) -> tuple[np.floating, np.floating]:
+def _around(t: Score, dtype: np.dtype) -> tuple[Any, Any]:
     """The values of `dtype` next to t, on either side of t and of t rounded to `dtype`.
 
     The pipelines pad float32 CAMs with t, which rounds it; a comparison in float64 does not.
     """
-    rounded = dtype.type(background_score)
-    # Compared as floats: numpy would round a Python t to the dtype first, and see a tie.
-    below = rounded if float(rounded) <= background_score else np.nextafter(rounded, dtype.type(0))
+    rounded = np.asarray(t, dtype)
+    # Compared in float64: numpy would round a Python t to the dtype first, and see a tie.
+    higher = rounded.astype(np.float64) > np.asarray(t, np.float64)
+    below = np.where(higher, np.nextafter(rounded, dtype.type(0)), rounded)
     return below, np.nextafter(rounded, dtype.type(1))
 
 
-def _update(top: np.ndarray, cue: np.ndarray, t: float, strength: float) -> np.ndarray:
+def _update(top: np.ndarray, cue: np.ndarray, t: Score, strength: float) -> np.ndarray:
     """m' in float64 for m = `top`, b = `cue`, both H×W."""
-    m, b = top.astype(np.float64), cue.astype(np.float64)
+    m, b, t = top.astype(np.float64), cue.astype(np.float64), np.asarray(t, np.float64)
     for_it, against = t - t * b, (1 - t) * b
     if strength != 1:
         # Relative to the larger, so that high powers of both do not vanish together.
         larger = np.maximum(for_it, against)
+        larger[larger == 0] = 1
         for_it, against = (for_it / larger) ** strength, (against / larger) ** strength
     for_it *= m
     against *= 1 - m
@@ -157,7 +180,8 @@ def _update(top: np.ndarray, cue: np.ndarray, t: float, strength: float) -> np.n
     against[certain] = 1
     updated = for_it / against
     tie = (m[certain] == 1) & (b[certain] == 1)
-    updated[certain] = np.where(m[certain] == 0, 0.0, np.where(tie, t, 1.0))
+    tied = np.where(tie, np.broadcast_to(t, m.shape)[certain], 1.0)
+    updated[certain] = np.where(m[certain] == 0, 0.0, tied)
     return updated
 
 

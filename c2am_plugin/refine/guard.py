@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..files.cues import resize_cue
-from .formula import check_background_score
+from .formula import Score, check_background_score
 
 __all__ = ["class_trust", "guard_cue"]
 
@@ -38,12 +38,12 @@ def class_trust(maps: np.ndarray, cue: np.ndarray) -> np.ndarray:
     return np.minimum(1, share / FULL_TRUST)
 
 
-def guard_cue(maps: np.ndarray, cue: np.ndarray, background_score: float) -> np.ndarray:
+def guard_cue(maps: np.ndarray, cue: np.ndarray, background_score: Score) -> np.ndarray:
     """The cue, drawn towards "no news" (b = t) in the region of each class that it would erase.
 
     maps       floating K×H×W in [0, 1], the CAMs that the cue is about to refine
     cue        floating h×w in [0, 1], b, 1 = surely background, of the same shape up to its scale
-    threshold  t in (0, 1)
+    background_score  t in (0, 1), or t(x) H×W
 
     Returns float32 H×W in [0, 1]: t + trust·(b − t), where a pixel's trust is that of its highest
     class. Full trust leaves the cue as it was, no trust leaves the CAM as it was, to the bit.
@@ -57,5 +57,6 @@ def guard_cue(maps: np.ndarray, cue: np.ndarray, background_score: float) -> np.
     if np.all(trust == 1):
         return cue
     weight = trust.astype(np.float32)[maps.argmax(axis=0)]
-    drawn = np.float32(background_score) + weight * (cue - np.float32(background_score))
+    t = np.asarray(background_score, np.float32)
+    drawn = t + weight * (cue - t)
     return np.where(weight == 1, cue, np.clip(drawn, 0, 1)).astype(np.float32)

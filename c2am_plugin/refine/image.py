@@ -18,7 +18,7 @@ from ..files.labels import pseudo_label, write_label
 from ..files.photos import read_photo_of
 from ..files.writing import atomic_path
 from .calibration import Calibration
-from .formula import refine
+from .formula import Score, refine
 from .guard import guard_cue
 from .pairing import ImageFiles
 
@@ -32,20 +32,27 @@ def refine_image(
     strength: float = 1.0,
     *,
     float16: bool = False,
+    strided_cue: np.ndarray | None = None,
 ) -> ImageCams:
     """One image's CAMs, both stored sizes, updated by its cue.
 
     cue: float H×W in [0, 1], 1 = surely background, of any size with the same aspect ratio.
-    threshold, strength: as in `formula.refine`. float16: the CAMs at the image's size become that;
-    the smaller copy stays what it is. Raises InputError where the shapes do not match.
+    background_score: t where the CAMs have no background of their own. strength: as in
+    `formula.refine`. float16: the CAMs at the image's size become that, unless a background is
+    stored with them; the smaller copy stays what it is. strided_cue: the smaller copy's own cue,
+    where that is not the same smaller. Raises InputError where the shapes do not match.
     """
     if len(cams.class_ids) == 0:
         return cams
-    full_cue, dtype = resize_cue(cue, cams.maps.shape[1:]), np.float16 if float16 else None
-    maps = refine(cams.maps, full_cue, background_score, strength, dtype)
+    t = cams.score(background_score)
+    dtype = np.float16 if float16 and cams.background is None else None
+    maps = refine(cams.maps, resize_cue(cue, cams.maps.shape[1:]), t, strength, dtype)
     strided = cams.strided
     if strided is not None:
-        strided = refine(strided, resize_cue(cue, strided.shape[1:]), background_score, strength)
+        small = resize_cue(cue if strided_cue is None else strided_cue, strided.shape[1:])
+        if cams.strided_background is not None:
+            t = cams.strided_background
+        strided = refine(strided, small, t, strength)
     return cams.with_maps(maps, strided)
 
 
@@ -95,11 +102,17 @@ class ImageJob:
             return self.finish(image, cams, cams, cams.maps.shape[1:], "none")
         cue = self.read_cue(image.cue)
         try:
-            evidence = cue if self.fit is None else self.fit.apply(cams, cue, self.background_score)
-            if self.guard:
-                evidence = guard_cue(cams.maps, evidence, self.background_score)
+            evidence = self.meet(cams, cams.maps, cue, cams.score(self.background_score))
+            small = None
+            if cams.strided is not None and cams.strided_background is not None:
+                small = self.meet(cams, cams.strided, cue, cams.strided_background)
             refined = refine_image(
-                cams, evidence, self.background_score, self.strength, float16=self.float16
+                cams,
+                evidence,
+                self.background_score,
+                self.strength,
+                float16=self.float16,
+                strided_cue=small,
             )
         except InputError as error:
             raise InputError(f"{image.cue}: {error}") from error
@@ -111,6 +124,12 @@ class ImageJob:
         )
         shape = cams.maps.shape[1:] if cams.maps.size else cue.shape
         return self.finish(image, cams, refined, shape, flat)
+
+    def meet(self, cams: ImageCams, maps: np.ndarray, cue: np.ndarray, score: Score) -> np.ndarray:
+        """The cue as these maps meet it, compared with that t: calibrated, guarded or neither."""
+        if self.fit is not None:
+            cue = self.fit.apply(cams, cue, score)
+        return guard_cue(maps, cue, score) if self.guard else cue
 
     def finish(
         self,
@@ -128,12 +147,14 @@ class ImageJob:
                     "unknown"
                 )
             empty = np.zeros(shape, np.uint8)
-            label = pseudo_label(refined.maps, refined.class_ids, self.background_score)
+            t = refined.score(self.background_score)
+            label = pseudo_label(refined.maps, refined.class_ids, t)
             label = label if len(cams.class_ids) else empty
             if self.crf and image.photo:
                 label = _smooth(image.photo, label)
             write_label(self.labels / f"{refined.image_id}.png", label)
-        before, after = (_foreground(each.maps, self.background_score) for each in (cams, refined))
+        t = cams.score(self.background_score)
+        before, after = (_foreground(each.maps, t) for each in (cams, refined))
         pixels = shape[0] * shape[1]
         return ImageResult(pixels, before, after, len(cams.class_ids), cue)
 
@@ -144,7 +165,7 @@ def _smooth(photo: Path, label: np.ndarray) -> np.ndarray:
     return label_crf(read_photo_of(photo, label.shape), label)
 
 
-def _foreground(maps: np.ndarray, background_score: float) -> int:
+def _foreground(maps: np.ndarray, background_score: Score) -> int:
     if maps.size == 0:
         return 0
-    return int(np.count_nonzero(maps.max(axis=0) > maps.dtype.type(background_score)))
+    return int(np.count_nonzero(maps.max(axis=0) > np.asarray(background_score, maps.dtype)))

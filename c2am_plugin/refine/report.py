@@ -19,6 +19,7 @@ class RefineReport:
     out_dir: str
     method: str
     background_score: float
+    stored_background: bool = False
     pixels: int = 0
     refined: int = 0
     kept_unchanged: int = 0
@@ -62,9 +63,15 @@ class RefineReport:
             return done
         return (
             f"{done}\n"
-            f"foreground at t = {self.background_score:g}: {self.foreground_before:.1%} of all "
+            f"foreground at {self.against()}: {self.foreground_before:.1%} of all "
             f"pixels before, {self.foreground_after:.1%} after"
         )
+
+    def against(self) -> str:
+        """What the CAMs were compared with."""
+        if self.stored_background:
+            return "the background in the files"
+        return f"t = {self.background_score:g}"
 
     @classmethod
     def of(
@@ -78,6 +85,7 @@ class RefineReport:
             out_dir=str(job.out_dir or job.labels),
             method=job.adapter.name,
             background_score=job.background_score,
+            stored_background=getattr(job.adapter, "stores_background", False),
             pixels=pixels,
             refined=len(results) - kept,
             kept_unchanged=kept,

@@ -97,4 +97,4 @@ class CalibrationJob:
         assert image.cue is not None
         cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
         cue = read_cue(image.cue, flip=self.flip_cues)
-        return count_sure_pixels(cams, cue, self.background_score)
+        return count_sure_pixels(cams, cue, cams.score(self.background_score))

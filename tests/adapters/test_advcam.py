@@ -25,7 +25,6 @@ class TestAdvCam(KeyedContract):
              "high_res": torch.tensor(MAPS.repeat(2, 0))},
             [0, 1],
         ),
-        "ToCo": ({"keys": np.array([7]), "high_res": MAPS.astype("f2")}, [7]),
         "int32 keys": ({"keys": np.array([7], "i4"), "cam": SMALL, "high_res": MAPS}, [7]),
         "cam half, high_res double": (
             {"keys": torch.tensor([7]), "cam": SMALL.half(), "high_res": MAPS.astype("f8")},
