@@ -17,6 +17,7 @@ setup(
         "c2am_plugin.bench",
         "c2am_plugin.boxes",
         "c2am_plugin.cli",
+        "c2am_plugin.convert",
         "c2am_plugin.crf",
         "c2am_plugin.describe",
         "c2am_plugin.files",
@@ -62,6 +63,7 @@ setup(
             "c2am-cues=c2am_plugin.cli:cues_main",
             "c2am-saliency=c2am_plugin.cli:saliency_main",
             "c2am-boxes=c2am_plugin.cli:boxes_main",
+            "c2am-convert=c2am_plugin.cli:convert_main",
             "c2am-merge=c2am_plugin.cli:merge_main",
         ],
         "c2am_plugin.adapters": [

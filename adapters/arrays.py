@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from c2am_plugin.errors import InputError
 
@@ -71,10 +70,24 @@ def like(old: Any, new: np.ndarray) -> Any:
 
 
 def shrink(maps: np.ndarray) -> np.ndarray:
-    """K×H×W → K×⌈H/4⌉×⌈W/4⌉, bilinear, the size of the pipelines' second copy."""
-    height, width = (-(-side // 4) for side in maps.shape[1:])
-    small = np.empty((len(maps), height, width), maps.dtype)
-    for index, layer in enumerate(maps):
-        image = Image.fromarray(layer.astype(np.float32))
-        small[index] = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-    return small
+    """K×H×W → K×⌈H/4⌉×⌈W/4⌉, the pipelines’ second copy; a class keeps its maximum.
+
+    The pipelines make both sizes of the same coarse maps, bilinear with pixels as squares
+    (align_corners=False) and without smoothing, and divide each by its own maximum.
+    """
+    small = maps
+    for axis in (1, 2):
+        small = _resample(small, axis, -(-maps.shape[axis] // 4))
+    if small.size:
+        top, full = (each.max(axis=(1, 2), keepdims=True) for each in (small, maps))
+        small = np.minimum(small * np.divide(full, top, out=np.ones_like(top), where=top > 0), full)
+    return small.astype(maps.dtype, copy=False)
+
+
+def _resample(maps: np.ndarray, axis: int, size: int) -> np.ndarray:
+    before = maps.shape[axis]
+    place = np.maximum((np.arange(size) + 0.5) * (before / max(size, 1)) - 0.5, 0)
+    low = place.astype(np.intp)
+    high = np.minimum(low + 1, before - 1)
+    weight = (place - low).astype(maps.dtype).reshape([-1 if axis == i else 1 for i in range(3)])
+    return maps.take(low, axis) * (1 - weight) + maps.take(high, axis) * weight

@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 _HOME = {
     "C2AMError": "errors",
     "ImageCams": "cams",
+    "convert_cams": "convert.run",
     "describe_cues": "describe.run",
     "evaluate_cams": "bench.evaluate",
     "evaluate_cues": "bench.reliability",

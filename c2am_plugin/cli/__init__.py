@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .bench import bench_main
 from .boxes import boxes_main
+from .convert import convert_main
 from .cues import cues_main
 from .merge import merge_main
 from .refine import refine_main
@@ -17,6 +18,7 @@ from .train import train_main
 __all__ = [
     "bench_main",
     "boxes_main",
+    "convert_main",
     "cues_main",
     "merge_main",
     "refine_main",

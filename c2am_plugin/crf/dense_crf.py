@@ -28,6 +28,7 @@ __all__ = [
     "Backend",
     "cue_crf",
     "label_crf",
+    "label_probabilities",
     "make_ready",
     "needs_compiling",
     "softmax_crf",
@@ -56,6 +57,19 @@ class _Model(NamedTuple):
 
 
 def label_crf(
+    image: np.ndarray, labels: np.ndarray, n_labels: int | None = None, **options: Any
+) -> np.ndarray:
+    """Move the borders of hard labels to the edges of the image.
+
+    Arguments as for `label_probabilities`. Returns H×W labels of the same dtype: those of the
+    highest probability. Raises as it does.
+    """
+    labels = np.asarray(labels)
+    values, found = label_probabilities(image, labels, n_labels, **options)
+    return values[_argmax(found.reshape(len(values), -1))].reshape(labels.shape)
+
+
+def label_probabilities(
     image: np.ndarray,
     labels: np.ndarray,
     n_labels: int | None = None,
@@ -68,16 +82,17 @@ def label_crf(
     bilateral_compat: float = 10,
     iterations: int = 10,
     backend: Backend = "auto",
-) -> np.ndarray:
-    """Move the borders of hard labels to the edges of the image.
+) -> tuple[np.ndarray, np.ndarray]:
+    """How probable each of an image's hard labels is at each pixel, borders moved to the edges.
 
     image: H×W×3 uint8, RGB.
     labels: H×W integer (or bool). With `n_labels` None the labels that occur take part, whatever
         their values; otherwise 0 … n_labels−1 do, whether they occur or not.
     gt_prob: how likely a given label is right, in (0, 1); the rest is shared by the other labels.
 
-    Returns H×W labels of the same dtype. Raises InputError where an argument does not fit,
-    MissingDependency where the backend (or, for "auto", any) is not installed.
+    Returns the L labels' values, of the same dtype, rising, and L×H×W float32 that sum to 1 over
+    L. Raises InputError where an argument does not fit, MissingDependency where the backend (or,
+    for "auto", any) is not installed.
     """
     model = _Model(
         gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat, iterations
@@ -88,11 +103,11 @@ def label_crf(
         raise InputError(f"gt_prob is {gt_prob}; it must lie between 0 and 1")
     values, index = _enumerate(labels, n_labels)
     if len(values) < 2:
-        return labels.copy()
+        return values, np.ones((len(values), *labels.shape), np.float32)
     right = np.float32(-np.log(gt_prob))
     wrong = np.float32(-np.log((1 - gt_prob) / (len(values) - 1)))
     unary = np.where(index.ravel() == np.arange(len(values))[:, None], right, wrong)
-    return values[_argmax(_infer(image, unary, model, backend))].reshape(labels.shape)
+    return values, _infer(image, unary, model, backend).reshape(-1, *labels.shape)
 
 
 def cue_crf(image: np.ndarray, foreground: np.ndarray, **options: Any) -> np.ndarray:

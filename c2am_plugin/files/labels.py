@@ -16,6 +16,7 @@ __all__ = [
     "IGNORE",
     "VOC_CLASSES",
     "are_vocs",
+    "label_values",
     "palette",
     "pseudo_label",
     "read_label",
@@ -135,6 +136,14 @@ def _greys() -> frozenset[int]:
     return frozenset(int(grey) for grey in (*np.floor(exact), *np.ceil(exact)))
 
 
+def label_values(class_ids: np.ndarray) -> np.ndarray:
+    """What a label contains for 0-based classes int [K]: c + 1, uint8 [K]. Raises InputError."""
+    values = np.asarray(class_ids) + 1
+    if values.size and values.max() >= IGNORE:
+        raise InputError(f"class {values.max() - 1} does not fit an 8-bit label with 255 = ignore")
+    return values.astype(np.uint8)
+
+
 def pseudo_label(
     maps: np.ndarray, class_ids: np.ndarray, background_score: float | np.ndarray
 ) -> np.ndarray:
@@ -145,9 +154,7 @@ def pseudo_label(
     """
     if len(class_ids) == 0:
         return np.zeros(maps.shape[1:], np.uint8)
-    values = np.asarray(class_ids) + 1
-    if values.max() > 254:
-        raise InputError(f"class {values.max() - 1} does not fit an 8-bit label with 255 = ignore")
+    values = label_values(class_ids)
     # argmax in a loop over the few classes, which is many times faster along the first axis.
     label = np.zeros(maps.shape[1:], np.uint8)
     top = np.full(maps.shape[1:], background_score, maps.dtype)

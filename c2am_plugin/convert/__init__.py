@@ -1,0 +1,1 @@
+"""CAM files of one layout written in another."""

@@ -1,0 +1,172 @@
+"""convert_cams: a folder of CAM files in, the same CAMs in another pipeline's layout out.
+
+Layouts are the adapters' business, one image's CAMs that of image.py, running many that of
+runs.parallel. Here they meet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..cams import CamAdapter, read_cams
+from ..errors import InputError
+from ..files.folders import find_files
+from ..files.lists import lacking, wanted_ids
+from ..files.writing import atomic_path, write_json
+from ..refine.formula import check_background_score
+from ..registry import choose_adapter, get_adapter
+from ..runs.output_folders import OutputFolder, hold_folders, record_path
+from ..runs.parallel import run_images
+from ..runs.shards import Shard
+from .image import convert_image
+from .report import ConvertReport
+
+__all__ = ["ConvertReport", "convert_cams"]
+
+COMMAND = "c2am-convert"
+log = logging.getLogger("c2am_plugin")
+
+
+def convert_cams(
+    cam_dir: str | Path,
+    out_dir: str | Path,
+    *,
+    to: str,
+    method: str = "auto",
+    background_score: float | None = None,
+    fold: bool = False,
+    clip: bool = False,
+    ids: str | Path | Sequence[str] | None = None,
+    shard: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> ConvertReport:
+    """Write every CAM file of a folder in another pipeline's layout.
+
+    cam_dir    CAM files as a pipeline wrote them, K×H×W in [0, 1] an image
+    out_dir    where files of the same image ids go
+    to         the name of the pipeline whose next stage is to read them
+    method     the name of the pipeline that wrote them, or "auto" to tell the layout from the files
+    background_score  t in (0, 1) of the CAMs; default that of `method`
+    fold       change the CAMs so that the target's own t gives the labels that `background_score`
+               gives: odds(max') = odds(max)·odds(t')/odds(t), class ratios kept. Default: the
+               values stay, and whoever reads them compares them with `background_score`
+    clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
+    ids        a list file or a sequence of image ids; default every CAM file
+    shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
+    workers    images processed at once; default one per core
+    overwrite  replace files that another run or another program wrote
+
+    Class ids, containers, dtypes and sizes are the target's; unknown keys of a file are dropped.
+    A copy at ⌈H/4⌉×⌈W/4⌉ is made where the target stores one and the source has none, and dropped
+    where it has no place. What is done already is skipped. A file that fails does not stop the run
+    and is in the report, which is also stored, with the settings, beside out_dir. Raises InputError
+    or OutputError before any image is worked on.
+
+    Example: convert_cams("weaktr/cams", "cams_irn", to="irn", method="weaktr")
+    """
+    if background_score is not None:
+        check_background_score(background_score)
+    cam_dir, out_dir, part = Path(cam_dir), Path(out_dir), Shard.parse(shard)
+    _check_folders(cam_dir, out_dir)
+    target = get_adapter(to)
+    cams = _find_cams(cam_dir, ids)
+    source = choose_adapter(method, list(cams.values()))
+    score = source.background_score if background_score is None else float(background_score)
+    if fold and (score is None or target.background_score is None):
+        without = source.name if score is None else target.name
+        raise InputError(f"fold: {without} has no constant background score; it needs one of each")
+    job = _Job(source, target, cams, out_dir, clip, score if fold else None)
+    if not fold:
+        _tell_score(source, target, score)
+    settings = {
+        "cam_dir": str(cam_dir.resolve()),
+        "method": source.name,
+        "to": target.name,
+        "folded": job.fold,
+        "clip": clip,
+    }
+    todo = part.of(list(cams))
+    output = OutputFolder(out_dir, settings, ".npy")
+    with hold_folders(COMMAND, todo, [output], overwrite=overwrite, shard=part.name) as done:
+        outcome = run_images(
+            job,
+            [image_id for image_id in todo if image_id not in done],
+            workers=workers,
+            title="converting",
+            prefer="processes",
+            progress=progress,
+        )
+        report = ConvertReport(
+            out_dir=str(out_dir),
+            method=source.name,
+            to=target.name,
+            background_score=target.background_score if fold else score,
+            converted=len(outcome.results),
+            already_there=len(done),
+            without_class=sum(n_classes == 0 for n_classes in outcome.results.values()),
+            seconds=round(outcome.seconds, 3),
+            failures=outcome.failures,
+        )
+        content = {"settings": settings, "report": asdict(report)}
+        write_json(record_path(out_dir, COMMAND, part.name), content)
+    return report
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Everything that a worker needs to convert one image; called with its id.
+
+    fold: the source's t, to be exchanged for the target's; None leaves the values.
+    """
+
+    source: CamAdapter
+    target: CamAdapter
+    cams: dict[str, Path]
+    out_dir: Path
+    clip: bool
+    fold: float | None
+
+    def only(self, image_id: str) -> _Job:
+        return replace(self, cams={image_id: self.cams[image_id]})
+
+    def __call__(self, image_id: str) -> int:
+        path = self.cams[image_id]
+        cams = read_cams(self.source, path, image_id, clip=self.clip)
+        cams = convert_image(cams, self.fold, self.target.background_score)
+        with atomic_path(self.out_dir / f"{image_id}.npy") as temporary:
+            self.target.dump(cams, temporary)
+        return len(cams.class_ids)
+
+
+def _tell_score(source: CamAdapter, target: CamAdapter, score: float | None) -> None:
+    own: Any = target.background_score
+    if score != own:
+        log.warning(
+            "the values stay, so compare them with %s, not with %s",
+            f"t = {score:g} of {source.name}" if score else f"a t chosen for {source.name}",
+            f"{target.name}'s {own:g}" if own else f"a t chosen for {target.name}",
+        )
+
+
+def _check_folders(cam_dir: Path, out_dir: Path) -> None:
+    source, output = cam_dir.resolve(), out_dir.resolve()
+    if source in (output, *output.parents):
+        raise InputError(f"{out_dir}: lies in the input {cam_dir}; choose another folder")
+
+
+def _find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[str, Path]:
+    found = find_files(cam_dir, (".npy",))
+    if not found:
+        raise InputError(f"{cam_dir}: contains no .npy file")
+    if ids is None:
+        return found
+    wanted = wanted_ids(ids)
+    if without := lacking(wanted, found, f"CAM in {cam_dir}"):
+        raise InputError(without)
+    return {image_id: found[image_id] for image_id in wanted}
