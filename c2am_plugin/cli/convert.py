@@ -11,7 +11,8 @@ __all__ = ["convert_main"]
 
 
 def convert_main(argv: Sequence[str] | None = None) -> int:
-    args = vars(_convert_parser().parse_args(argv))
+    parser = _convert_parser()
+    args = vars(parser.parse_args(argv))
 
     def work() -> int:
         from ..convert.run import convert_cams
@@ -22,9 +23,9 @@ def convert_main(argv: Sequence[str] | None = None) -> int:
         part = Shard.parse(args["shard"]).name
         record = str(record_path(report.out_dir, "c2am-convert", part))
         print(f"{report.summary()}\nreport: {record}")
-        return print_failures("c2am-convert", report.failures, record)
+        return print_failures(parser, report.failures, record)
 
-    return run("c2am-convert", work)
+    return run(parser, work)
 
 
 def _convert_parser() -> argparse.ArgumentParser:

@@ -18,13 +18,19 @@ def merge_main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
 
     def work() -> int:
+        from ..convert.report import ConvertReport
         from ..network.cue_report import CueReport
         from ..refine.report import RefineReport
         from ..runs.merging import merge_reports
         from ..runs.output_folders import record_path
         from ..seeds.report import SeedReport
 
-        kinds = {"c2am-refine": RefineReport, "c2am-seeds": SeedReport, "c2am-cues": CueReport}
+        kinds = {
+            "c2am-refine": RefineReport,
+            "c2am-seeds": SeedReport,
+            "c2am-convert": ConvertReport,
+            "c2am-cues": CueReport,
+        }
         code = 0
         for command, report in merge_reports(args.out_dir, kinds):
             record = str(record_path(args.out_dir, command))

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..cams import CamAdapter, read_cams
 from ..errors import InputError
-from ..files.folders import find_files
-from ..files.lists import lacking, wanted_ids
 from ..files.writing import atomic_path, write_json
 from ..refine.formula import check_background_score
 from ..registry import choose_adapter, get_adapter
 from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
+from ..seeds.run import find_cams
 from .image import convert_image
 from .report import ConvertReport
 
@@ -75,13 +74,13 @@ def convert_cams(
     cam_dir, out_dir, part = Path(cam_dir), Path(out_dir), Shard.parse(shard)
     _check_folders(cam_dir, out_dir)
     target = get_adapter(to)
-    cams = _find_cams(cam_dir, ids)
+    cams = find_cams(cam_dir, ids)
     source = choose_adapter(method, list(cams.values()))
     score = source.background_score if background_score is None else float(background_score)
     if fold and (score is None or target.background_score is None):
         without = source.name if score is None else target.name
         raise InputError(f"fold: {without} has no constant background score; it needs one of each")
-    job = _Job(source, target, cams, out_dir, clip, score if fold else None)
+    job = ConvertJob(source, target, out_dir, clip, score if fold else None)
     if not fold:
         _tell_score(source, target, score)
     settings = {
@@ -96,7 +95,7 @@ def convert_cams(
     with hold_folders(COMMAND, todo, [output], overwrite=overwrite, shard=part.name) as done:
         outcome = run_images(
             job,
-            [image_id for image_id in todo if image_id not in done],
+            [CamFile(image_id, cams[image_id]) for image_id in todo if image_id not in done],
             workers=workers,
             title="converting",
             prefer="processes",
@@ -119,27 +118,30 @@ def convert_cams(
 
 
 @dataclass(frozen=True)
-class _Job:
-    """Everything that a worker needs to convert one image; called with its id.
+class CamFile:
+    """What one image is converted from."""
+
+    image_id: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class ConvertJob:
+    """From which layout to which, and where to; called with an image's file.
 
     fold: the source's t, to be exchanged for the target's; None leaves the values.
     """
 
     source: CamAdapter
     target: CamAdapter
-    cams: dict[str, Path]
     out_dir: Path
     clip: bool
     fold: float | None
 
-    def only(self, image_id: str) -> _Job:
-        return replace(self, cams={image_id: self.cams[image_id]})
-
-    def __call__(self, image_id: str) -> int:
-        path = self.cams[image_id]
-        cams = read_cams(self.source, path, image_id, clip=self.clip)
+    def __call__(self, image: CamFile) -> int:
+        cams = read_cams(self.source, image.path, image.image_id, clip=self.clip)
         cams = convert_image(cams, self.fold, self.target.background_score)
-        with atomic_path(self.out_dir / f"{image_id}.npy") as temporary:
+        with atomic_path(self.out_dir / f"{image.image_id}.npy") as temporary:
             self.target.dump(cams, temporary)
         return len(cams.class_ids)
 
@@ -158,15 +160,3 @@ def _check_folders(cam_dir: Path, out_dir: Path) -> None:
     source, output = cam_dir.resolve(), out_dir.resolve()
     if source in (output, *output.parents):
         raise InputError(f"{out_dir}: lies in the input {cam_dir}; choose another folder")
-
-
-def _find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[str, Path]:
-    found = find_files(cam_dir, (".npy",))
-    if not found:
-        raise InputError(f"{cam_dir}: contains no .npy file")
-    if ids is None:
-        return found
-    wanted = wanted_ids(ids)
-    if without := lacking(wanted, found, f"CAM in {cam_dir}"):
-        raise InputError(without)
-    return {image_id: found[image_id] for image_id in wanted}

@@ -31,7 +31,7 @@ from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from .report import SeedCount, SeedReport
 
-__all__ = ["SeedPlan", "SeedReport", "make_seeds", "plan_seeds"]
+__all__ = ["SeedPlan", "SeedReport", "find_cams", "make_seeds", "plan_seeds"]
 
 COMMAND, REFINE = "c2am-seeds", "c2am-refine"
 
@@ -73,7 +73,7 @@ def make_seeds(
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
     before any image is worked on.
     """
-    found, part = _find_cams(Path(cam_dir), ids), Shard.parse(shard)
+    found, part = find_cams(Path(cam_dir), ids), Shard.parse(shard)
     adapter = choose_adapter(method, list(found.values()))
     cams = {image_id: found[image_id] for image_id in part.of(list(found))}
     plan = plan_seeds(adapter, cam_dir, out_dir, images, list(cams), settings, clip)
@@ -222,7 +222,8 @@ class SeedJob:
         return SeedCount.of(label, without_class)
 
 
-def _find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[str, Path]:
+def find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[str, Path]:
+    """The CAM files of a folder, {image id: path}: all, or those listed. Raises InputError."""
     found = find_files(cam_dir, (".npy",))
     if not found:
         raise InputError(f"{cam_dir}: holds no .npy file")

@@ -11,9 +11,10 @@ from small_files import contents, results, smooth_maps
 from c2am_plugin import convert_cams
 from c2am_plugin.cams import read_cams
 from c2am_plugin.cli import convert_main
+from c2am_plugin.convert.report import ConvertReport
 from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.registry import get_adapter
-from c2am_plugin.runs.shards import merge_reports
+from c2am_plugin.runs.merging import merge_reports
 
 NAMES = ("psa", "sc_cam", "seam", "puzzlecam", "advcam")
 
@@ -134,7 +135,7 @@ def test_a_run_goes_on_and_shards_give_the_bytes_of_one_run(make_set, tmp_path):
     convert_cams(cam_dir, whole, **options)
     for part in ("1/2", "2/2"):
         convert_cams(cam_dir, parts, shard=part, **options)
-    [(command, merged)] = merge_reports(parts)
+    [(command, merged)] = merge_reports(parts, {"c2am-convert": ConvertReport})
     assert (command, merged.converted) == ("c2am-convert", 4)
     assert results(parts) == results(whole)
     (whole / "b.npy").unlink()
@@ -161,7 +162,7 @@ def test_nothing_is_destroyed(make_set, tmp_path):
             convert_cams(cam_dir, out, **options)
     out = tmp_path / "out"
     convert_cams(cam_dir, out, **options)
-    with pytest.raises(OutputError, match="--overwrite"):
+    with pytest.raises(OutputError, match="overwrite"):
         convert_cams(cam_dir, out, **{**options, "to": "puzzlecam"})
     convert_cams(cam_dir, out, **{**options, "to": "puzzlecam"}, overwrite=True)
     assert "hr_cam" in np.load(out / "a.npy", allow_pickle=True).item()
