@@ -61,7 +61,9 @@ def convert_cams(
     workers    images processed at once; default one per core
     overwrite  replace files that another run or another program wrote
 
-    Class ids, containers, dtypes and sizes are the target's; unknown keys of a file are dropped.
+    Class ids, containers, dtypes and sizes are the target's; unknown keys of a file are dropped. A
+    background that the source's files contain is folded into the CAMs where the target's do not,
+    and a constant becomes a map where they do; the labels stay.
     A copy at ⌈H/4⌉×⌈W/4⌉ is made where the target stores one and the source has none, and dropped
     where it has no place. What is done already is skipped. A file that fails does not stop the run
     and is in the report, which is also stored, with the settings, beside out_dir. Raises InputError
@@ -76,18 +78,21 @@ def convert_cams(
     target = get_adapter(to)
     cams = find_cams(cam_dir, ids)
     source = choose_adapter(method, list(cams.values()))
+    stored, store = (getattr(each, "stores_background", False) for each in (source, target))
     score = source.background_score if background_score is None else float(background_score)
-    if fold and (score is None or target.background_score is None):
-        without = source.name if score is None else target.name
-        raise InputError(f"fold: {without} has no constant background score; it needs one of each")
-    job = ConvertJob(source, target, out_dir, clip, score if fold else None)
-    if not fold:
+    fold = (fold or stored) and not store
+    _check_scores(source, target, score, stored=stored, store=store, fold=fold)
+    job = ConvertJob(
+        source, target, out_dir, clip, score, target.background_score if fold else None, store
+    )
+    if not (fold or store):
         _tell_score(source, target, score)
     settings = {
         "cam_dir": str(cam_dir.resolve()),
         "method": source.name,
         "to": target.name,
-        "folded": job.fold,
+        "background_score": score if fold or store else None,
+        "fold": fold,
         "clip": clip,
     }
     todo = part.of(list(cams))
@@ -105,7 +110,7 @@ def convert_cams(
             out_dir=str(out_dir),
             method=source.name,
             to=target.name,
-            background_score=target.background_score if fold else score,
+            background_score=target.background_score if fold else None if store else score,
             converted=len(outcome.results),
             already_there=len(done),
             without_class=sum(n_classes == 0 for n_classes in outcome.results.values()),
@@ -129,21 +134,53 @@ class CamFile:
 class ConvertJob:
     """From which layout to which, and where to; called with an image's file.
 
-    fold: the source's t, to be exchanged for the target's; None leaves the values.
+    score, fold_to, store_background: as for `convert_image`.
     """
 
     source: CamAdapter
     target: CamAdapter
     out_dir: Path
     clip: bool
-    fold: float | None
+    score: float | None
+    fold_to: float | None
+    store_background: bool
 
     def __call__(self, image: CamFile) -> int:
         cams = read_cams(self.source, image.path, image.image_id, clip=self.clip)
-        cams = convert_image(cams, self.fold, self.target.background_score)
+        cams = convert_image(cams, self.score, self.fold_to, self.store_background)
         with atomic_path(self.out_dir / f"{image.image_id}.npy") as temporary:
             self.target.dump(cams, temporary)
         return len(cams.class_ids)
+
+
+def _check_scores(
+    source: CamAdapter,
+    target: CamAdapter,
+    score: float | None,
+    *,
+    stored: bool,
+    store: bool,
+    fold: bool,
+) -> None:
+    if stored:
+        if not store:
+            log.info(
+                "%s's files contain a background, %s's do not: it goes into the CAMs, so that "
+                "t = %s gives the same labels",
+                source.name,
+                target.name,
+                target.background_score,
+            )
+    elif (fold or store) and score is None:
+        raise InputError(
+            f"{source.name} has no constant background score; give background_score, a number "
+            "between 0 and 1"
+        )
+    if fold and target.background_score is None:
+        raise InputError(
+            f"{target.name} has no constant background score that the CAMs could be brought to; "
+            "name a pipeline of the same layout that has one"
+        )
 
 
 def _tell_score(source: CamAdapter, target: CamAdapter, score: float | None) -> None:

@@ -105,7 +105,25 @@ def test_folding_without_a_constant_is_refused(make_set, tmp_path):
     cam_dir, _ = make_set("psa")
     with pytest.raises(InputError, match="mctformer has no constant background score"):
         convert_cams(cam_dir, tmp_path / "out", to="irn", method="mctformer", fold=True)
+    with pytest.raises(InputError, match="mctformer has no constant background score"):
+        convert_cams(cam_dir, tmp_path / "out", to="mctformer", method="psa", fold=True)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_stored_background_goes_into_the_cams_and_back(make_set, tmp_path):
+    rng = np.random.default_rng(5)
+    cam_dir, there, back = tmp_path / "cams", tmp_path / "there", tmp_path / "back"
+    cam_dir.mkdir()
+    maps = smooth_maps(rng, 3, 21, 30)
+    content = {"keys": np.array([0, 4, 9]), "IS_CAM": maps}  # channel 0 is the background
+    np.save(cam_dir / "a.npy", content)
+    wanted = content["keys"][maps.argmax(axis=0)]
+    convert_cams(cam_dir, there, to="irn", method="sipe", progress=False)
+    np.testing.assert_array_equal(consumed("advcam", there / "a.npy", 0.15), wanted)
+    convert_cams(there, back, to="sipe", method="irn", progress=False)
+    again = np.load(back / "a.npy", allow_pickle=True).item()
+    assert again["keys"].tolist() == [0, 4, 9]
+    np.testing.assert_array_equal(again["keys"][again["IS_CAM"].argmax(axis=0)], wanted)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64])
