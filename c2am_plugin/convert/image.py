@@ -27,8 +27,8 @@ def convert_image(
     if small is not None and small.shape[1:] != tuple(-(-side // 4) for side in maps.shape[1:]):
         small = None
     small = None if small is None else small.astype(np.float32)
-    t, small_t = cams.background, cams.strided_background
-    t, small_t = (score if each is None else each.astype(np.float32) for each in (t, small_t))
+    t: Score | None = score if cams.background is None else cams.background
+    small_t: Score | None = score if cams.strided_background is None else cams.strided_background
     if store_background and t is not None:
         background, small_background = _whole(t, maps), None
         if small is not None and small_t is not None:
