@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,6 +30,14 @@ __all__ = [
 BROUGHT_TO = 0.5
 # Above this a value outside [0, 1] is not the rounding of a division by the maximum.
 ROUNDING = 1e-5
+
+
+def highest(maps: np.ndarray) -> np.ndarray:
+    """K×H×W, K at least 1 → the maximum over the classes, H×W."""
+    top = maps[0].copy()
+    for layer in maps[1:]:
+        np.maximum(top, layer, out=top)
+    return top
 
 
 @dataclass(frozen=True)
@@ -76,6 +85,16 @@ class ImageCams:
     def score(self, constant: float) -> float | np.ndarray:
         """t of this image at its own size: the file's background, or else the constant."""
         return constant if self.background is None else self.background
+
+    @cached_property
+    def top(self) -> np.ndarray:
+        """The highest CAM at each pixel, H×W of the dtype of `maps`, 0 where there is no class.
+
+        Computed once; many times faster than `maps.max(axis=0)`.
+        """
+        if not len(self.maps):
+            return np.zeros(self.maps.shape[1:], self.maps.dtype)
+        return highest(self.maps)
 
     def with_maps(self, maps: np.ndarray, strided: np.ndarray | None) -> ImageCams:
         """The same image with other maps, of the same shapes, and of the same dtypes or float16."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -130,12 +131,11 @@ class ImageReader:
         brought to it.
         """
         score = cams.score(t)
-        found = {"cam": cams.maps, "cues": refine(cams.maps, cue, score, self.strength)}
+        update = partial(refine, background_score=score, strength=self.strength, top=cams.top)
+        found = {"cam": cams.maps, "cues": update(cams.maps, cue)}
         if self.guard:
-            drawn = guard_cue(cams.maps, cue, score)
-            found["guard"] = (
-                found["cues"] if drawn is cue else refine(cams.maps, drawn, score, self.strength)
-            )
+            drawn = guard_cue(cams.maps, cue, score, cams.top)
+            found["guard"] = found["cues"] if drawn is cue else update(cams.maps, drawn)
         if isinstance(score, np.ndarray):
             return {name: with_constant(maps, score, t) for name, maps in found.items()}
         return found

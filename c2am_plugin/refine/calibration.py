@@ -68,7 +68,7 @@ def image_trust(cams: ImageCams, cue: np.ndarray, background_score: Score) -> fl
     if cams.maps.size == 0:
         return 0.0
     score = background_score if cams.background is None else cams.background
-    foreground = cams.maps.max(axis=0) > score
+    foreground = cams.top > score
     level = _level(resize_cue(cue, foreground.shape))
     above = np.bincount(level[foreground], minlength=LEVELS).astype(np.float64)
     below = np.bincount(level[~foreground], minlength=LEVELS).astype(np.float64)
@@ -88,7 +88,7 @@ def count_sure_pixels(cams: ImageCams, cue: np.ndarray, background_score: Score)
     """
     if cams.maps.size == 0:
         return np.zeros((2, LEVELS), np.int64)
-    top = cams.maps.max(axis=0)
+    top = cams.top
     level = _level(resize_cue(cue, top.shape))
     t = background_score
     foreground = (top >= np.minimum(2 * t, (1 + t) / 2)) & (top > 0)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cams import highest
 from ..errors import InputError
 
 __all__ = ["Score", "check_background_score", "check_strength", "refine", "with_constant"]
@@ -32,6 +33,7 @@ def refine(
     background_score: Score,
     strength: float = 1.0,
     dtype: np.dtype | type | None = None,
+    top: np.ndarray | None = None,
 ) -> np.ndarray:
     """CAMs updated by a background cue.
 
@@ -41,6 +43,7 @@ def refine(
                in [0, 1), the background that its files contain
     strength   S ≥ 0, exponent of the cue's odds ratio: 1 is the paper, 0 changes nothing
     dtype      floating, of the result; default that of `maps`
+    top        maps.max(axis=0), where it is known already
 
     Returns a new array of the shape of `maps`, in [0, 1], never NaN. At S = 1:
     argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, ties going to the
@@ -62,13 +65,13 @@ def refine(
     # A few rows at a time: the intermediates stay in the processor's cache.
     for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
         part = slice(start, start + rows)
-        block, top = maps[:, part], _top(maps[:, part])
+        here = highest(maps[:, part]) if top is None else top[part]
         t = background_score[part] if isinstance(background_score, np.ndarray) else background_score
         if hard and strength != 0:
-            new_top = _decide(top, cue[part], t, dtype)
+            new_top = _decide(here, cue[part], t, dtype)
         else:
-            new_top = _compute(top, cue[part], t, strength, dtype)
-        _scale(block, refined[:, part], top, new_top)
+            new_top = _compute(here, cue[part], t, strength, dtype)
+        _scale(maps[:, part], refined[:, part], here, new_top)
     return refined
 
 
@@ -139,14 +142,6 @@ def _check(maps: np.ndarray, cue: np.ndarray) -> None:
     for name, values in (("CAMs", maps), ("cue", cue)):
         if values.size and not (values.min() >= 0 and values.max() <= 1):
             raise InputError(f"{name}: values outside [0, 1] or NaN")
-
-
-def _top(maps: np.ndarray) -> np.ndarray:
-    """The maximum over the classes, many times faster than max(axis=0)."""
-    top = maps[0].copy()
-    for layer in maps[1:]:
-        np.maximum(top, layer, out=top)
-    return top
 
 
 def _around(t: Score, dtype: np.dtype) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..cams import highest
 from ..files.cues import resize_cue
 from .formula import Score, check_background_score
 
@@ -30,7 +31,10 @@ def class_trust(maps: np.ndarray, cue: np.ndarray) -> np.ndarray:
     highest and at least 0.5), rising to 1 where 40 % of it stay above the cue. A class without
     confident area says nothing against the cue: 1.
     """
-    winner, top = maps.argmax(axis=0), maps.max(axis=0)
+    return _trust(maps, cue, maps.argmax(axis=0), highest(maps))
+
+
+def _trust(maps: np.ndarray, cue: np.ndarray, winner: np.ndarray, top: np.ndarray) -> np.ndarray:
     confident = top >= CONFIDENT
     area = np.bincount(winner[confident], minlength=len(maps))
     kept = np.bincount(winner[confident & (top > cue)], minlength=len(maps))
@@ -38,7 +42,9 @@ def class_trust(maps: np.ndarray, cue: np.ndarray) -> np.ndarray:
     return np.minimum(1, share / FULL_TRUST)
 
 
-def guard_cue(maps: np.ndarray, cue: np.ndarray, background_score: Score) -> np.ndarray:
+def guard_cue(
+    maps: np.ndarray, cue: np.ndarray, background_score: Score, top: np.ndarray | None = None
+) -> np.ndarray:
     """The cue, drawn towards "no news" (b = t) in the region of each class that it would erase.
 
     maps       floating K×H×W in [0, 1], the CAMs that the cue is about to refine
@@ -53,10 +59,11 @@ def guard_cue(maps: np.ndarray, cue: np.ndarray, background_score: Score) -> np.
     if len(maps) == 0:
         return cue
     cue = resize_cue(cue, maps.shape[1:])
-    trust = class_trust(maps, cue)
+    winner = maps.argmax(axis=0)
+    trust = _trust(maps, cue, winner, highest(maps) if top is None else top)
     if np.all(trust == 1):
         return cue
-    weight = trust.astype(np.float32)[maps.argmax(axis=0)]
+    weight = trust.astype(np.float32)[winner]
     t = np.asarray(background_score, np.float32)
     drawn = t + weight * (cue - t)
     return np.where(weight == 1, cue, np.clip(drawn, 0, 1)).astype(np.float32)

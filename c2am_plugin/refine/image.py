@@ -46,7 +46,7 @@ def refine_image(
         return cams
     t = cams.score(background_score)
     dtype = np.float16 if float16 and cams.background is None else None
-    maps = refine(cams.maps, resize_cue(cue, cams.maps.shape[1:]), t, strength, dtype)
+    maps = refine(cams.maps, resize_cue(cue, cams.maps.shape[1:]), t, strength, dtype, cams.top)
     strided = cams.strided
     if strided is not None:
         small = resize_cue(cue if strided_cue is None else strided_cue, strided.shape[1:])
@@ -129,7 +129,8 @@ class ImageJob:
         """The cue as these maps meet it, compared with that t: calibrated, guarded or neither."""
         if self.fit is not None:
             cue = self.fit.apply(cams, cue, score)
-        return guard_cue(maps, cue, score) if self.guard else cue
+        top = cams.top if maps is cams.maps else None
+        return guard_cue(maps, cue, score, top) if self.guard else cue
 
     def finish(
         self,
@@ -154,7 +155,7 @@ class ImageJob:
                 label = _smooth(image.photo, label)
             write_label(self.labels / f"{refined.image_id}.png", label)
         t = cams.score(self.background_score)
-        before, after = (_foreground(each.maps, t) for each in (cams, refined))
+        before, after = (_foreground(each, t) for each in (cams, refined))
         pixels = shape[0] * shape[1]
         return ImageResult(pixels, before, after, len(cams.class_ids), cue)
 
@@ -165,7 +166,7 @@ def _smooth(photo: Path, label: np.ndarray) -> np.ndarray:
     return label_crf(read_photo_of(photo, label.shape), label)
 
 
-def _foreground(maps: np.ndarray, background_score: Score) -> int:
-    if maps.size == 0:
+def _foreground(cams: ImageCams, background_score: Score) -> int:
+    if cams.maps.size == 0:
         return 0
-    return int(np.count_nonzero(maps.max(axis=0) > np.asarray(background_score, maps.dtype)))
+    return int(np.count_nonzero(cams.top > np.asarray(background_score, cams.maps.dtype)))

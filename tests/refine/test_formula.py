@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from c2am_plugin.cams import ImageCams
 from c2am_plugin.errors import InputError
 from c2am_plugin.files.cues import read_cue
 from c2am_plugin.files.labels import pseudo_label
@@ -448,3 +449,20 @@ def test_a_class_that_an_8_bit_label_cannot_hold_is_refused():
     assert np.all(pseudo_label(maps, np.array([253]), 0.2) == 254)
     with pytest.raises(InputError, match="class 254"):
         pseudo_label(maps, np.array([254]), 0.2)
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+@pytest.mark.parametrize("hard", [False, True])
+def test_a_maximum_that_is_known_already_changes_nothing(strength, hard):
+    rng = np.random.default_rng(4)
+    maps, cue = rng.random((3, 40, 30), np.float32), rng.random((40, 30), np.float32)
+    cue = np.round(cue) if hard else cue
+    cams = ImageCams("a", [1, 2, 5], maps)
+    assert np.array_equal(cams.top, maps.max(axis=0))
+    found = refine(maps, cue, 0.2, strength, top=cams.top)
+    assert np.array_equal(found, refine(maps, cue, 0.2, strength))
+
+
+def test_the_maximum_without_a_class_is_0_everywhere():
+    assert not ImageCams("a", [], np.zeros((0, 4, 6), np.float32)).top.any()
+    assert ImageCams("a", [], np.zeros((0, 4, 6), np.float32)).top.shape == (4, 6)
