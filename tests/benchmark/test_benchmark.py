@@ -283,7 +283,7 @@ def test_the_published_number_stands_beside_its_own_pipeline_only(data):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"crf": True}, "--images"),
+        ({"crf": True}, "`images`"),
         ({"band": 0}, "band 0"),
         ({"calibrate": "maybe"}, "calibrate"),
         ({"show": ["zebra"]}, "cannot show zebra"),
