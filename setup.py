@@ -79,6 +79,7 @@ setup(
             "sfc=c2am_adapters.sfc:SfcAdapter",
             "psdpm=c2am_adapters.psdpm:PsdpmAdapter",
             "excel=c2am_adapters.excel:ExcelAdapter",
+            "logits=c2am_adapters.logits:LogitsAdapter",
         ],
         "c2am_plugin.profiles": ["c2am=c2am_adapters.profiles:PROFILES"],
     },

@@ -180,4 +180,11 @@ PROFILES = [
     Profile(
         "excel", "excel", None, crf="clip_es", source="zwyang6/ExCEL tools/infer_lam.py:116-119"
     ),
+    # Logits of all classes
+    Profile(
+        "logits",
+        "logits",
+        source="rulixiang/ToCo tools/infer_seg_voc.py:73; DuPL, SeCo, MoRe, ExCEL the same; "
+        "zbf1991/WeCLIP test_msc_flip_voc.py:111",
+    ),
 ]

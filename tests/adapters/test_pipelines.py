@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -264,3 +266,122 @@ def test_a_number_for_files_that_have_a_background_is_refused(tmp_path, refine, 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_pipeline_of_the_table_has_a_profile(name):
     assert get_profile(name).source
+
+
+def logits_file(path, name="msc_seg", dtype=np.float32):
+    """Classes 0, 5 and 19 win somewhere; the others come near."""
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 2, (1, 21, 20, 28)).astype(dtype)
+    logits[0, :, :, :] -= dtype(4)
+    for channel in (0, 1, 6, 20):
+        logits[0, channel] += dtype(9)
+    np.save(path, {name: logits, "segs": logits[..., ::2]})
+    return logits[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("name", ["msc_seg", "msc_segs"])
+def test_logits_of_all_classes_are_refined(tmp_path, name, dtype):
+    logits = logits_file(tmp_path / "a.npy", name, dtype)
+    adapter, said = detect([tmp_path / "a.npy"])
+    assert (adapter.name, said) == ("logits", "logits format, the background in its files")
+    cams = read(adapter, tmp_path / "a.npy")
+    winners = sorted(set(logits.argmax(axis=0).ravel()) - {0})
+    assert cams.class_ids.tolist() == [winner - 1 for winner in winners]
+    own = np.concatenate([cams.background[None], cams.maps]).argmax(axis=0)
+    np.testing.assert_array_equal(np.array([0, *winners])[own], logits.argmax(axis=0))
+
+    rng = np.random.default_rng(4)
+    cue = (rng.integers(0, 256, logits.shape[1:]) / 255).astype(np.float32)
+    adapter.dump(refine_image(cams, cue, 0.5), tmp_path / "b.npy")
+    content = np.load(tmp_path / "b.npy", allow_pickle=True).item()
+    assert (content[name].dtype, content[name].shape) == (dtype, (1, *logits.shape))
+    label = content[name][0].argmax(axis=0)
+    np.testing.assert_array_equal(label, paper_label(cams.class_ids, cams.maps, cue))
+    assert (label != logits.argmax(axis=0)).any()
+    np.testing.assert_array_equal(
+        content["segs"], np.load(tmp_path / "a.npy", allow_pickle=True).item()["segs"]
+    )
+
+
+def test_logits_are_untouched_where_the_cue_says_nothing(tmp_path):
+    logits = logits_file(tmp_path / "a.npy")
+    adapter = get_adapter("logits")
+    cams = read(adapter, tmp_path / "a.npy")
+    cue = cams.background.copy()
+    cue[:10] = 1
+    adapter.dump(refine_image(cams, cue, 0.5), tmp_path / "b.npy")
+    again = np.load(tmp_path / "b.npy", allow_pickle=True).item()["msc_seg"][0]
+    np.testing.assert_array_equal(again[:, 10:], logits[:, 10:])
+    assert np.all(again[:, :10].argmax(axis=0) == 0)
+
+
+def test_logits_of_an_image_that_is_all_background_stay(tmp_path):
+    logits = np.zeros((1, 21, 4, 6), np.float32)
+    np.save(tmp_path / "a.npy", {"msc_seg": logits})
+    adapter = get_adapter("logits")
+    cams = read(adapter, tmp_path / "a.npy")
+    assert cams.class_ids.tolist() == []
+    adapter.dump(refine_image(cams, np.zeros((4, 6)), 0.5), tmp_path / "b.npy")
+    assert_same(adapter.load(tmp_path / "b.npy"), {"msc_seg": logits})
+
+
+def test_cams_with_a_background_become_logits(tmp_path):
+    image = make_image(3)
+    cams = ImageCams("a", image.ids, image.maps, background=image.background)
+    adapter = get_adapter("logits")
+    adapter.dump(cams, tmp_path / "a.npy")
+    label = np.load(tmp_path / "a.npy", allow_pickle=True).item()["msc_seg"][0].argmax(axis=0)
+    np.testing.assert_array_equal(label, paper_label(image.ids, image.maps, image.background))
+    with pytest.raises(InputError, match="need a background"):
+        adapter.dump(ImageCams("a", image.ids, image.maps), tmp_path / "b.npy")
+
+
+COLUMNS = ("profile", "layout", "t", "read", "refined", "written", "read again")
+HEAD = f"| {' | '.join(COLUMNS)} |\n{'|---' * len(COLUMNS)}|"
+README = Path(__file__).parents[2] / "adapters" / "README.md"
+
+
+def table_row(name, label, store, save, folder):
+    """One row: what came of a file of this pipeline."""
+    adapter, profile, image = get_adapter(name), get_profile(name), make_image(3)
+    source, target = folder / f"{name}.npy".replace(":", "_"), folder / "refined.npy"
+    save(source, store(image))
+    cams = read(adapter, source)
+    done = {"read": np.array_equal(cams.class_ids, image.ids)}
+    refined = refine_image(cams, image.cue, score_of(adapter))
+    done["refined"] = not np.array_equal(refined.maps, cams.maps)
+    adapter.dump(refined, target)
+    done["written"] = target.exists()
+    expected = paper_label(cams.class_ids, cams.maps, image.cue)
+    again = np.array_equal(label(target, score_of(adapter)), expected)
+    t = profile.background_score
+    stored = getattr(adapter, "stores_background", False)
+    shown = "stored" if stored else "none" if t is None else f"{t:.2f}"
+    marks = " | ".join("yes" if value else "no" for value in done.values())
+    return f"| `{name}` | `{profile.layout}` | {shown} | {marks} | {'labels' if again else 'no'} |"
+
+
+def store_logits(image):
+    logits = np.full((1, 21, *image.cue.shape), -9, np.float32)
+    logits[0, 0] = np.log(np.maximum(image.background, 1e-6))
+    logits[0, image.ids + 1] = np.log(np.maximum(image.maps, 1e-6))
+    return {"msc_seg": logits}
+
+
+def test_the_readmes_table_is_what_comes_of_the_files(tmp_path):
+    rows = [table_row(p.name, p.label, p.store, p.save, tmp_path) for p in PIPELINES]
+    rows.append(
+        table_row(
+            "logits",
+            lambda path, t: np.load(path, allow_pickle=True).item()["msc_seg"][0].argmax(axis=0),
+            store_logits,
+            np.save,
+            tmp_path,
+        )
+    )
+    assert not [row for row in rows if "| no " in row]
+    told = (
+        README.read_text(encoding="utf-8").split("<!-- table -->\n")[1].split("\n<!-- end -->")[0]
+    )
+    assert told == "\n".join([HEAD, *rows])
