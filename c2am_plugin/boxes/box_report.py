@@ -16,6 +16,7 @@ class BoxReport:
     images        whose map was read; `boxes` of them in all
     empty         images with nothing above the threshold: no box, and a miss where it is scored
     unscored      images without an object in the ground truth, where one is given
+    bad_truths    records of the ground truth that are left out: no area, or no listed image
     localisation  the scores, where ground truth is given
     """
 
@@ -24,6 +25,7 @@ class BoxReport:
     boxes: int
     empty: list[str] = field(default_factory=list)
     unscored: int = 0
+    bad_truths: int = 0
     localisation: Localisation | None = None
     seconds: float = 0.0
     images_per_second: float = 0.0
@@ -37,6 +39,11 @@ class BoxReport:
             "failed": len(self.failures),
         }
         rest = "".join(f"; {count} {what}" for what, count in counts.items() if count)
+        if self.bad_truths:
+            rest += (
+                f"; left out {self.bad_truths} ground truth records without an area or of no "
+                "listed image"
+            )
         line = (
             f"{self.boxes} boxes of {self.images} images in {self.seconds:.1f} s "
             f"({self.images_per_second:.1f} images/s){rest}"

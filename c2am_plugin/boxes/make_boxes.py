@@ -114,7 +114,12 @@ def make_boxes(
     outcome = run_images(job, found, workers=workers, title="boxes", progress=progress)
     if not outcome.results:
         raise InputError(f"no map could be read; first: {next(iter(outcome.failures.values()))}")
-    report = _report(outcome, out, guesses, truths is not None)
+    report = _report(outcome, out, guesses, truths)
+    if report.bad_truths and report.localisation is None:
+        raise InputError(
+            f"{gt}: none of its boxes of these {len(outcome.results)} images can be used "
+            f"({report.bad_truths} are without an area, or of no listed image)"
+        )
     if out is not None:
         boxes = {image_id: result.boxes for image_id, result in outcome.results.items()}
         write_boxes(out, boxes, form, Path(images) if images else None)
@@ -123,10 +128,12 @@ def make_boxes(
 
 
 class BoxResult(NamedTuple):
-    """One image's boxes, and what they hit where its ground truth is known."""
+    """One image's boxes, what they hit where its ground truth is known, and how many objects of
+    that have no box to hit."""
 
     boxes: ImageBoxes
     hits: Hits | None
+    bad_truths: int
 
 
 @dataclass(frozen=True)
@@ -160,13 +167,14 @@ class BoxJob:
         if not self.all_components:
             found = Components(*(each[:1] for each in found))
         found = found._replace(boxes=scale_boxes(found.boxes, small, size))
-        hits = None
+        hits, bad = None, 0
         if image.truth is not None:
             truth = read_truth(image.truth)
+            bad = truth.bad
             if len(truth.boxes):
                 _check_size(image.map, size, truth)
                 hits = count_hits(values, found.boxes, size, truth)
-        return BoxResult(ImageBoxes(size, found, image.photo), hits)
+        return BoxResult(ImageBoxes(size, found, image.photo), hits, bad)
 
     def read(self, image: MapFiles) -> tuple[np.ndarray, float]:
         """Foreground float32 H×W in [0, 1] of a cue or a stored map, and where it is cut."""
@@ -211,8 +219,9 @@ def _scored(chosen: Sequence[str], truths: Truths | None, gt: str | Path | None)
         return set()
     scored = set(chosen) & set(truths.ids)
     if not scored:
+        bad = f" ({truths.bad} records are of no listed image)" if truths.bad else ""
         raise InputError(
-            f"{gt}: has boxes of none of the {len(chosen)} images; it has ids like "
+            f"{gt}: has boxes of none of the {len(chosen)} images{bad}; it has ids like "
             f"{next(iter(truths.ids), 'none')}, the maps like {chosen[0]}"
         )
     return scored
@@ -252,7 +261,7 @@ def _report(
     outcome: BatchResult,
     out: str | Path | None,
     guesses: dict[str, list[str]] | None,
-    with_truth: bool,
+    truths: Truths | None,
 ) -> BoxReport:
     results: dict[str, BoxResult] = outcome.results
     hits = {image_id: each.hits for image_id, each in results.items() if each.hits is not None}
@@ -261,7 +270,8 @@ def _report(
         images=len(results),
         boxes=sum(len(each.boxes.components.areas) for each in results.values()),
         empty=[i for i, each in results.items() if not len(each.boxes.components.areas)],
-        unscored=len(results) - len(hits) if with_truth else 0,
+        unscored=len(results) - len(hits) if truths else 0,
+        bad_truths=truths.bad + sum(each.bad_truths for each in results.values()) if truths else 0,
         localisation=localisation(hits, guesses) if hits else None,
         seconds=round(outcome.seconds, 3),
         images_per_second=round(len(results) / max(outcome.seconds, 1e-9), 2),

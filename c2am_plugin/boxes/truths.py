@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Protocol
 from xml.etree.ElementTree import Element, TreeBuilder
@@ -40,17 +40,20 @@ class Truth:
     boxes  float64 [G, 4], x0 y0 x1 y1, half-open pixels of the image
     names  the class of each
     size   (width, height) of the image, where the annotation says it
+    bad    objects that are left out: without a box, or with one without an area
     """
 
     boxes: np.ndarray
     names: tuple[str, ...]
     size: tuple[int, int] | None = None
+    bad: int = 0
 
 
 class Truths(Protocol):
-    """The ground truth of many images, by id."""
+    """The ground truth of many images, by id. bad: records that are of none of them."""
 
     ids: list[str]
+    bad: int
 
     def find(self, image_id: str) -> Truth | Path:
         """One image's objects, or the file that has them; see `read_truth`."""
@@ -62,7 +65,8 @@ class Truths(Protocol):
 def find_truths(path: str | Path) -> Truths:
     """The ground truth at a path, whichever of the three it is. Raises InputError.
 
-    Objects marked `difficult` (VOC) or `iscrowd` (COCO) are left out.
+    Objects marked `difficult` (VOC) or `iscrowd` (COCO) are left out, and those without a box or
+    with one without an area; those are counted.
     """
     path = Path(path)
     if path.is_dir() and (path / "bounding_boxes.txt").is_file():
@@ -92,6 +96,7 @@ class VocTruths:
 
     files: Mapping[str, Path]
     ids: list[str] = field(init=False)
+    bad: int = 0
 
     def __post_init__(self) -> None:
         self.ids = list(self.files)
@@ -108,16 +113,20 @@ SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 def _read_voc(path: Path) -> Truth:
     root = _read_xml(path)
-    kept = [each for each in root.findall("object") if each.findtext("difficult") != "1"]
-    boxes = [[_number(path, each, f"bndbox/{side}") for side in SIDES] for each in kept]
-    corners = np.array(boxes, np.float64).reshape(-1, 4)
-    corners[:, :2] = np.maximum(corners[:, :2] - 1, 0)
-    _check_boxes(path, corners)
-    size = None
-    if root.find("size") is not None:
-        width, height = (int(_number(path, root, f"size/{x}")) for x in ("width", "height"))
-        size = (width, height) if width > 0 and height > 0 else None
-    return Truth(corners, tuple(each.findtext("name", "").strip() for each in kept), size)
+    found = [
+        (_voc_corners(each), each.findtext("name", "").strip())
+        for each in root.findall("object")
+        if each.findtext("difficult") != "1"
+    ]
+    width, height = (_number(root, f"size/{side}") for side in ("width", "height"))
+    size = (int(width), int(height)) if width >= 1 and height >= 1 else None
+    return _truth(found, size)
+
+
+def _voc_corners(element: Element) -> list[float]:
+    """The half-open box of an object; NaN for what is not there or not a number."""
+    x0, y0, x1, y1 = (_number(element, f"bndbox/{side}") for side in SIDES)
+    return [max(x0 - 1, 0), max(y0 - 1, 0), x1, y1]
 
 
 def _read_xml(path: Path) -> Element:
@@ -151,17 +160,12 @@ def _refuse_doctype(*_: Any) -> None:
     raise _DoctypeError
 
 
-def _number(path: Path, element: Element, name: str) -> float:
-    text = element.findtext(name) or ""
+def _number(element: Element, name: str) -> float:
     try:
-        number = float(text)
-        if isfinite(number):
-            return number
+        number = float(element.findtext(name) or "")
     except ValueError:
-        pass
-    raise InputError(
-        f"{path}: {element.tag}/{name} is {text[:40]!r}; expected a number, as in VOC's XML"
-    )
+        return nan
+    return number if isfinite(number) else nan
 
 
 @dataclass
@@ -170,6 +174,7 @@ class StoredTruths:
 
     by_id: dict[str, Truth]
     aliases: dict[str, str]
+    bad: int = 0
     ids: list[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -187,56 +192,72 @@ def _read_cub(folder: Path) -> StoredTruths:
 
     The class is the folder of an image; classes.txt, where it is there, numbers them.
     """
-    names = dict(_rows(folder / "images.txt", 2))
     path = folder / "bounding_boxes.txt"
-    by_id = {}
-    for number, *fields in _rows(path, 5):
-        if number not in names:
-            raise InputError(f"{path}: image {number} is not in {folder / 'images.txt'}")
-        try:
-            x, y, width, height = map(float, fields)
-        except ValueError as error:
-            raise InputError(f"{path}: image {number} has the box {fields}") from error
-        image_id = os.path.splitext(names[number])[0]
-        box = np.array([[x, y, x + width, y + height]])
-        _check_boxes(f"{path}: image {number}", box)
-        by_id[image_id] = Truth(box, (image_id.split("/")[0],))
+    (names, _), (rows, bad) = _rows(folder / "images.txt", 2), _rows(path, 5)
+    ids = {number: os.path.splitext(name)[0] for number, name in names}
+    found: dict[str, list[tuple[list[float], str]]] = {}
+    for number, *fields in rows:
+        if number not in ids:
+            bad += 1
+            continue
+        image_id = ids[number]
+        found.setdefault(image_id, []).append((_corners(fields), image_id.split("/")[0]))
     classes = folder / "classes.txt"
-    return StoredTruths(by_id, dict(_rows(classes, 2)) if classes.is_file() else {})
+    named = dict(_rows(classes, 2)[0]) if classes.is_file() else {}
+    return StoredTruths({i: _truth(objects) for i, objects in found.items()}, named, bad)
 
 
-def _rows(path: Path, count: int) -> list[list[str]]:
-    """The lines of a text file of `count` fields."""
+def _corners(box: Any) -> list[float]:
+    """x y width height → x0 y0 x1 y1; NaN for what is not four numbers."""
+    try:
+        x, y, width, height = map(float, box)
+    except (TypeError, ValueError, OverflowError):
+        return [nan] * 4
+    return [x, y, x + width, y + height]
+
+
+def _truth(found: Sequence[tuple[list[float], str]], size: tuple[int, int] | None = None) -> Truth:
+    """The objects of one image, without those whose box is not there or has no area."""
+    good = [
+        (box, name)
+        for box, name in found
+        if all(map(isfinite, box)) and box[2] > box[0] and box[3] > box[1]
+    ]
+    boxes = np.array([box for box, _ in good], np.float64).reshape(-1, 4)
+    return Truth(boxes, tuple(name for _, name in good), size, len(found) - len(good))
+
+
+def _rows(path: Path, count: int) -> tuple[list[list[str]], int]:
+    """The lines of a text file that have `count` fields, and how many others it has."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); is this CUB-200-2011?") from error
     rows = [line.split(None, count - 1) for line in lines if line.strip()]
-    for number, row in enumerate(rows, 1):
-        if len(row) != count:
-            raise InputError(f"{path}: line {number} has {len(row)} fields; expected {count}")
-    return rows
+    good = [row for row in rows if len(row) == count]
+    if rows and not good:
+        raise InputError(f"{path}: no line has {count} fields; the first has {len(rows[0])}")
+    return good, len(rows) - len(good)
 
 
 def _read_coco(path: Path) -> StoredTruths:
     """COCO: images {id, file_name, width, height}, annotations {image_id, category_id, bbox}."""
+    found: dict[str, list[tuple[list[float], str]]] = {}
+    bad = 0
     try:
         content = json.loads(path.read_bytes())
-        images = {image["id"]: image for image in content["images"]}
+        names = {each["id"]: os.path.splitext(each["file_name"])[0] for each in content["images"]}
+        sizes = {names[each["id"]]: _size(each) for each in content["images"]}
         categories = {each["id"]: str(each["name"]) for each in content.get("categories", [])}
-        found: dict[str, list[tuple[list[float], str]]] = {}
         for each in content["annotations"]:
             if each.get("iscrowd"):
                 continue
-            image_id = os.path.splitext(images[each["image_id"]]["file_name"])[0]
-            x, y, width, height = map(float, each["bbox"])
+            if each.get("image_id") not in names:
+                bad += 1
+                continue
             name = categories.get(each.get("category_id"), str(each.get("category_id", "")))
-            found.setdefault(image_id, []).append(([x, y, x + width, y + height], name))
-        sizes = {
-            os.path.splitext(image["file_name"])[0]: (int(image["width"]), int(image["height"]))
-            for image in images.values()
-            if int(image.get("width") or 0) > 0 and int(image.get("height") or 0) > 0
-        }
+            objects = found.setdefault(names[each["image_id"]], [])
+            objects.append((_corners(each.get("bbox")), name))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except NO_COCO as error:
@@ -245,15 +266,10 @@ def _read_coco(path: Path) -> StoredTruths:
             f"{path}: is no COCO JSON ({reason}); expected images with id "
             "and file_name, annotations with image_id and bbox [x, y, width, height]"
         ) from error
-    by_id = {}
-    for image_id, objects in found.items():
-        boxes = np.array([box for box, _ in objects])
-        _check_boxes(f"{path}: {image_id}", boxes)
-        by_id[image_id] = Truth(boxes, tuple(name for _, name in objects), sizes.get(image_id))
-    return StoredTruths(by_id, {str(number): name for number, name in categories.items()})
+    by_id = {image_id: _truth(objects, sizes[image_id]) for image_id, objects in found.items()}
+    return StoredTruths(by_id, {str(number): name for number, name in categories.items()}, bad)
 
 
-def _check_boxes(where: Path | str, boxes: np.ndarray) -> None:
-    good = np.isfinite(boxes).all() and (boxes[:, 2:] > boxes[:, :2]).all()
-    if not good:
-        raise InputError(f"{where}: has a box without an inside: {boxes.tolist()}")
+def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    width, height = (int(image.get(side) or 0) for side in ("width", "height"))
+    return (width, height) if width > 0 and height > 0 else None

@@ -21,11 +21,15 @@ from ..training.weights import (
     check_room,
     describe_content,
     fill_network,
+    named_tensors,
     read_torch_file,
 )
 from .model import C2AM
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+
+# A tensor that every C2AM network has, and by which its names are found behind any prefix.
+HEAD = "ac_head.activation_head.weight"
 
 
 @dataclass(frozen=True)
@@ -65,32 +69,28 @@ def save_checkpoint(
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Read a checkpoint of ours or of the authors' code (a ResNet-50 of stride 16), in eval mode.
 
-    Raises InputError for a file that is none, UnsafeFileError for one that holds code.
+    The authors' training for segmentation notes the polarity as `flag`, that for localisation as
+    `Flag`, a 0-dimensional tensor on the GPU; that for own images stores the bare state dict, whose
+    polarity is not known. What stands before the names of the layers (`module.`) is no matter.
+    Raises InputError for a file of something else, UnsafeFileError for one that holds code.
     """
     content = read_torch_file(path)
-    if not (isinstance(content, dict) and isinstance(content.get("state_dict"), Mapping)):
+    state = _network_tensors(content)
+    if not state:
         raise InputError(
-            f"{path}: is no C2AM checkpoint (found {describe_content(content)}); expected "
-            "'state_dict' and 'flag', as c2am-train writes them; "
-            "a file of initial weights is for c2am-train"
+            f"{path}: is not a C2AM checkpoint (found {describe_content(content)}); expected "
+            "'state_dict' and 'flag', as c2am-train and the authors' code write them, or the "
+            "network's state dict alone; a file of initial weights is for c2am-train"
         )
-    info, flag = content.get("info") or {}, content.get("flag")
-    if not isinstance(info, dict) or not isinstance(flag, (bool, int, NoneType)):
-        raise InputError(
-            f"{path}: is damaged: info is {type(info).__name__} and flag {type(flag).__name__}; "
-            "expected a dict, and True, False or None"
-        )
+    info, flag = content.get("info") or {}, _flag(path, content)
+    if not isinstance(info, dict):
+        raise InputError(f"{path}: is damaged: info is {type(info).__name__}; expected a dict")
     if wrong := _wrong_notes(info):
         raise InputError(f"{path}: is damaged: its {wrong} is {reprlib.repr(info[wrong])}")
     info = {"backbone": "resnet50", "output_stride": 16, "dilated": False, **info}
     network = tuple(info[name] for name in ("backbone", "output_stride", "dilated"))
     if tuple(map(type, network)) != (str, int, bool):
         raise InputError(f"{path}: is damaged: it names no network ({reprlib.repr(network)})")
-    state = {
-        name.removeprefix("module."): tensor
-        for name, tensor in content["state_dict"].items()
-        if isinstance(name, str) and isinstance(tensor, Tensor)
-    }
     check_room(path, info["backbone"], state)
     try:
         model = C2AM(*network)
@@ -98,7 +98,29 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         raise InputError(f"{path}: {str(error)[:400]}") from error
     check_names(path, info["backbone"], model.state_dict(), state)
     fill_network(path, model, state)
-    return Checkpoint(model.to(device).eval(), None if flag is None else bool(flag), info)
+    return Checkpoint(model.to(device).eval(), flag, info)
+
+
+def _network_tensors(content: Any) -> dict[str, Tensor]:
+    """The tensors of a C2AM network by their own names; empty where there is none."""
+    for state in named_tensors(content):
+        for name in state:
+            if name == HEAD or name.endswith("." + HEAD):
+                prefix = name.removesuffix(HEAD)
+                return {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    return {}
+
+
+def _flag(path: str | Path, content: Mapping[str, Any]) -> bool | None:
+    """Whether P is high on the background, however it is noted; None where the file is silent."""
+    flag = content.get("flag", content.get("Flag"))
+    if isinstance(flag, Tensor) and flag.numel() == 1:
+        flag = flag.item()
+    if flag is None or (isinstance(flag, (bool, int, float)) and flag in (0, 1)):
+        return None if flag is None else bool(flag)
+    raise InputError(
+        f"{path}: is damaged: flag is {reprlib.repr(flag)}; expected true or false, as one value"
+    )
 
 
 def _wrong_notes(info: Mapping[str, Any]) -> str | None:

@@ -215,6 +215,7 @@ def _polarity(loaded: Checkpoint, wanted: str, paths: list[Path], ranks: Ranks) 
         return {"margin": None, "n_images": None, **noted, "flag": loaded.flag}
     rule = "border" if wanted == "auto" else wanted
     voters = sample(paths, VOTERS)
-    log.info("measuring the polarity on %d images", len(voters))
+    why = "the checkpoint does not note its polarity: " if loaded.flag is None else ""
+    log.info("%smeasuring the polarity on %d images", why, len(voters))
     size = loaded.info.get("crop") or DEFAULT_CROP
     return asdict(decide(loaded.model, voters, rule=rule, size=size, ranks=ranks))

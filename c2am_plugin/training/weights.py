@@ -25,6 +25,7 @@ from torchvision import models
 from ..errors import InputError, UnsafeFileError
 from ..files.folders import first_names
 from .backbone import Backbone
+from .numpy_scalars import NUMBERS
 
 __all__ = [
     "LARGEST_SIDE",
@@ -32,6 +33,7 @@ __all__ = [
     "check_finite",
     "check_room",
     "initial_weights",
+    "named_tensors",
     "read_torch_file",
 ]
 
@@ -48,6 +50,8 @@ HEAD_SHARE = 20
 MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 # Of the squares that a network was trained on, in pixels: far more than any GPU holds a batch of.
 LARGEST_SIDE = 2**13
+# Beyond tensors and plain values: the command line in the full files of DINO, and numbers of numpy.
+HARMLESS = (argparse.Namespace, *NUMBERS)
 # A file is refused where less than this share of the backbone's tensors matches.
 ENOUGH = 0.9
 
@@ -175,7 +179,7 @@ def _best_match(wanted: Mapping[str, Tensor], content: Any) -> dict[str, Tensor]
     """The file's tensors below the nest and prefix that fit most of the wanted ones."""
     best: dict[str, Tensor] = {}
     best_count = 0
-    for state in _nested(content):
+    for state in named_tensors(content):
         for prefix in _prefixes(wanted, state):
             part = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
             count = sum(k in part and part[k].shape == v.shape for k, v in wanted.items())
@@ -184,11 +188,12 @@ def _best_match(wanted: Mapping[str, Tensor], content: Any) -> dict[str, Tensor]
     return best
 
 
-def _nested(content: Any, depth: int = 4) -> Iterator[dict[str, Tensor]]:
+def named_tensors(content: Any, depth: int = 4) -> Iterator[dict[str, Tensor]]:
+    """The state dicts of a file, the innermost first: {name: tensor} each."""
     if not isinstance(content, Mapping) or depth == 0:  # a dict may lie in itself
         return
     for nest in NESTS:
-        yield from _nested(content.get(nest), depth - 1)
+        yield from named_tensors(content.get(nest), depth - 1)
     tensors = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if tensors:
         yield tensors
@@ -228,11 +233,10 @@ def _torchvision_file(backbone: str, name: str) -> Path:
 
 def read_torch_file(path: str | Path) -> Any:
     """What torch.save wrote into a file, on the CPU. Raises InputError and UnsafeFileError."""
-    # The full files of DINO carry their command line in this harmless class.
     safe = getattr(torch.serialization, "safe_globals", None)
     try:
         _check_layout(Path(path))
-        with safe([argparse.Namespace]) if safe else contextlib.nullcontext():
+        with safe(HARMLESS) if safe else contextlib.nullcontext():
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
@@ -242,8 +246,9 @@ def read_torch_file(path: str | Path) -> Any:
             raise InputError(_no_torch_file(path)) from error
         raise UnsafeFileError(
             f"{path}: holds {first_names([code[1]])}, which is more than tensors, and was not "
-            "loaded; if you trust it, keep its tensors: "
-            "torch.save(torch.load(FILE, weights_only=False)['state_dict'], NEW)"
+            "loaded; if you trust it, keep its tensors: x = torch.load(FILE, 'cpu', "
+            "weights_only=False); torch.save(getattr(x, 'state_dict', lambda: x['state_dict'])(), "
+            "NEW)"
         ) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error

@@ -14,6 +14,7 @@ from c2am_plugin.boxes.make_boxes import make_boxes
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.cli import boxes_main
 from c2am_plugin.errors import InputError, OutputError
+from c2am_plugin.files.cues import write_cue
 from c2am_plugin.registry import get_adapter
 
 # {id: rectangles of a cue 20×40, the larger first}
@@ -284,8 +285,8 @@ def test_no_score_without_a_common_image(cues, tmp_path):
         ({"threshold": 1.0}, r"threshold 1: expected a number in \[0, 1\)"),
         ({"threshold": float("nan")}, "threshold nan"),
         ({"form": "xml"}, "format 'xml' is unknown"),
-        ({"form": "psol"}, "needs --images"),
-        ({"predictions": "classes.csv"}, "need --gt"),
+        ({"form": "psol"}, "needs `images`"),
+        ({"predictions": "classes.csv"}, "need `gt`"),
         ({"ids": ["000000000030", "b"]}, r"1 of 2 images have no map \(b\)"),
         ({"gt": "nowhere"}, "no such file or folder"),
     ],
@@ -396,3 +397,32 @@ def test_real_cues_beat_the_centre_box(coco_voc, tmp_path):
     assert found.images == 50
     assert found.boxes.gt_known > 2 * found.centre.gt_known > 0
     assert found.boxes.gt_known <= found.boxes.max_box_acc
+
+
+def write_coco(path, boxes, image_ids=(1, 1)):
+    annotations = [
+        {"id": k, "image_id": image_id, "category_id": 1, "bbox": box}
+        for k, (box, image_id) in enumerate(zip(boxes, image_ids, strict=True))
+    ]
+    images = [{"id": 1, "file_name": "a.jpg", "width": 40, "height": 20}]
+    content = {"images": images, "annotations": annotations}
+    path.write_text(json.dumps({**content, "categories": [{"id": 1, "name": "x"}]}))
+    return path
+
+
+def test_single_bad_boxes_do_not_end_a_run(tmp_path):
+    saliency = np.zeros((20, 40), bool)
+    saliency[5:15, 10:30] = True
+    (tmp_path / "cues").mkdir()
+    write_cue(tmp_path / "cues/a.png", saliency)
+    gt = write_coco(tmp_path / "gt.json", [[10, 5, 20, 10], [1, 1, 5, 0]])
+    report = make_boxes(tmp_path / "cues", gt=gt, progress=False)
+    assert report.localisation.boxes.gt_known == 1
+    assert report.bad_truths == 1
+    assert "left out 1 ground truth records without an area" in report.summary()
+    write_coco(gt, [[1, 1, 0, 5], [1, 1, 5, 0]])
+    with pytest.raises(InputError, match=r"gt\.json: none of its boxes .* can be used \(2 are"):
+        make_boxes(tmp_path / "cues", tmp_path / "out.json", gt=gt, progress=False)
+    write_coco(gt, [[1, 1, 5, 5], [1, 1, 5, 5]], (8, 9))
+    with pytest.raises(InputError, match=r"of none of the 1 images \(2 records are of no listed"):
+        make_boxes(tmp_path / "cues", gt=gt, progress=False)
