@@ -20,7 +20,7 @@ from ..files.lists import wanted_ids
 from ..refine.formula import with_constant
 from ..registry import choose_adapter
 from ..runs.parallel import run_images
-from .metrics import Scores, confusion, cumulate, score_histogram, scores
+from .metrics import Scores, TooFewClasses, confusion, cumulate, score_histogram, scores
 
 __all__ = ["THRESHOLDS", "evaluate_cams", "evaluate_labels", "scored_files"]
 
@@ -42,6 +42,8 @@ def _naming(path: Path) -> Iterator[None]:
     """What goes wrong is said with the name of the file that it is about."""
     try:
         yield
+    except TooFewClasses as error:
+        raise InputError(f"{path}: {error}; set `n_classes` to count them all") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
@@ -62,13 +64,14 @@ class SweepJob:
     adapter: CamAdapter
     thresholds: np.ndarray
     n_classes: int
+    clip: bool
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.n_classes, self.n_classes, len(self.thresholds) + 1
 
     def __call__(self, image: ScoredFiles) -> _Counts:
-        cams = read_cams(self.adapter, image.file, image.image_id)
+        cams = read_cams(self.adapter, image.file, image.image_id, clip=self.clip)
         maps = cams.maps
         if cams.background is not None:
             maps = with_constant(maps, cams.background, BROUGHT_TO)
@@ -103,6 +106,7 @@ def evaluate_cams(
     thresholds: Sequence[float] | np.ndarray = THRESHOLDS,
     ids: str | Path | Sequence[str] | None = None,
     n_classes: int = len(VOC_CLASSES),
+    clip: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> list[Scores]:
@@ -112,12 +116,13 @@ def evaluate_cams(
     are those of the pipeline's own labels.
 
     gt_dir: `<id>.png` of class indices 0 … n_classes − 1, 255 = ignore. ids: default every image
-    that has both. Raises InputError where a file is missing or bad.
+    that has both. clip: accept CAMs outside [0, 1] and NaN by clipping, as `refine_cams` does.
+    Raises InputError where a file is missing or bad.
     """
     cams, truths = find_files(cam_dir, (".npy",)), find_files(gt_dir, (".png",))
     chosen = scored_files(cams, truths, cam_dir, gt_dir, ids)
     adapter = choose_adapter(method, [image.file for image in chosen])
-    job = SweepJob(adapter, np.asarray(thresholds, np.float64), n_classes)
+    job = SweepJob(adapter, np.asarray(thresholds, np.float64), n_classes, clip)
     return [scores(matrix) for matrix in cumulate(_total(job, chosen, workers, progress))]
 
 
@@ -150,8 +155,6 @@ def scored_files(
             raise InputError(f"no image has a file in both {folder} and {gt_dir}")
     else:
         wanted = wanted_ids(ids)
-    if not wanted:
-        raise InputError("no image is listed to evaluate")
     for files, where in ((found, folder), (truths, gt_dir)):
         if lacking := [image_id for image_id in wanted if image_id not in files]:
             raise InputError(

@@ -22,7 +22,7 @@ from ..refine.calibration import Calibration
 from ..refine.formula import refine, with_constant
 from ..refine.guard import class_trust, guard_cue
 from .gains import label_counts
-from .metrics import score_histogram
+from .metrics import TooFewClasses, score_histogram
 from .trimap import boundary_band
 
 __all__ = [
@@ -185,7 +185,10 @@ class SweepJob(_Job):
     def _histogram(
         self, maps: np.ndarray, class_ids: np.ndarray, truth: np.ndarray, thresholds: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        dense = score_histogram(maps, class_ids, truth, thresholds, self.n_classes).ravel()
+        try:
+            dense = score_histogram(maps, class_ids, truth, thresholds, self.n_classes).ravel()
+        except TooFewClasses as error:
+            raise InputError(f"{error}; name all of them in `classes`, background first") from error
         index = np.flatnonzero(dense).astype(np.int32)
         return index, dense[index].astype(np.int32)
 

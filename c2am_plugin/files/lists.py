@@ -37,6 +37,8 @@ def wanted_ids(
     """
     if isinstance(ids, (str, Path)):
         return read_ids(find_list(ids, roots), known)
+    if not len(ids):
+        raise InputError("`ids` is empty: no image to work on; expected ids, or None for all")
     there = known_names(known)
     return list(dict.fromkeys(there.get(normal_form(each), each) for each in ids))
 

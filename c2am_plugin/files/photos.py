@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import InputError
 from .folders import first_names
 from .image_files import open_image
-from .lists import lacking, read_ids
+from .lists import lacking, wanted_ids
 from .names import under_ids
-from .roots import find_list, lists_of, photo_files, photo_folders
+from .roots import lists_of, photo_files, photo_folders
 from .value_ranges import check_photos, full_of_16_bits
 
 __all__ = ["check_outside", "find_images", "find_photos", "read_photo", "read_photo_of"]
@@ -69,23 +69,27 @@ def read_photo_of(path: str | Path, shape: tuple[int, ...], what: str = "CAM") -
     return photo
 
 
-def find_images(images: str | Path, ids: str | Path | None = None) -> dict[str, Path]:
+def find_images(
+    images: str | Path, ids: str | Path | Sequence[str] | None = None
+) -> dict[str, Path]:
     """{image id: path} for a folder of images or a VOC or COCO root, in the order of the ids.
 
-    ids: a list file, one id a line; in a VOC root also the name of one in ImageSets/Segmentation.
+    ids: a list file, one id a line; in a VOC root also the name of one in ImageSets/Segmentation;
+    or a sequence of ids.
     Without it a folder gives all its images and a VOC root those of its train_aug or train list.
     Raises InputError where there is no image, or an id has none.
     """
     found = photo_files(images)
     lists = lists_of(images) if photo_folders(images) != [Path(images)] else None
-    chosen = find_list(ids, [images]) if ids is not None else _usual_list(lists)
+    chosen = ids if ids is not None else _usual_list(lists)
     if chosen is not None:
-        wanted = read_ids(chosen, found)
+        wanted = wanted_ids(chosen, found, [images])
         missing = [name for name in wanted if name not in found]
         if missing:
             folder = photo_folders(images)[0]
+            listed = chosen if isinstance(chosen, (str, Path)) else "ids"
             raise InputError(
-                f"{chosen}: {len(missing)} of {len(wanted)} ids have no image in {folder} "
+                f"{listed}: {len(missing)} of {len(wanted)} ids have no image in {folder} "
                 f"({first_names(missing)}); expected ids such as {next(iter(found))}"
             )
         found = {name: found[name] for name in wanted}

@@ -53,7 +53,7 @@ class Survey:
 
     def __call__(self, image_id: str, photo: np.ndarray, logits: ScaleLogits) -> np.ndarray:
         path = self.cams[image_id]
-        cams = read_cams(self.adapter, path, image_id)
+        cams = read_cams(self.adapter, path, image_id, clip=True)
         maps, t = cams.maps, cams.score(constant_score(self.adapter))
         if maps.size and maps.shape[1:] != photo.shape[:2]:
             raise InputError(

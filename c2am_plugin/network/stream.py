@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ..files.photos import read_photo
 from ..files.writing import atomic_path
 from ..runs.parallel import BatchResult, run_images
 from ..runs.ranks import ALONE, Ranks
-from ..training.devices import torch_threads
+from ..training.devices import is_out_of_memory, torch_threads
 from .maps import ScaleLogits, scale_logits
 
 __all__ = ["Network", "Step", "Stream"]
@@ -96,7 +97,7 @@ class Stream:
         batches = list(self._batches(self.ranks.share(ids)))
         with torch_threads(self.workers):
             outcome = run_images(
-                _each_image(step, self.network),
+                _each_image(step, self.network, self.workers),
                 batches,
                 workers=self.workers,
                 title=title,
@@ -147,26 +148,51 @@ def _merged(parts: list[BatchResult]) -> BatchResult:
     return merged
 
 
-def _each_image(step: Step, network: Network) -> Callable[[_Batch], dict[str, Any]]:
+def _each_image(step: Step, network: Network, workers: int) -> Callable[[_Batch], dict[str, Any]]:
     """A function of a batch: read its photographs, send them through the network together and each
     through `step`. Returns {image id: result, or the C2AMError that kept it}."""
 
+    def through(photos: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Where memory is full, the images of a batch go on one by one."""
+        try:
+            return {
+                image_id: _or_error(partial(step, image_id, photos[image_id], logits))
+                for image_id, logits in network(photos).items()
+            }
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Here, where the error no longer holds the memory.
+        if len(photos) == 1:
+            ((image_id, photo),) = photos.items()
+            return {image_id: InputError(_memory_advice(image_id, photo, network.scales, workers))}
+        return {k: v for i, photo in photos.items() for k, v in through({i: photo}).items()}
+
     def work(batch: _Batch) -> dict[str, Any]:
-        done: dict[str, Any] = {}
-        photos = {}
-        for image_id, path in batch.photos.items():
-            try:
-                photos[image_id] = read_photo(path)
-            except C2AMError as error:
-                done[image_id] = error
-        for image_id, logits in network(photos).items():
-            try:
-                done[image_id] = step(image_id, photos[image_id], logits)
-            except C2AMError as error:
-                done[image_id] = error
-        return done
+        photos = {i: _or_error(partial(read_photo, path)) for i, path in batch.photos.items()}
+        bad = {i: photo for i, photo in photos.items() if isinstance(photo, C2AMError)}
+        good = {i: photo for i, photo in photos.items() if i not in bad}
+        return {**bad, **(through(good) if good else {})}
 
     return work
+
+
+def _or_error(call: Callable[[], Any]) -> Any:
+    try:
+        return call()
+    except C2AMError as error:
+        return error
+
+
+def _memory_advice(
+    image_id: str, photo: np.ndarray, scales: tuple[float, ...], workers: int
+) -> str:
+    largest = max(scales)
+    fewer = ", or `workers=1`" if workers > 1 else ""
+    return (
+        f"{image_id}: out of memory with an image of {photo.shape[1]}×{photo.shape[0]} at scale "
+        f"{largest:g}; take smaller `scales`{fewer}"
+    )
 
 
 def _photo_size(path: Path) -> tuple[int, int] | None:

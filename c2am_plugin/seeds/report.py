@@ -29,6 +29,10 @@ class SeedCount:
         return cls(label.size, background, ignored, without_class)
 
 
+# Seeds that ignore a smaller share of the pixels come of CAMs without a slope.
+UNSURE = 0.01
+
+
 @dataclass
 class SeedReport:
     """What a run did. Counts are of images, shares of all pixels of the images of this run."""
@@ -64,6 +68,11 @@ class SeedReport:
             self.background = sum(count.background for count in counts) / self.pixels
             self.ignored = sum(count.ignored for count in counts) / self.pixels
             self.foreground = 1 - self.background - self.ignored
+
+    @property
+    def decided_everywhere(self) -> bool:
+        """Whether next to nothing is unsure; of CAMs with a slope it is a fifth or more."""
+        return self.made > self.without_class and self.ignored < UNSURE
 
     def summary(self) -> str:
         """The run in one or two lines."""

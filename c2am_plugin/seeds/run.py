@@ -6,6 +6,7 @@ on any folder of CAM files, refined or not.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -34,6 +35,7 @@ from .report import SeedCount, SeedReport
 __all__ = ["SeedPlan", "SeedReport", "find_cams", "make_seeds", "plan_seeds"]
 
 COMMAND, REFINE = "c2am-seeds", "c2am-refine"
+log = logging.getLogger("c2am_plugin")
 
 
 def make_seeds(
@@ -146,6 +148,13 @@ class SeedPlan:
             )
             report = SeedReport(str(self.out_dir), self.adapter.name, self.settings)
             report.add(outcome, len(done))
+            if report.decided_everywhere:
+                log.warning(
+                    "the seeds leave only %.1f %% of the pixels unsure: these CAMs are near 0 or "
+                    "1, as uncalibrated hard cues make them, so the settings of seeds have no "
+                    'effect; refine with `calibrate="on"`, which keeps what is unsure unsure',
+                    100 * report.ignored,
+                )
             content = {"settings": self.record(refined_as), "report": asdict(report)}
             write_json(record_path(self.out_dir, COMMAND, shard), content)
         return report

@@ -13,6 +13,16 @@ from ..runs.ranks import cores, local_rank
 __all__ = ["autocast_type", "is_out_of_memory", "pick_device", "torch_threads"]
 
 
+# What PyTorch, CUDA, cuBLAS and the C++ library say of it, beyond errors of its own class.
+MEMORY_FULL = (
+    "can't allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "bad_alloc",
+    "not enough mem",
+)
+
+
 def pick_device(name: str | None = None) -> torch.device:
     """The device of that name, or a GPU where there is one; under torchrun each process has its
     own, by its number. Raises InputError."""
@@ -62,5 +72,6 @@ def autocast_type(amp: bool | None, where: torch.device) -> torch.dtype | None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the GPU's or the machine's memory is full."""
-    kinds = (torch.cuda.OutOfMemoryError, MemoryError)
-    return isinstance(error, kinds) or "can't allocate memory" in str(error)
+    if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in MEMORY_FULL)

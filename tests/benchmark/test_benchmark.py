@@ -269,7 +269,10 @@ def test_any_number_of_classes_by_a_file_of_names(data, tmp_path):
     assert result.pipelines[0].rows["cues"].scores.miou == voc.pipelines[0].rows["cues"].scores.miou
     two = run({"psa": cams}, cues, gt, classes=["background", "thing 0"])
     assert set(two.failures) | set(two.image_ids) == set(IDS)
-    assert all("outside the 2 classes" in message for message in two.failures.values())
+    assert all(
+        "outside the 2 classes; name all of them in `classes`" in message
+        for message in two.failures.values()
+    )
     assert two.failures
 
 

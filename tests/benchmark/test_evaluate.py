@@ -91,7 +91,7 @@ def test_the_class_count_is_free(make_set, make_truth):
     (result,) = evaluate_cams(cam_dir, truth, thresholds=[0.5], n_classes=81, progress=False)
     assert result.iou.shape == (81,)
     assert result.miou == 1
-    with pytest.raises(InputError, match="outside the 3 classes"):
+    with pytest.raises(InputError, match=r"a\.png: .*the 3 classes; set `n_classes`"):
         evaluate_cams(cam_dir, truth, n_classes=3, progress=False)
 
 
@@ -110,7 +110,7 @@ def test_what_is_missing_or_bad_is_named(make_set, make_truth, tmp_path):
     options = {"progress": False, "method": "psa"}
     with pytest.raises(InputError, match=r"cams: 1 of 2 images are missing \(x\)"):
         evaluate_cams(cam_dir, truth, ids=["a", "x"], **options)
-    with pytest.raises(InputError, match="no image is listed"):
+    with pytest.raises(InputError, match="`ids` is empty"):
         evaluate_cams(cam_dir, truth, ids=[], **options)
     (truth / "b.png").unlink()
     assert len(evaluate_cams(cam_dir, truth, **options)) == 60
@@ -170,3 +170,13 @@ def test_the_released_evaluators_figures_with_cues(golden, coco_voc, real_set, t
     (of_cams,) = evaluate_cams(tmp_path / "out", truth, thresholds=[0.2], ids=ids, progress=False)
     assert printed(of_labels) == expected
     assert printed(of_cams) == expected
+
+
+def test_a_cam_that_is_none_is_named_and_can_be_clipped(make_set, make_truth):
+    cam_dir, _ = make_set()
+    truth = make_truth(cam_dir)
+    content = np.load(cam_dir / "a.npy", allow_pickle=True).item()
+    np.save(cam_dir / "a.npy", {key: layer * 3 for key, layer in content.items()})
+    with pytest.raises(InputError, match=r"a\.npy: maps is no CAM.*`clip=True`"):
+        evaluate_cams(cam_dir, truth, method="psa", progress=False)
+    assert len(evaluate_cams(cam_dir, truth, method="psa", clip=True, progress=False)) == 60

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_files import contents, write_png
 from third_party import PLUGIN
 
@@ -222,3 +223,18 @@ def test_a_third_partys_adapter_without_seeds_still_refines(make_all, tmp_path):
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("c2am-refine: mine: this adapter makes no seeds")
     assert not (tmp_path / "seeds").exists()
+
+
+@pytest.mark.parametrize("method", ["psa", "advcam"])
+def test_seeds_of_hard_uncalibrated_cues_are_warned_of(make_all, tmp_path, method, caplog):
+    """They leave nothing unsure, and no setting of the seeds has an effect."""
+    cams, cues, photos = make_all(method)
+    for path in cues.rglob("*.png"):
+        mask = np.asarray(Image.open(path)) > 100
+        Image.fromarray(mask.astype(np.uint8) * 255).save(path)
+    hard = run(cams, cues, tmp_path, photos, method=method, calibrate="off").seeds
+    assert hard.ignored < 0.01
+    assert 'refine with `calibrate="on"`' in caplog.text
+    caplog.clear()
+    make_seeds(tmp_path / "refined", tmp_path / "again", photos, method=method, progress=False)
+    assert 'refine with `calibrate="on"`' in caplog.text

@@ -256,7 +256,7 @@ def test_a_small_file_that_names_a_huge_network_builds_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(models, "get_model", lambda *_, **__: pytest.fail("it was built"))
-    wide = {"x": torch.zeros(1).expand(10**5, 10**5)}
+    wide = {"ac_head.activation_head.weight": torch.zeros(1).expand(10**5, 10**5)}
     torch.save({"state_dict": wide, "info": {"backbone": "regnet_y_128gf"}}, tmp_path / "last.pt")
     with pytest.raises(InputError, match=r"does not fit a regnet_y_128gf.*644,812,894 parameters"):
         load_checkpoint(tmp_path / "last.pt")
