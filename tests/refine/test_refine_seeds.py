@@ -145,8 +145,8 @@ def test_what_refuses_seeds_refuses_before_anything_is_written(make_all, tmp_pat
         ({"seeds": tmp_path / "refined"}, "folders of their own"),
         ({"seeds": tmp_path / "refined" / "seeds"}, "lies in the input"),
         ({"seeds": cams / "seeds"}, "inside the input"),
-        ({"seeds": tmp_path / "seeds", "images": None}, "--images"),
-        ({"seed_settings": {"fg": 0.3}}, "--seeds"),
+        ({"seeds": tmp_path / "seeds", "images": None}, "`images`"),
+        ({"seed_settings": {"fg": 0.3}}, "`seeds`"),
     ):
         with pytest.raises(InputError, match=said):
             refine_cams(cams, cues, tmp_path / "refined", **{"images": photos, **options})
