@@ -13,7 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..cams import constant_score
 from ..crf.dense_crf import make_ready
 from ..errors import InputError
 from ..files.folders import sample
@@ -24,8 +23,9 @@ from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from ..seeds.run import SeedPlan, plan_seeds
+from .background import check_score, settle_score
 from .checks import check_polarity, check_same_images
-from .formula import check_background_score, check_strength
+from .formula import check_strength
 from .image import ImageJob, refine_image
 from .pairing import ImageFiles, pair
 from .report import RefineReport
@@ -45,7 +45,7 @@ def refine_cams(
     out_dir: str | Path | None = None,
     *,
     method: str = "auto",
-    background_score: float | None = None,
+    background_score: float | str | None = None,
     strength: float = 1.0,
     calibrate: str = "auto",
     guard: bool = False,
@@ -72,7 +72,9 @@ def refine_cams(
     out_dir    where files of the same names and layout go; default `<cam_dir>_c2am`
     method     the name of a profile (`registry.adapter_names`), or "auto" to tell the layout from
                the files
-    background_score  t in (0, 1), what the pipeline compares its CAMs with; default the profile's
+    background_score  t in (0, 1), what the pipeline compares its CAMs with; default the profile's.
+               "auto", or a profile without a constant: the t at which the CAMs' foreground agrees
+               best with the cues, without ground truth (background.py)
     strength   how far the cues are trusted: exponent of their odds ratio, 1 the paper, 0 not at all
     calibrate  "on": first fit the cues' odds to what the CAMs of the set are sure of, so that no
                cue is trusted further than cues and CAMs agree (`calibration.fit_cues`, without
@@ -124,11 +126,20 @@ def refine_cams(
         photos = find_photos(images, pairing.ids)
         with_photos = [replace(image, photo=photos[image.image_id]) for image in pairing.images]
         pairing = replace(pairing, images=with_photos)
+    score = settle_score(
+        adapter,
+        background_score,
+        pairing.with_cue,
+        flip_cues=flip_cues,
+        clip=clip,
+        workers=workers,
+        progress=progress,
+    )
     job = ImageJob(
         adapter=adapter,
         out_dir=refined,
         labels=Path(labels) if labels else None,
-        background_score=constant_score(adapter, background_score),
+        background_score=score,
         strength=float(strength),
         flip_cues=flip_cues,
         clip=clip,
@@ -237,14 +248,13 @@ def _output_folders(job: ImageJob, settings: dict[str, Any]) -> list[OutputFolde
 
 
 def _check_options(
-    missing: str, calibrate: str, strength: float, background_score: float | None
+    missing: str, calibrate: str, strength: float, background_score: float | str | None
 ) -> None:
     check_calibrate(calibrate)
     if missing not in ("error", "keep", "skip"):
         raise InputError(f"missing is {missing!r}; expected error, keep or skip")
     check_strength(strength)
-    if background_score is not None:
-        check_background_score(background_score)
+    check_score(background_score)
 
 
 def _sibling(cam_dir: Path) -> Path:
