@@ -21,6 +21,7 @@ __all__ = [
     "print_failures",
     "run",
     "say",
+    "score_or_auto",
     "setting",
     "shard",
     "strength",
@@ -84,6 +85,10 @@ def _line(parser: argparse.ArgumentParser, message: str) -> str:
 def _plain(text: str) -> str:
     """On one line, and without what commands a terminal: names of files may hold anything."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def score_or_auto(text: str) -> float | str:
+    return text if text == "auto" else background_score(text)
 
 
 def background_score(text: str) -> float:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .common import background_score, count, print_failures, run, setting, shard, strength
+from .common import count, print_failures, run, score_or_auto, setting, shard, strength
 
 __all__ = ["refine_main"]
 
@@ -68,8 +68,8 @@ def _refine_parser() -> argparse.ArgumentParser:
     add(
         "--background-score",
         "--threshold",
-        type=background_score,
-        metavar="T",
+        type=score_or_auto,
+        metavar="T|auto",
         help="background score of your pipeline (its own)",
     )
     add(
