@@ -40,8 +40,10 @@ class Item(Protocol):
 I = TypeVar("I", bound=Item)  # noqa: E741
 T = TypeVar("T")
 
-# A copy of this process pays for so many images; joblib's processes, which start anew, for so many.
-COPIES_PAY, PROCESSES_PAY = 8, 200
+# Each copy of this process gets at least this many images, as starting it has to pay.
+MIN_IMAGES_TO_FORK = 8
+# joblib's processes, which import everything anew, are started from this many images on.
+MIN_IMAGES_FOR_JOBLIB = 200
 # On a cluster: so many images are sent at once, so that the progress bar moves.
 PART = 2000
 
@@ -118,13 +120,13 @@ def _start(
     if "joblib" not in sys.modules:  # who has loaded it may have told it where to run
         if workers == 1:
             return closing(_attempt(hand, work, item) for item in items)
-        if prefer == "processes" and len(items) >= 2 * COPIES_PAY and can_copy():
-            copies = min(workers or len(os.sched_getaffinity(0)), len(items) // COPIES_PAY)
+        if prefer == "processes" and len(items) >= 2 * MIN_IMAGES_TO_FORK and can_copy():
+            copies = min(workers or len(os.sched_getaffinity(0)), len(items) // MIN_IMAGES_TO_FORK)
             return run_in_copies(partial(_attempt, hand, work), items, copies)
 
     from joblib import Parallel, delayed
 
-    if len(items) < PROCESSES_PAY:
+    if len(items) < MIN_IMAGES_FOR_JOBLIB:
         prefer = "threads"
     me = os.getpid()
     calls = (delayed(_joblib_attempt)(me, hand, work, item) for item in items)

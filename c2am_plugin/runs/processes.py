@@ -19,10 +19,11 @@ from functools import cache
 from itertools import islice
 from multiprocessing import get_context
 from queue import SimpleQueue
-from threading import Thread, current_thread, main_thread
+from threading import Thread
 from typing import Any, TypeVar
 
 from .memory import keep_freed_memory
+from .signals import SIGNALS, signals_into
 
 __all__ = ["can_copy", "end_with", "run_in_copies"]
 
@@ -30,7 +31,6 @@ I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")
 # So many items are on their way to each worker, so that none waits for its next.
 AHEAD = 4
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>: the signal to get when the parent dies
 
 _work: Callable[[Any], Any]  # of a worker
@@ -70,7 +70,7 @@ def run_in_copies(
             submit(1)
             yield future.result()
 
-    with _signals_into(arrived) as signalled:
+    with signals_into(arrived) as signalled:
         try:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             try:
@@ -90,31 +90,6 @@ def run_in_copies(
                 time.sleep(0.001)  # the pool's threads have ended, but the system still lists them
     if signalled:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def _signals_into(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
-    """Within the block SIGINT and SIGTERM, unless ignored, put None into the queue; yields those
-    that came.
-
-    An exception out of the blue could leave a lock of the pool held for ever.
-    """
-    signalled: list[int] = []
-
-    def note(number: int, _: Any) -> None:
-        signalled.append(number)
-        queue.put(None)
-
-    if current_thread() is not main_thread():  # which alone may say what signals do
-        yield signalled
-        return
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heard}
-    try:
-        yield signalled
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _begin(work: Callable[[Any], Any], parent: int) -> None:

@@ -31,7 +31,7 @@ from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.runs import locks
 from c2am_plugin.runs.locks import lock_folder
 from c2am_plugin.runs.output_folders import OutputFolder, hold_folders
-from c2am_plugin.runs.parallel import PROCESSES_PAY, run_images
+from c2am_plugin.runs.parallel import MIN_IMAGES_FOR_JOBLIB, run_images
 
 HELPERS = str(Path(__file__).parents[1] / "helpers")
 
@@ -48,7 +48,7 @@ def note(folder, image_id, deadly=""):
 
 
 def test_a_worker_that_the_system_kills_is_said_in_one_line(tmp_path):
-    ids = [f"{i:03d}" for i in range(PROCESSES_PAY)]
+    ids = [f"{i:03d}" for i in range(MIN_IMAGES_FOR_JOBLIB)]
     work = OnNames(partial(note, str(tmp_path), deadly="100"))
     with pytest.raises(C2AMError) as stop:
         run_images(work, named(ids), workers=2, prefer="processes", progress=False)
