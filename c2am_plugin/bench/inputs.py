@@ -14,6 +14,7 @@ import numpy as np
 
 from ..cams import constant_score
 from ..errors import InputError
+from ..files.class_lists import CLASS_LISTS
 from ..files.cues import CUE_SUFFIXES
 from ..files.folders import IMAGE_SUFFIXES, find_files, first_names
 from ..files.labels import VOC_CLASSES
@@ -77,9 +78,14 @@ def files_of(folder: str | Path, suffixes: tuple[str, ...], what: str) -> dict[s
 
 
 def class_names(classes: str | Path | Sequence[str] | None) -> tuple[str, ...]:
-    """Names from a file, one a line, or a sequence; background first. Default VOC's."""
+    """Names from a file, one a line, or a sequence; background first. Default VOC's.
+
+    "voc", "coco" (80 classes) and "coco91" (COCO's ids up to 90) are lists by name.
+    """
     if classes is None:
         return VOC_CLASSES
+    if isinstance(classes, str) and classes in CLASS_LISTS:
+        return CLASS_LISTS[classes]
     if isinstance(classes, (str, Path)):
         try:
             lines = Path(classes).read_text(encoding="utf-8-sig").splitlines()

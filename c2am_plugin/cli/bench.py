@@ -52,7 +52,12 @@ def _bench_parser() -> argparse.ArgumentParser:
     add("-o", "--out", required=True, metavar="DIR", help="where the page and the tables go")
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
     add("--images", metavar="DIR", help="photographs: for CAM + dense CRF and for the pictures")
-    add("--classes", metavar="FILE", help="class names, one a line, background first (VOC's)")
+    add(
+        "--classes",
+        metavar="NAME|FILE",
+        help="voc (default), coco, coco91 (COCO by its ids), or class names, one a line, "
+        "background first",
+    )
     add("--crf", action="store_true", help="also CAM + cues + dense CRF (needs --images)")
     add("--guard", action="store_true", help="also trust cues less that erase most of a class")
     add("--strength", type=float, default=1.0, metavar="S", help="trust in the cues: 1 paper")

@@ -1,0 +1,45 @@
+"""Class lists by name: VOC's 20 classes, COCO's 80, and COCO's 90 ids, of which 10 are unused.
+
+Pipelines number COCO's classes in two ways: 0 … 79 in order, or by COCO's own ids (1 … 90, less
+one). From the 12th class on the two differ.
+"""
+
+from __future__ import annotations
+
+from .labels import VOC_CLASSES
+
+__all__ = ["CLASS_LISTS", "COCO_CLASSES", "COCO_IDS", "UNUSED", "outside"]
+
+UNUSED = "(unused)"
+
+# COCO's names in the order of its ids, 1 … 90; None is an id without a class.
+_BY_ID = (
+    *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),
+    *("traffic light", "fire hydrant", None, "stop sign", "parking meter", "bench", "bird", "cat"),
+    *("dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", None, "backpack"),
+    *("umbrella", None, None, "handbag", "tie", "suitcase", "frisbee", "skis", "snowboard"),
+    *("sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard"),
+    *("tennis racket", "bottle", None, "wine glass", "cup", "fork", "knife", "spoon", "bowl"),
+    *("banana", "apple", "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut"),
+    *("cake", "chair", "couch", "potted plant", "bed", None, "dining table", None, None, "toilet"),
+    *(None, "tv", "laptop", "mouse", "remote", "keyboard", "cell phone", "microwave", "oven"),
+    *("toaster", "sink", "refrigerator", None, "book", "clock", "vase", "scissors"),
+    *("teddy bear", "hair drier", "toothbrush"),
+)
+COCO_CLASSES = ("background", *(name for name in _BY_ID if name))
+COCO_IDS = ("background", *(name or UNUSED for name in _BY_ID))
+
+# What `--classes` takes by name, background first.
+CLASS_LISTS = {"voc": VOC_CLASSES, "coco": COCO_CLASSES, "coco91": COCO_IDS}
+
+
+def outside(n_classes: int) -> str:
+    """What is said of a class that a list of `n_classes`, background included, does not have.
+
+    >>> outside(81)
+    'outside the 81 classes (background included; COCO has 81, by its own ids 91)'
+    """
+    return (
+        f"outside the {n_classes} classes (background included; COCO has {len(COCO_CLASSES)}, by "
+        f"its own ids {len(COCO_IDS)})"
+    )
