@@ -1,14 +1,18 @@
 """What the package is made of and why it needs what it needs."""
 
+import re
 from pathlib import Path
 
 from setuptools import setup
 
+HERE = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "c2am_plugin/__init__.py").read_text("utf-8"))
+
 setup(
     name="c2am-plugin",
-    version="0.1.0",
+    version=VERSION[1],
     description="Better CAM files for weakly supervised segmentation, from C2AM's background cues",
-    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.10",
@@ -49,10 +53,14 @@ setup(
     ],
     extras_require={
         "dask": ["dask[distributed]"],  # runs on a cluster, through joblib
-        # The reference of the CRF's tests. Its build pins a Cython that Python 3.13 breaks.
+        # --crf-backend pydensecrf. Its build pins a Cython that Python 3.13 breaks.
+        "pydensecrf": ["pydensecrf2; python_version < '3.13'"],
         "test": [
-            *("pytest", "pytest-cov", "hypothesis", "dask[distributed]"),
-            "pydensecrf2; python_version < '3.13'",
+            "pytest",
+            "pytest-cov",
+            "hypothesis",
+            "dask[distributed]",
+            "pydensecrf2; python_version < '3.13'",  # the reference of the CRF's tests
         ],
     },
     entry_points={
@@ -61,6 +69,7 @@ setup(
             "c2am-bench=c2am_plugin.cli:bench_main",
             "c2am-train=c2am_plugin.cli:train_main",
             "c2am-cues=c2am_plugin.cli:cues_main",
+            "c2am-describe=c2am_plugin.cli:describe_main",
             "c2am-saliency=c2am_plugin.cli:saliency_main",
             "c2am-boxes=c2am_plugin.cli:boxes_main",
             "c2am-convert=c2am_plugin.cli:convert_main",

@@ -24,7 +24,7 @@ from c2am_plugin import make_boxes
 from c2am_plugin.boxes.box_report import BoxReport
 from c2am_plugin.errors import C2AMError, InputError
 from c2am_plugin.network.make_cues import make_cues
-from c2am_plugin.network.train import train
+from c2am_plugin.network.train import train_c2am
 
 ARCHIVE = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 MD5 = "97eceeb196236b17998738112f37df78"
@@ -85,7 +85,7 @@ def run(cub: Path, out: Path, training: dict[str, Any], workers: int | None = No
     recipe."""
     training_list, test_list = write_splits(cub, out)
     images = cub / "images"
-    trained = train(
+    trained = train_c2am(
         images, out / "c2am", ids=training_list, **{"recipe": "localisation", **training}
     )
     report = make_cues(

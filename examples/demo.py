@@ -29,7 +29,7 @@ from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.labels import read_label
 from c2am_plugin.files.photos import read_photo
 from c2am_plugin.network.make_cues import make_cues
-from c2am_plugin.network.train import train
+from c2am_plugin.network.train import train_c2am
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.registry import get_adapter
 
@@ -74,7 +74,7 @@ def run_generated(out: Path, count: int = COUNT, epochs: int = 20, c2am_epochs: 
     write_cams(out, FORMATS, epochs)
 
     say("3/5 C2AM, without any label; the classifier's backbone is its start")
-    trained = train(
+    trained = train_c2am(
         out / "JPEGImages",
         out / "c2am",
         backbone=BACKBONE,
@@ -129,7 +129,7 @@ def score(out: Path, cams: dict[str, Path], classes: Path | None, **options: obj
 def run_on(args: argparse.Namespace) -> None:
     """The path on somebody's own images and CAM files."""
     say(f"1/3 C2AM on {args.images}, without any label")
-    trained = train(
+    trained = train_c2am(
         args.images,
         args.out / "c2am",
         backbone=args.backbone,

@@ -24,7 +24,7 @@ from c2am_plugin.errors import C2AMError, InputError
 from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.lists import read_ids
 from c2am_plugin.network.make_cues import make_cues
-from c2am_plugin.network.train import train
+from c2am_plugin.network.train import train_c2am
 from c2am_plugin.refine.run import refine_cams
 
 ARCHIVE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
@@ -94,7 +94,7 @@ def run(
     workers: int | None = None,
 ) -> Path:
     """Steps 2 to 5; returns the page. training: options of `train` beyond the paper's recipe."""
-    trained = train(voc, out / "c2am", ids=ids, **{"recipe": "paper", **training})
+    trained = train_c2am(voc, out / "c2am", ids=ids, **{"recipe": "paper", **training})
     labelled = voc / "ImageSets" / "Segmentation" / "train.txt"
     report = make_cues(
         voc / "JPEGImages", trained.checkpoint, out / "cues", ids=labelled, workers=workers

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..crf.dense_crf import make_ready
+from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
 from ..files.folders import first_names
 from ..files.lists import wanted_ids
@@ -47,6 +47,7 @@ def benchmark(
     images: str | Path | None = None,
     classes: str | Path | Sequence[str] | None = None,
     crf: bool = False,
+    crf_backend: Backend = "auto",
     guard: bool = False,
     strength: float = 1.0,
     calibrate: str = "auto",
@@ -70,6 +71,7 @@ def benchmark(
     images    folder of photographs: adds CAM + dense CRF, and photographs to the pictures
     classes   names, background first: a file, one a line, or a sequence; default VOC's 21
     crf       adds CAM + cues + dense CRF; needs `images`
+    crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed. Same labels
     guard     adds the guard (guard.py), and tells the gains with it
     strength, calibrate  how far the cues are trusted, as in `refine_cams`
     band      pixels to each side of the outlines that boundaries are scored in
@@ -90,21 +92,33 @@ def benchmark(
         raise InputError(f"band {band}, pictures {pictures}: expected from 1, and from 0")
     check_calibrate(calibrate)
     check_strength(strength)
+    if images is not None:
+        check_backend(crf_backend)
     names = class_names(classes)
     sources = [source_of(label) for label in cams]
     folders = Folders.find(cams, cues, gt, images)
-    reader = ImageReader(strength, guard, flip_cues, clip)
+    reader = ImageReader(strength, guard, flip_cues, clip, crf_backend)
     listed = None if ids is None else wanted_ids(ids)
     chosen, missing = choose_images(folders, listed)
     if unknown := set(show) - {image.image_id for image in chosen}:
         raise InputError(f"cannot show {first_names(unknown)}: not among the {len(chosen)} images")
     settings: dict[str, Any] = {
         "cams": {label: str(folder) for label, folder in cams.items()},
-        **{"cues": str(cues), "gt": str(gt), "images": str(images) if images else None},
-        **{name: as_setting(value) for name, value in (("ids", ids), ("classes", classes))},
-        **{"crf": crf, "guard": guard, "strength": strength, "calibrate": calibrate},
+        "cues": str(cues),
+        "gt": str(gt),
+        "images": as_setting(images),
+        "ids": as_setting(ids),
+        "classes": as_setting(classes),
+        "crf": crf,
+        "crf_backend": crf_backend,
+        "guard": guard,
+        "strength": strength,
+        "calibrate": calibrate,
         "band": band,
-        **{"flip_cues": flip_cues, "clip": clip, "pictures": pictures, "show": list(show)},
+        "flip_cues": flip_cues,
+        "clip": clip,
+        "pictures": pictures,
+        "show": list(show),
     }
     with ExitStack() as stack:
         if out is not None:
@@ -178,7 +192,7 @@ def _run(
         for source in sources
     }
     if with_photos:
-        make_ready()
+        make_ready(reader.crf_backend)
     score = run_images(
         ScoreJob(reader, sources, plans, n_classes, band),
         [image for image in chosen if image.image_id in sweep.results],
@@ -236,12 +250,8 @@ def _plan_rows(
         RowPlan("cues_best", f"{title}, best threshold", final, best[final]),
         RowPlan("cues_crf", f"{title} + dense CRF", final, t, crf=True),
     ]
-    left_out = {
-        *(() if with_photos else ("cam_crf",)),
-        *(() if final == "guard" else ("guard",)),
-        *(() if crf else ("cues_crf",)),
-    }
-    return [row for row in rows if row.key not in left_out]
+    wanted = {"cam_crf": with_photos, "guard": final == "guard", "cues_crf": crf}
+    return [row for row in rows if wanted.get(row.key, True)]
 
 
 def _pipeline(

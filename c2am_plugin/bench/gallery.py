@@ -111,7 +111,7 @@ def _picture_row(
     ]
     for title, key in (("label before", "cam_best"), ("label after", pipeline.headline)):
         row = pipeline.rows[key]
-        label = make_label(row.plan, variants[row.plan.variant], cams.class_ids, None)
+        label = make_label(row.plan, variants[row.plan.variant], cams.class_ids)
         caption = _ious(row.counts[index], result.classes)
         panels.append(
             (f"{title}, t = {row.plan.background_score:.2f}", label_picture(label), caption)

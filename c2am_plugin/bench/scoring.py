@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..cams import CamAdapter, ImageCams, constant_score, read_cams
+from ..crf.dense_crf import Backend, label_crf
 from ..errors import InputError
 from ..files.cues import read_cue, resize_cue
 from ..files.labels import pseudo_label, read_label
@@ -89,6 +90,7 @@ class ImageReader:
     guard: bool
     flip_cues: bool
     clip: bool
+    crf_backend: Backend = "auto"
 
     def truth(self, image: BenchFiles) -> np.ndarray:
         return read_label(image.truth)
@@ -142,15 +144,17 @@ class ImageReader:
 
 
 def make_label(
-    plan: RowPlan, maps: np.ndarray, class_ids: np.ndarray, photo: np.ndarray | None
+    plan: RowPlan,
+    maps: np.ndarray,
+    class_ids: np.ndarray,
+    photo: np.ndarray | None = None,
+    crf_backend: Backend = "auto",
 ) -> np.ndarray:
     """The label uint8 H×W of one row for one image. photo: uint8 H×W×3, for rows with a CRF."""
     label = pseudo_label(maps, class_ids, plan.background_score)
     if not plan.crf or photo is None:
         return label
-    from ..crf.dense_crf import label_crf
-
-    return label_crf(photo, label)
+    return label_crf(photo, label, backend=crf_backend)
 
 
 @dataclass(frozen=True)
@@ -220,7 +224,13 @@ class ScoreJob(_Job):
             trust[source.label] = class_trust(cams.maps, cue) if len(cams.maps) else np.ones(0)
             counts[source.label] = {}
             for plan in self.plans[source.label]:
-                label = make_label(plan, variants[plan.variant], cams.class_ids, photo)
+                label = make_label(
+                    plan,
+                    variants[plan.variant],
+                    cams.class_ids,
+                    photo,
+                    self.reader.crf_backend,
+                )
                 both = [label_counts(label, each, self.n_classes) for each in (truth, near)]
                 counts[source.label][plan.key] = np.stack(both)
         return counts, trust

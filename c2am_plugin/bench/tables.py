@@ -53,8 +53,9 @@ def command_line(settings: dict[str, Any]) -> str:
         for name in ("crf", "guard", "flip_cues", "clip")
         if settings[name]
     ]
-    if settings["calibrate"] != "auto":
-        words += ["--calibrate", settings["calibrate"]]
+    for name in ("crf_backend", "calibrate"):
+        if settings[name] != "auto":
+            words += [f"--{name.replace('_', '-')}", settings[name]]
     for name, default in (("strength", 1.0), ("band", 10), ("pictures", 3)):
         if settings[name] != default:
             words += [f"--{name}", f"{settings[name]:g}"]

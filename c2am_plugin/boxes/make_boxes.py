@@ -22,6 +22,7 @@ from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos
 from ..files.writing import write_json
 from ..registry import get_adapter
+from ..runs.arguments import either
 from ..runs.output_folders import as_setting, hold_file, record_path
 from ..runs.parallel import BatchResult, run_images
 from .box_files import ImageBoxes, choose_format, write_boxes
@@ -35,13 +36,14 @@ __all__ = ["BoxReport", "make_boxes"]
 
 COMMAND = "c2am-boxes"
 # Mid-grey of a cue; of a stored map the share of its maximum that the released code cuts at.
-CUE_THRESHOLD, MAP_THRESHOLD = 0.5, 0.3
+CUE_BOUNDARY, MAP_BOUNDARY = 0.5, 0.3
 
 
 def make_boxes(
     maps: str | Path,
     out: str | Path | None = None,
     *,
+    boundary: float | None = None,
     threshold: float | None = None,
     all_components: bool = False,
     form: str = "auto",
@@ -61,7 +63,8 @@ def make_boxes(
                     maps in PuzzleCAM's layout, as `make_cues(maps=...)` stores them; of a file
                     with several classes the highest at each pixel counts
     out             file of the boxes; None writes nothing
-    threshold       in [0, 1): components of `value > threshold`. Default 0.5 of a cue, 0.3 of a map
+    boundary        in [0, 1): components of `value > boundary`. Default 0.5 of a cue, 0.3 of a map;
+                    `threshold` is its second name
     all_components  boxes of all components, the largest first, not of the largest alone
     form            "coco", "text" (`id x0 y0 x1 y1`), "psol", see `box_files.write_boxes`; "auto"
                     is text for .txt and else coco
@@ -78,8 +81,9 @@ def make_boxes(
     read does not stop the others and is in the report, which is stored beside `out`. Raises
     InputError or OutputError before anything is written.
     """
+    boundary = either("boundary, threshold", boundary, None, threshold)
     form = choose_format(form, out or "")
-    _check_options(threshold, form, images, gt, predictions)
+    _check_options(boundary, form, images, gt, predictions)
     files = find_files(maps, CUE_SUFFIXES)
     if not files:
         raise InputError(f"{maps}: holds no map or cue ({', '.join(CUE_SUFFIXES)})")
@@ -89,20 +93,22 @@ def make_boxes(
     scored = _scored(chosen, truths, gt)
     guesses = _guesses(predictions, truths, scored)
     settings: dict[str, Any] = {
-        **{"maps": str(maps), "threshold": threshold, "all_components": all_components},
-        **{
-            "format": form,
-            "images": as_setting(images),
-            "ids": as_setting(ids),
-            "gt": as_setting(gt),
-        },
-        **{"predictions": as_setting(predictions), "flip_cues": flip_cues, "normalise": normalise},
+        "maps": str(maps),
+        "boundary": boundary,
+        "all_components": all_components,
+        "format": form,
+        "images": as_setting(images),
+        "ids": as_setting(ids),
+        "gt": as_setting(gt),
+        "predictions": as_setting(predictions),
+        "flip_cues": flip_cues,
+        "normalise": normalise,
     }
     if out is not None:
         hold_file(Path(out), COMMAND, settings, overwrite=overwrite)
     job = BoxJob(
         get_adapter("puzzlecam"),
-        threshold,
+        boundary,
         all_components,
         flip_cues,
         normalise,
@@ -151,7 +157,7 @@ class BoxJob:
     """How boxes are found; called with an image's files."""
 
     puzzle: CamAdapter
-    threshold: float | None
+    boundary: float | None
     all_components: bool
     flip_cues: bool
     normalise: bool
@@ -163,7 +169,7 @@ class BoxJob:
             values = (values - low) / (high - low) if high > low else np.zeros_like(values)
         small = (values.shape[1], values.shape[0])
         size = _photo_size(image.photo) if image.photo else small
-        found = find_components(values, default if self.threshold is None else self.threshold)
+        found = find_components(values, default if self.boundary is None else self.boundary)
         if not self.all_components:
             found = Components(*(each[:1] for each in found))
         found = found._replace(boxes=scale_boxes(found.boxes, small, size))
@@ -181,7 +187,7 @@ class BoxJob:
         path = image.map
         content = self.puzzle.load(path) if path.suffix.lower() == ".npy" else None
         if content is None or isinstance(content, np.ndarray):
-            return read_saliency(path, flip=self.flip_cues), CUE_THRESHOLD
+            return read_saliency(path, flip=self.flip_cues), CUE_BOUNDARY
         try:
             maps = self.puzzle.parse(content, image.image_id).maps
         except InputError as error:
@@ -189,14 +195,14 @@ class BoxJob:
         if maps.size == 0:
             raise InputError(f"{path}: holds no map")
         values = maps.max(axis=0).astype(np.float32)
-        return 1 - values if self.flip_cues else values, MAP_THRESHOLD
+        return 1 - values if self.flip_cues else values, MAP_BOUNDARY
 
 
 def _check_options(
-    threshold: float | None, form: str, images: Any, gt: Any, predictions: Any
+    boundary: float | None, form: str, images: Any, gt: Any, predictions: Any
 ) -> None:
-    if threshold is not None and not 0 <= threshold < 1:
-        raise InputError(f"threshold {threshold:g}: expected a number in [0, 1)")
+    if boundary is not None and not 0 <= boundary < 1:
+        raise InputError(f"boundary {boundary:g}: expected a number in [0, 1)")
     if form == "psol" and images is None:
         raise InputError('`form="psol"` names boxes by the photographs: it needs `images`')
     if predictions is not None and gt is None:

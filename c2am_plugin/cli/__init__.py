@@ -1,6 +1,6 @@
 """The commands: parse, call one public function, turn known errors into exit codes.
 
-0 done, 1 an input was bad or some images failed, 2 wrong usage, 130 interrupted. One file a
+0 done, 1 an input was bad or some images failed, 2 wrong usage, 130 interrupted. One file per
 command; the heavy imports stand inside the functions, so that `--help` answers at once.
 """
 
@@ -10,6 +10,7 @@ from .bench import bench_main
 from .boxes import boxes_main
 from .convert import convert_main
 from .cues import cues_main
+from .describe import describe_main
 from .merge import merge_main
 from .refine import refine_main
 from .saliency import saliency_main
@@ -20,6 +21,7 @@ __all__ = [
     "boxes_main",
     "convert_main",
     "cues_main",
+    "describe_main",
     "merge_main",
     "refine_main",
     "saliency_main",

@@ -5,18 +5,26 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from .common import print_failures, run
+from ..registry import adapter_names
+from .common import finish, print_failures, run
+from .options import (
+    CRF_BACKENDS,
+    add_running,
+    command_parser,
+    count,
+    from_zero,
+    method,
+    parse,
+    whole,
+)
 
 __all__ = ["bench_main"]
 
 
 def bench_main(argv: Sequence[str] | None = None) -> int:
     parser = _bench_parser()
-    args = vars(parser.parse_args(argv))
-    folders = [text.partition("=") for text in args.pop("cams")]
-    if bad := [name + sign for name, sign, folder in folders if not (name and folder)]:
-        parser.error(f"--cams {bad[0]}: expected NAME=DIR, e.g. psa=out/psa_cam")
-    args["cams"] = {name: folder for name, _, folder in folders}
+    args, quiet = parse(parser, argv)
+    args["cams"] = dict(folders := args["cams"])
     if len(args["cams"]) < len(folders):
         parser.error("two --cams have the same name; give one a name of its own, e.g. psa:b=DIR")
     if args["crf"] and not args["images"]:
@@ -26,25 +34,42 @@ def bench_main(argv: Sequence[str] | None = None) -> int:
         from ..bench.benchmark import benchmark
 
         result = benchmark(**args)
-        print(f"{result.table()}\npage: {result.out_dir}/report.html")
-        return print_failures(parser, result.failures, f"{result.out_dir}/results.json")
+        print(result.table())
+        page = f"{result.out_dir}/report.html"
+        record = f"{result.out_dir}/results.json"
+        code = print_failures(parser, result.failures, record)
+        finish(f"{page}, results.json, results.csv, table.md", None, "xdg-open", page)
+        return code
 
-    return run(parser, work, again="to start over")
+    return run(parser, work, again="to start over", quiet=quiet)
+
+
+def _named_folder(text: str) -> tuple[str, str]:
+    name, _, folder = text.partition("=")
+    if not (name and folder):
+        raise argparse.ArgumentTypeError(f"{text}: expected NAME=DIR, e.g. psa=out/psa_cam")
+    pipeline, *rest = name.split(":")
+    if pipeline == "auto":
+        raise argparse.ArgumentTypeError("auto: name the pipeline, e.g. psa=out/psa_cam")
+    if not rest or f"{pipeline}:{rest[0]}" not in adapter_names():
+        method(pipeline)
+    return name, folder
 
 
 def _bench_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         "c2am-bench",
-        description="Score stored CAMs, and the same CAMs refined by cues, against ground truth: "
+        "Score stored CAMs, and the same CAMs refined by cues, against ground truth: "
         "a table, curves and a page of pictures.",
     )
-    add = parser.add_argument
+    add = parser.add_argument_group("inputs and page").add_argument
     add(
         "--cams",
         action="append",
         required=True,
+        type=_named_folder,
         metavar="NAME=DIR",
-        help="CAM files of a pipeline, e.g. psa, irn, weaktr:coco; repeat it for more. "
+        help="CAM files of a pipeline, e.g. psa, irn, weaktr:coco; repeatable. "
         "psa:mine=DIR is in PSA's format and called psa:mine",
     )
     add("--cues", required=True, metavar="DIR", help="<id>.png cues, 255 = foreground")
@@ -55,18 +80,49 @@ def _bench_parser() -> argparse.ArgumentParser:
     add(
         "--classes",
         metavar="NAME|FILE",
-        help="voc (default), coco, coco91 (COCO by its ids), or class names, one a line, "
+        help="voc (default), coco, coco91 (COCO by its ids), or class names, one per line, "
         "background first",
     )
-    add("--crf", action="store_true", help="also CAM + cues + dense CRF (needs --images)")
-    add("--guard", action="store_true", help="also trust cues less that erase most of a class")
-    add("--strength", type=float, default=1.0, metavar="S", help="trust in the cues: 1 paper")
+
+    add = parser.add_argument_group("cues").add_argument
+    add(
+        "--strength",
+        type=from_zero,
+        default=1.0,
+        metavar="S",
+        help="influence of the cues: 1 as in the paper (default), 0 none",
+    )
     add("--calibrate", choices=("auto", "on", "off"), default="auto", help="as in c2am-refine")
-    add("--band", type=int, default=10, metavar="PX", help="width of the boundary score's band")
+    add(
+        "--guard",
+        action="store_true",
+        help="also down-weight cues that would erase most of a class",
+    )
     add("--flip-cues", action="store_true", help="the cues are high where the background is")
-    add("--clip", action="store_true", help="accept CAMs outside [0, 1] and NaN by clipping")
-    add("--pictures", type=int, default=3, metavar="N", help="images shown: best, worst, random")
+    add("--clip", action="store_true", help="accept NaN and values outside [0, 1] by clipping")
+
+    add = parser.add_argument_group("rows and pictures").add_argument
+    add("--crf", action="store_true", help="also CAM + cues + dense CRF (needs --images)")
+    add(
+        "--crf-backend",
+        choices=CRF_BACKENDS,
+        default="auto",
+        help="package that runs the dense CRF (auto: numba, else pydensecrf)",
+    )
+    add(
+        "--band",
+        type=count,
+        default=10,
+        metavar="PX",
+        help="width in pixels of the band along outlines for the boundary score (default: 10)",
+    )
+    add(
+        "--pictures",
+        type=whole,
+        default=3,
+        metavar="N",
+        help="images shown of each kind: best, worst, random (default: 3)",
+    )
     add("--show", action="append", default=[], metavar="ID", help="show this image; repeatable")
-    add("--workers", type=int, metavar="N", help="images at a time (default: one a core)")
-    add("--overwrite", action="store_true", help="replace a page of other settings")
+    add_running(parser, overwrite="replace a page of other settings")
     return parser

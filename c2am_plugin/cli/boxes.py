@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from .common import count, cut, print_failures, run
+from .common import finish, print_failures, run
+from .options import add_running, below_one, command_parser, parse
 
 __all__ = ["boxes_main"]
 
 
 def boxes_main(argv: Sequence[str] | None = None) -> int:
     parser = _boxes_parser()
-    args = vars(parser.parse_args(argv))
+    args, quiet = parse(parser, argv)
     if args["predictions"] and not args["gt"]:
         parser.error("--predictions are scored with the boxes: they need --gt TRUTH")
     if args["form"] == "psol" and not args["images"]:
@@ -23,20 +24,23 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
         from ..runs.output_folders import record_path
 
         report = make_boxes(**args)
-        record = str(record_path(args["out"], "c2am-boxes"))
-        print(f"{report.summary()}\nboxes: {args['out']}\nreport: {record}")
-        return print_failures(parser, report.failures, record)
+        print(report.summary())
+        record = record_path(args["out"], "c2am-boxes")
+        code = print_failures(parser, report.failures, record)
+        following = ("c2am-boxes", args["maps"], "-o", "SCORED.json", "--gt", "TRUTH")
+        finish(f"boxes to {args['out']}", record, *(() if args["gt"] else following))
+        return code
 
-    return run(parser, work, again="to start over")
+    return run(parser, work, again="to start over", quiet=quiet)
 
 
 def _boxes_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         "c2am-boxes",
-        description="Class-agnostic boxes of background cues or stored maps: around the largest "
-        "connected component of each. Coordinates are half-open pixels: 0 0 W H is a whole image.",
+        "Class-agnostic boxes of background cues or stored maps: around the largest connected "
+        "component of each. Coordinates are half-open pixels: 0 0 W H is a whole image.",
     )
-    add = parser.add_argument
+    add = parser.add_argument_group("maps and boxes").add_argument
     add(
         "maps",
         metavar="MAPS_OR_CUES",
@@ -44,16 +48,17 @@ def _boxes_parser() -> argparse.ArgumentParser:
     )
     add("-o", "--out", required=True, metavar="FILE", help="boxes.json, or boxes.txt")
     add(
+        "--boundary",
         "--threshold",
-        type=cut,
+        type=below_one,
         metavar="X",
-        help="components of values above X (0.5 of a cue, 0.3 of a map)",
+        help="foreground is above X (default: 0.5 of a cue, 0.3 of a map)",
     )
     add(
         "--all",
         dest="all_components",
         action="store_true",
-        help="boxes of all components, not of the largest alone",
+        help="boxes of all components (default: of the largest only)",
     )
     add(
         "--format",
@@ -63,16 +68,17 @@ def _boxes_parser() -> argparse.ArgumentParser:
         help="COCO's JSON; lines of id x0 y0 x1 y1; the JSON that PSOL's training reads "
         "(auto: text for .txt, else coco)",
     )
-    add("--images", metavar="DIR", help="photographs: boxes are brought to their sizes")
+    add("--images", metavar="DIR", help="photographs: boxes are scaled to their sizes")
     add("--ids", metavar="FILE", help="list of image ids (default: every map)")
+    add("--flip-cues", action="store_true", help="the cues are high where the background is")
+    add("--normalise", action="store_true", help="stretch each map to [0, 1] first")
+
+    add = parser.add_argument_group("scores").add_argument
     add(
         "--gt",
         metavar="TRUTH",
         help="score the boxes: a folder of VOC's XML, CUB's folder, or a COCO JSON",
     )
     add("--predictions", metavar="CSV", help="lines of id,class,class,… for top-1 and top-5")
-    add("--flip-cues", action="store_true", help="the cues are high where the background is")
-    add("--normalise", action="store_true", help="stretch each map to 0 … 1 first")
-    add("--workers", type=count, metavar="N", help="images at a time (default: one a core)")
-    add("--overwrite", action="store_true", help="replace a file of other settings or origin")
+    add_running(parser, overwrite="replace a file of other settings or of another origin")
     return parser

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
-from .common import print_failures, run
+from .common import finish, print_failures, run
+from .options import Values, command_parser, parse
 
 __all__ = ["merge_main"]
 
 
 def merge_main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        "c2am-merge", description="One report of a run that was done in shards (--shard I/N)."
+    parser = command_parser(
+        "c2am-merge", "Join the reports of a run that was done in parts (--shard I/N)."
     )
-    parser.add_argument("out_dir", metavar="OUT", help="the folder that all shards wrote into")
-    args = parser.parse_args(argv)
+    parser.add_argument("out_dir", metavar="OUT", help="the folder that all parts wrote into")
+    args, quiet = parse(parser, argv)
 
     def work() -> int:
         from ..convert.report import ConvertReport
@@ -32,10 +32,29 @@ def merge_main(argv: Sequence[str] | None = None) -> int:
             "c2am-cues": CueReport,
         }
         code = 0
-        for command, report in merge_reports(args.out_dir, kinds):
-            record = str(record_path(args.out_dir, command))
-            print(f"{report.summary()}\nreport: {record}")
+        for command, report in merge_reports(args["out_dir"], kinds):
+            print(report.summary())
+            record = record_path(args["out_dir"], command)
             code |= print_failures(parser, report.failures, record)
+            finish(f"report to {record}", None, *_following(command, args))
         return code
 
-    return run(parser, work)
+    return run(parser, work, quiet=quiet)
+
+
+def _following(command: str, args: Values) -> tuple[str, ...]:
+    if command == "c2am-cues":
+        return ("c2am-refine", "CAM_DIR", args["out_dir"])
+    if command == "c2am-refine":
+        return (
+            "c2am-bench",
+            "--cams",
+            "NAME=CAM_DIR",
+            "--cues",
+            "CUES",
+            "--gt",
+            "TRUTH",
+            "-o",
+            "PAGE",
+        )
+    return ()

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from .common import count, print_failures, run, score_or_auto, setting, shard, strength
+from .common import finish, print_failures, run
+from .options import (
+    CRF_BACKENDS,
+    Values,
+    add_running,
+    command_parser,
+    from_zero,
+    method,
+    parse,
+    score_or_auto,
+    setting,
+)
+
+if TYPE_CHECKING:
+    from ..refine.report import RefineReport
 
 __all__ = ["refine_main"]
 
 
 def refine_main(argv: Sequence[str] | None = None) -> int:
     parser = _refine_parser()
-    args = vars(parser.parse_args(argv))
-    _check_usage(parser.error, args)
+    args, quiet = parse(parser, argv)
+    _check_usage(parser, args)
     args["seed_settings"] = dict(args["seed_settings"] or ()) or None
 
     # Refining does no linear algebra, and BLAS threads take a third of the start to start.
@@ -28,71 +42,114 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
 
         report = refine_cams(**args)
         code, part = 0, Shard.parse(args["shard"]).name
-        reports = {"c2am-refine": report, "c2am-seeds": report.seeds}
-        for name, done in reports.items():
+        for name, done in {"c2am-refine": report, "c2am-seeds": report.seeds}.items():
             if done:
-                record = str(record_path(done.out_dir, name, part))
-                print(f"{done.summary()}\nreport: {record}")
+                print(done.summary())
+                record = record_path(done.out_dir, name, part)
                 code |= print_failures(parser, done.failures, record)
+        finish(
+            _written(report.out_dir, args),
+            record_path(report.out_dir, "c2am-refine", part),
+            *_following(report, args),
+        )
         return code
 
-    return run(parser, work)
+    return run(parser, work, quiet=quiet)
 
 
-def _check_usage(error: Callable[[str], Any], args: dict[str, Any]) -> None:
+def _written(out_dir: str, args: Values) -> str:
+    folders = {
+        "refined CAMs": None if args["labels_only"] else out_dir,
+        "labels": args["labels"],
+        "seeds": args["seeds"],
+    }
+    return ", ".join(f"{what} to {folder}" for what, folder in folders.items() if folder)
+
+
+def _following(report: RefineReport, args: Values) -> tuple[str, ...]:
+    if args["shard"]:
+        return "c2am-merge", report.out_dir
+    stored = f"{report.method}={args['cam_dir']}"
+    return "c2am-bench", "--cams", stored, "--cues", args["cue_dir"], "--gt", "TRUTH", "-o", "PAGE"
+
+
+def _check_usage(parser: argparse.ArgumentParser, args: Values) -> None:
     if args["crf"] and not (args["labels"] and args["images"]):
-        error("--crf works on the labels: it needs --labels DIR and --images DIR")
+        parser.error("--crf works on the labels: it needs --labels DIR and --images DIR")
     if args["labels_only"] and (not args["labels"] or args["seeds"] or args["out_dir"]):
-        error("--labels-only needs --labels DIR, and neither --out nor --seeds")
+        parser.error("--labels-only needs --labels DIR, and neither --out nor --seeds")
     if args["seeds"] and not args["images"]:
-        error("seeds are made with the photographs: --seeds needs --images DIR")
+        parser.error("seeds are made with the photographs: --seeds needs --images DIR")
     if args["seed_settings"] and not args["seeds"]:
-        error("--seed-setting needs --seeds DIR")
+        parser.error("--seed-setting needs --seeds DIR")
 
 
 def _refine_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         "c2am-refine",
-        description="Refine a folder of stored CAM files by a folder of background cues.",
+        "Refine a folder of stored CAM files by a folder of background cues.",
+        "Soft cues of c2am-cues are calibrated to the CAMs first; other cues are used unchanged.",
     )
-    add = parser.add_argument
+    add = parser.add_argument_group("CAMs").add_argument
     add("cam_dir", metavar="CAM_DIR", help="<id>.npy files that your pipeline wrote")
-    add("cue_dir", metavar="CUE_DIR", help="<id>.png cues, 255 = foreground")
     add("-o", "--out", dest="out_dir", metavar="OUT", help="default: CAM_DIR_c2am beside CAM_DIR")
     add(
         "--method",
+        type=method,
         default="auto",
-        metavar="auto|NAME",
-        help="your pipeline, e.g. psa, irn, weaktr; weaktr:coco on COCO",
+        metavar="NAME",
+        help="your pipeline: psa, irn, weaktr, weaktr:coco … (default: tell from the files)",
     )
     add(
         "--background-score",
         "--threshold",
         type=score_or_auto,
         metavar="T|auto",
-        help="background score of your pipeline (its own)",
+        help="what your pipeline compares CAMs with (default: its own), or auto: find it",
     )
+    add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
+    add("--clip", action="store_true", help="accept NaN and values outside [0, 1] by clipping")
+    add("--float16", action="store_true", help="store CAMs in half the disk space; same labels")
+
+    add = parser.add_argument_group("cues").add_argument
+    add("cue_dir", metavar="CUE_DIR", help="<id>.png or float <id>.npy, high = foreground")
     add(
         "--strength",
-        type=strength,
+        type=from_zero,
         default=1.0,
         metavar="S",
-        help="trust in the cues: 1 paper, 0 none",
+        help="influence of the cues: 1 as in the paper (default), 0 none",
     )
     add(
         "--calibrate",
         choices=("auto", "on", "off"),
         default="auto",
-        help="fit the cues' odds to your CAMs first (auto: for the soft cues of c2am-cues)",
+        help="fit the cues' odds to your CAMs first (auto: only soft cues of c2am-cues)",
     )
-    add("--guard", action="store_true", help="trust cues less that erase most of a class")
-    add("--missing", choices=("error", "keep", "skip"), default="error", help="image without a cue")
+    add(
+        "--guard",
+        action="store_true",
+        help="down-weight cues that would erase most of a class",
+    )
     add("--flip-cues", action="store_true", help="the cues are high where the background is")
-    add("--clip", action="store_true", help="accept CAMs outside [0, 1] and NaN by clipping")
-    add("--float16", action="store_true", help="store the CAMs in half the room; same labels")
-    add("--labels", metavar="DIR", help="also write pseudo labels, palette PNGs")
-    add("--labels-only", action="store_true", help="write the labels and no CAM files")
+    add(
+        "--missing",
+        choices=("error", "keep", "skip"),
+        default="error",
+        help="an image without a cue: stop (default), keep its CAM, or leave it out",
+    )
+
+    add = parser.add_argument_group("labels and seeds").add_argument
+    add("--labels", metavar="DIR", help="also write pseudo labels, as palette PNGs")
+    add("--labels-only", action="store_true", help="write labels and no CAM files")
+    add("--images", metavar="DIR", help="photographs, for --crf and --seeds")
     add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
+    add(
+        "--crf-backend",
+        choices=CRF_BACKENDS,
+        default="auto",
+        help="package that runs the dense CRF (auto: numba, else pydensecrf)",
+    )
     add("--seeds", metavar="DIR", help="also make what your next stage trains on (needs --images)")
     add(
         "--seed-setting",
@@ -100,13 +157,7 @@ def _refine_parser() -> argparse.ArgumentParser:
         action="append",
         type=setting,
         metavar="NAME=NUMBER",
-        help="for --seeds: low_alpha, high_alpha; or fg, bg (default: your pipeline's own)",
+        help="for --seeds: low_alpha, high_alpha, or fg, bg (default: your pipeline's own)",
     )
-    add("--images", metavar="DIR", help="photographs, for --crf and --seeds")
-    add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
-    add(
-        "--shard", type=shard, metavar="I/N", help="only the I-th of N parts; c2am-merge at the end"
-    )
-    add("--workers", type=count, metavar="N", help="images at a time (default: one a core)")
-    add("--overwrite", action="store_true", help="replace files of other settings or origin")
+    add_running(parser, shards=True)
     return parser

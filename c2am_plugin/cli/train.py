@@ -5,20 +5,24 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from .common import run
+from ..network.recipes import RECIPES
+from .common import finish, run
+from .options import add_running, command_parser, count, from_zero, parse, positive, whole
 
 __all__ = ["train_main"]
 
 
 def train_main(argv: Sequence[str] | None = None) -> int:
     parser = _train_parser()
-    args = vars(parser.parse_args(argv))
+    args, quiet = parse(parser, argv)
+    if args.get("sync_bn") and "micro_batch" in args:
+        parser.error("--sync-bn and --micro-batch exclude each other: a part is not the batch")
 
     def work() -> int:
-        from ..network.train import train
+        from ..network.train import train_c2am
         from ..runs.ranks import is_first
 
-        result = train(**args)
+        result = train_c2am(**args)
         if not is_first():
             return 0
         side = "background" if result.flag else "foreground"
@@ -26,60 +30,85 @@ def train_main(argv: Sequence[str] | None = None) -> int:
             f"{result.checkpoint}: {result.steps} steps; P is high on the {side} "
             f"(margin {result.polarity['margin']:.2f} over {result.polarity['n_images']} images)"
         )
+        following = ("c2am-cues", args["images"], "--checkpoint", result.checkpoint, "-o", "CUES")
+        finish(str(result.checkpoint), None, *following)
         return 0
 
-    return run(parser, work)
+    return run(parser, work, quiet=quiet)
 
 
 def _train_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         "c2am-train",
-        description="Train C2AM on unlabelled images. The same command again goes on with a run "
+        "Train C2AM on unlabelled images. The same command again continues a run "
         "that was interrupted.",
-        epilog="A number that is not given is the recipe's. On N GPUs: "
+        "A number that is not given is the recipe's. On N GPUs: "
         "torchrun --standalone --no-python --nproc-per-node N c2am-train IMAGES -o RUN …",
+        argument_default=argparse.SUPPRESS,  # the defaults are train_c2am's own
     )
-    add = parser.add_argument
-    add("images", metavar="IMAGES", help="a folder of images, or a VOC root")
+    add = parser.add_argument_group("images and run").add_argument
+    add("images", metavar="IMAGES", help="folder of images, or a VOC root")
     add("-o", "--out", required=True, metavar="RUN", help="gets last.pt, log.csv, pictures/")
     add("--ids", metavar="FILE", help="list of image ids; in a VOC root also a list's name")
-    add("--backbone", default="resnet50", metavar="NAME", help="a torchvision classifier")
+    add("--resume", action="store_true", help="insist on an interrupted run; never start anew")
+    add("--picture-every", type=whole, metavar="STEPS", help="0: no pictures (default: 100)")
+    add("--tensorboard", action="store_true", help="also log for TensorBoard, into RUN")
+
+    add = parser.add_argument_group("network").add_argument
+    add("--backbone", metavar="NAME", help="a torchvision classifier (default: resnet50)")
     add(
         "--weights",
-        default="IMAGENET1K_V1",
         metavar="NAME|FILE",
-        help="torchvision weights, random, or a file (MoCo, DetCo, DINO, SwAV, torchvision)",
+        help="torchvision weights (default: IMAGENET1K_V1), random, or a file (MoCo, DetCo, "
+        "DINO, SwAV, torchvision)",
     )
+    add("--dilated", action="store_true", help="dilate the layers behind the removed strides")
     add(
-        "--recipe",
-        default="auto",
-        metavar="NAME",
-        help="paper, released, localisation, small (auto: small below 2,000 images, else paper)",
+        "--amp",
+        action=argparse.BooleanOptionalAction,
+        help="compute in bfloat16 (default: on a GPU that has it)",
     )
-    add("--batch-size", type=int, metavar="N", help="images that are compared with each other")
-    add("--micro-batch", type=int, metavar="N", help="of these, at once in memory (default: all)")
     add(
         "--sync-bn",
         action="store_true",
         help="under torchrun: BatchNorm over the images of all processes (GPUs only)",
     )
-    add("--epochs", type=int, metavar="N")
-    add("--lr", type=float, metavar="X")
-    add("--alpha", type=float, metavar="X", help="how fast a pair's weight falls with its rank")
-    add("--resize", type=int, metavar="N", help="side of the square an image becomes, in pixels")
-    add("--crop", type=int, metavar="N", help="side of the random crop of it, in pixels")
-    add("--output-stride", type=int, metavar="N", help="pixels for one place of the map: 16, 8")
-    add("--dilated", action="store_true", help="dilate behind the removed strides")
-    add("--seed", type=int, default=0, metavar="N")
+    add("--seed", type=whole, metavar="N", help="of the random numbers (default: 0)")
+
+    add = parser.add_argument_group("recipe and its numbers").add_argument
     add(
-        "--amp",
-        action=argparse.BooleanOptionalAction,
-        help="bfloat16 (default: on a GPU that has it)",
+        "--recipe",
+        choices=("auto", *RECIPES),
+        help="auto (default) is small for fewer than 2,000 images, else paper",
     )
-    add("--resume", action="store_true", help="refuse to start anew: there must be a run to go on")
-    add("--overwrite", action="store_true", help="replace a run of other settings")
-    add("--workers", type=int, metavar="N", help="processes that read images")
-    add("--device", metavar="NAME", help="cuda, cuda:1, cpu (default: a GPU if there is one)")
-    add("--picture-every", type=int, default=100, metavar="STEPS", help="0: no pictures of maps")
-    add("--tensorboard", action="store_true", help="also log for TensorBoard, into RUN")
+    add("--batch-size", type=count, metavar="N", help="images that are compared with each other")
+    add(
+        "--micro-batch",
+        type=count,
+        metavar="N",
+        help="images processed at once, to save memory (default: the whole batch)",
+    )
+    add("--epochs", type=count, metavar="N", help="passes over the images")
+    add("--lr", type=positive, metavar="X", help="learning rate")
+    add(
+        "--alpha",
+        type=from_zero,
+        metavar="X",
+        help="how fast the weight of a pair falls with its rank",
+    )
+    add("--resize", type=count, metavar="N", help="side of the square an image becomes, in pixels")
+    add("--crop", type=count, metavar="N", help="side of the random crop of it, in pixels")
+    add(
+        "--output-stride",
+        type=count,
+        metavar="N",
+        help="image pixels per position of the map: 16 or 8",
+    )
+    add_running(
+        parser,
+        workers="processes that read images; 0: none beside this one",
+        least_workers=whole,
+        overwrite="replace a run of other settings",
+        device=True,
+    )
     return parser

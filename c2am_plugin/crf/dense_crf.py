@@ -5,55 +5,49 @@ Potentials, NIPS 2011. Potts model, two Gaussian kernels (position; position and
 symmetrically normalised, ten mean-field iterations: the result of those ten, not of convergence,
 is what published pipelines use.
 
-Knows arrays; knows nothing of files, CAMs or cues. Runs in numba, on `lattice.py`, and in
-pydensecrf where numba is missing. The two agree but for a pixel or two of an image whose labels
-are tied in float32. With numba the GIL is released: run several images in threads.
+Knows arrays; knows nothing of files, CAMs or cues. Two backends: numba, on `mean_field.py` and
+`lattice.py`, and pydensecrf, on `pydensecrf_backend.py`. The two agree but for a pixel or two of
+an image whose labels are tied in float32. numba releases the GIL: run several images in threads.
 """
 
 from __future__ import annotations
 
 import importlib
 import logging
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import InputError, MissingDependency
-
-if TYPE_CHECKING:
-    from .lattice import Lattice
+from .model import Model
 
 __all__ = [
+    "BACKENDS",
     "Backend",
+    "check_backend",
     "cue_crf",
     "label_crf",
     "label_probabilities",
     "make_ready",
     "needs_compiling",
     "softmax_crf",
+    "use_backend",
     "warm_up",
 ]
 
 log = logging.getLogger("c2am_plugin")
 Backend = Literal["auto", "numba", "pydensecrf"]
 
-# Pixels or grey levels that are 5 standard deviations apart share no vertex of the lattice: a
-# smaller scale would change nothing, and its large features would run out of float32.
-_SMALLEST_SCALE = 1 / 8
-_LARGEST_FEATURE = 2.0**17
 _MODULES = {"numba": "numba", "pydensecrf": "pydensecrf.densecrf"}
+_INSTALL = {"numba": "pip install numba", "pydensecrf": "pip install 'c2am-plugin[pydensecrf]'"}
+BACKENDS = ("auto", *_MODULES)
 
 
-class _Model(NamedTuple):
-    """The kernels' standard deviations, in pixels and in grey levels, their weights, the steps."""
-
-    gaussian_sxy: float
-    gaussian_compat: float
-    bilateral_sxy: float
-    bilateral_srgb: float
-    bilateral_compat: float
-    iterations: int
+# What "auto" stands for, within `use_backend`.
+_default: ContextVar[Backend] = ContextVar("crf_backend", default="auto")
 
 
 def label_crf(
@@ -94,7 +88,7 @@ def label_probabilities(
     L. Raises InputError where an argument does not fit, MissingDependency where the backend (or,
     for "auto", any) is not installed.
     """
-    model = _Model(
+    model = Model(
         gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat, iterations
     )
     labels = np.asarray(labels)
@@ -141,7 +135,7 @@ def softmax_crf(
 
     Returns L×H×W float32 that sum to 1 over L. Raises as `label_crf` does.
     """
-    model = _Model(
+    model = Model(
         gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat, iterations
     )
     if np.ndim(probabilities) != 3 or len(probabilities) == 0:
@@ -179,7 +173,7 @@ def make_ready(backend: Backend = "auto") -> Literal["threads", "processes"]:
     return "threads" if _choose(backend) == "numba" else "processes"
 
 
-def _check(image: np.ndarray, shape: tuple[int, ...], model: _Model) -> None:
+def _check(image: np.ndarray, shape: tuple[int, ...], model: Model) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise InputError(
             f"the image is {image.shape} {image.dtype}; H×W×3 uint8 (RGB) was expected"
@@ -216,17 +210,35 @@ def _argmax(scores: np.ndarray) -> np.ndarray:
     return winner
 
 
+@contextmanager
+def use_backend(backend: Backend) -> Iterator[None]:
+    """Within the block `backend="auto"` means this one: for code that does not pass it on."""
+    token = _default.set(backend)
+    try:
+        yield
+    finally:
+        _default.reset(token)
+
+
+def check_backend(backend: Backend = "auto") -> None:
+    """Raises InputError for an unknown backend, MissingDependency for one that is not installed."""
+    _choose(backend)
+
+
 def _choose(backend: Backend) -> Literal["numba", "pydensecrf"]:
     """Resolve "auto", and say what to install where nothing can run."""
+    if backend == "auto":
+        backend = _default.get()
+    if backend not in BACKENDS:
+        raise InputError(f"CRF backend {backend!r}: expected {', '.join(BACKENDS)}")
     wanted: tuple[Literal["numba", "pydensecrf"], ...]
     wanted = ("numba", "pydensecrf") if backend == "auto" else (backend,)
     for name in wanted:
-        if name not in _MODULES:
-            raise InputError(f"backend {name!r} is not one of auto, {', '.join(_MODULES)}")
         if _installed(_MODULES[name]):
             return name
     raise MissingDependency(
-        f"the dense CRF needs {' or '.join(wanted)}: pip install numba (or pydensecrf2)"
+        f"the dense CRF needs {' or '.join(wanted)}, which is not installed: "
+        f"{' or '.join(_INSTALL[name] for name in wanted)}"
     )
 
 
@@ -238,84 +250,10 @@ def _installed(module: str) -> bool:
     return True
 
 
-def _infer(image: np.ndarray, unary: np.ndarray, model: _Model, backend: Backend) -> np.ndarray:
+def _infer(image: np.ndarray, unary: np.ndarray, model: Model, backend: Backend) -> np.ndarray:
     """Mean-field probabilities, L×HW float32, of energies L×HW float32."""
-    run = _infer_numba if _choose(backend) == "numba" else _infer_pydensecrf
-    return run(image, unary, model)
-
-
-def _infer_pydensecrf(image: np.ndarray, unary: np.ndarray, model: _Model) -> np.ndarray:
-    from pydensecrf.densecrf import DenseCRF2D
-
-    crf = DenseCRF2D(image.shape[1], image.shape[0], len(unary))
-    crf.setUnaryEnergy(unary)
-    crf.addPairwiseGaussian(sxy=model.gaussian_sxy, compat=model.gaussian_compat)
-    crf.addPairwiseBilateral(
-        sxy=model.bilateral_sxy,
-        srgb=model.bilateral_srgb,
-        rgbim=np.array(image, order="C"),  # it refuses read-only arrays
-        compat=model.bilateral_compat,
-    )
-    return np.array(crf.inference(model.iterations))
-
-
-def _infer_numba(image: np.ndarray, unary: np.ndarray, model: _Model) -> np.ndarray:
-    """Mean field on the log-odds of each label against label 0.
-
-    Only differences between labels matter, so that L labels take L−1 filterings, and two take one.
-    """
-    from . import lattice
-
-    height, width = image.shape[:2]
-    position = _position_lattice(height, width, model.gaussian_sxy)
-    place = _positions(height, width, model.bilateral_sxy)
-    bilateral = lattice.build(np.concatenate([place, _colours(image, model.bilateral_srgb)]))
-    kernels = ((position, model.gaussian_compat), (bilateral, model.bilateral_compat))
-    start = unary[0] - unary[1:]
-    odds = start
-    for _ in range(model.iterations):
-        lead = _lead(odds)
-        odds = start.copy()
-        for kernel, weight in kernels:
-            for values, out in zip(lead, odds, strict=True):
-                lattice.add_filtered(kernel, values, weight, out)
-    return _softmax(odds)
-
-
-def _lead(odds: np.ndarray) -> np.ndarray:
-    """The probability of each further label less that of label 0."""
-    if len(odds) == 1:
-        return np.tanh(odds / 2)
-    probabilities = _softmax(odds)
-    return probabilities[1:] - probabilities[0]
-
-
-def _softmax(odds: np.ndarray) -> np.ndarray:
-    scores = np.pad(odds, ((1, 0), (0, 0)))  # label 0 has odds 0
-    scores -= scores.max(axis=0)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=0)
-    return scores
-
-
-@lru_cache(maxsize=16)  # the sizes of a data set repeat; a lattice takes 25 bytes a pixel
-def _position_lattice(height: int, width: int, sxy: float) -> Lattice:
-    from . import lattice
-
-    return lattice.build(_positions(height, width, sxy))
-
-
-def _positions(height: int, width: int, sxy: float) -> np.ndarray:
-    """x and y of each pixel in standard deviations, 2×HW float32."""
-    scale = np.float32(max(sxy, _SMALLEST_SCALE))
-    if max(height, width) / scale > _LARGEST_FEATURE:
-        raise InputError(f"the image is {height}×{width}: too large for sxy {sxy}")
-    x = np.arange(width, dtype=np.float32) / scale
-    y = np.arange(height, dtype=np.float32) / scale
-    return np.stack([np.tile(x, height), np.repeat(y, width)])
-
-
-def _colours(image: np.ndarray, srgb: float) -> np.ndarray:
-    """R, G and B of each pixel in standard deviations, 3×HW float32."""
-    scale = np.float32(max(srgb, _SMALLEST_SCALE))
-    return image.reshape(-1, 3).T.astype(np.float32, order="C") / scale
+    if _choose(backend) == "numba":
+        from .mean_field import infer
+    else:
+        from .pydensecrf_backend import infer
+    return infer(image, unary, model)

@@ -1,7 +1,7 @@
 """The boundary that agrees with the CAM files that a pipeline has stored.
 
-No labels are needed: the CAMs of all images together, cut at their pipeline's own threshold, say
-how large foregrounds are, and the boundary of the maps is put where both agree best.
+No labels are needed: the CAMs of all images together, cut at their pipeline's own background score,
+tell how large foregrounds are, and the boundary of the maps is put where both agree best.
 """
 
 from __future__ import annotations

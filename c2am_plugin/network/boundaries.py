@@ -7,22 +7,43 @@ can be read as odds. None of the ways to find τ looks at ground truth.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..errors import InputError
 
-__all__ = ["agreement_counts", "best_boundary", "check_boundary", "otsu", "soft_values"]
+__all__ = [
+    "RULES",
+    "agreement_counts",
+    "best_boundary",
+    "otsu",
+    "read_boundary",
+    "soft_values",
+]
+
+# Ways to find where foreground begins, beside a number.
+RULES = ("boundary", "otsu", "agree")
 
 BINS = 256
 # The boundaries that `best_boundary` chooses from: evenly spaced log-odds, 0.0003 to 0.9997.
 LOG_ODDS = np.linspace(-8, 8, 321)
 
 
-def check_boundary(boundary: float) -> float:
-    """Raises InputError where a boundary is not within (0, 1)."""
-    if not 0 < boundary < 1:
-        raise InputError(f"threshold {boundary:g}: a share of the map's maximum in (0, 1) expected")
-    return float(boundary)
+def read_boundary(boundary: float | str) -> float | str:
+    """A rule's name, or a share of a map's maximum in (0, 1), also as text. Raises InputError."""
+    if boundary in RULES:
+        return boundary
+    try:
+        number = float(boundary)
+    except ValueError:
+        number = math.nan
+    if not 0 < number < 1:
+        raise InputError(
+            f"boundary {boundary}: expected a share of the map's maximum in (0, 1), or "
+            f"{', '.join(RULES)}"
+        )
+    return number
 
 
 def soft_values(values: np.ndarray, boundary: float, sharpness: float = 1.0) -> np.ndarray:
@@ -80,7 +101,9 @@ def best_boundary(counts: np.ndarray) -> float:
     """
     if not counts.sum(axis=1).all():
         side = "background" if counts[0].any() else "foreground"
-        raise InputError(f"the CAMs are all {side} at their threshold, so no map can agree best")
+        raise InputError(
+            f"the CAMs are all {side} at their background score, so no map can agree best"
+        )
     # A value of bin i is above the boundaries 0 … i−1.
     above = counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]
     below = counts.sum(axis=1, keepdims=True) - above

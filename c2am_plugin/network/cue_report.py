@@ -17,16 +17,17 @@ __all__ = ["CueReport"]
 class CueReport:
     """What a run did. Shares are of all pixels of the images of this run.
 
-    boundary  the values' boundary that was used; the mean over images where each has its own
-    polarity  flag, rule, margin and n_images of the decision; margin and n_images are None where
-              it was given, or the checkpoint does not say
+    boundary       as it was given: a number or a rule
+    mean_boundary  of the values, as it was used; the mean over images where each has its own
+    polarity       flag, rule, margin and n_images of the decision; the last two are None where it
+                   was given, or the checkpoint does not say
     """
 
     out: str
     soft: bool
-    threshold: str | float
+    boundary: str | float
     scales: tuple[float, ...]
-    boundary: float | None = None
+    mean_boundary: float | None = None
     polarity: dict[str, Any] = field(default_factory=dict)
     pixels: int = 0
     written: int = 0
@@ -40,7 +41,7 @@ class CueReport:
         **dict.fromkeys(("pixels", "written", "already_there", "seconds"), "sum"),
         "failures": "join",
         "foreground": "pixels",
-        "boundary": "written",
+        "mean_boundary": "written",
         "images_per_second": "seconds",
     }
 
@@ -50,14 +51,14 @@ class CueReport:
             return f"all {self.already_there} cues were there already; nothing to do"
         there = f"; {self.already_there} were there already" if self.already_there else ""
         failed = f"; {len(self.failures)} failed" if self.failures else ""
-        cut = "" if self.boundary is None else f" ({self.boundary:.3g})"
+        cut = "" if self.mean_boundary is None else f" ({self.mean_boundary:.3g})"
         side = "background" if self.polarity["flag"] else "foreground"
         margin = self.polarity["margin"]
         sure = "" if margin is None else f", margin {margin:.2f}"
         return (
             f"wrote {self.written} {'soft' if self.soft else 'hard'} cues in {self.seconds:.1f} s "
             f"({self.images_per_second:.1f} images/s){there}{failed}\n"
-            f"threshold {self.threshold}{cut}: {self.foreground:.1%} of all pixels are foreground; "
+            f"boundary {self.boundary}{cut}: {self.foreground:.1%} of all pixels are foreground; "
             f"P is high on the {side} ({self.polarity['rule']}{sure})"
         )
 
@@ -71,4 +72,4 @@ class CueReport:
         if results:
             self.pixels = sum(result.pixels for result in results)
             self.foreground = sum(result.foreground for result in results) / self.pixels
-            self.boundary = float(np.mean([result.boundary for result in results]))
+            self.mean_boundary = float(np.mean([result.boundary for result in results]))

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from ..cams import CamAdapter, ImageCams
-from ..crf.dense_crf import cue_crf
+from ..crf.dense_crf import Backend, cue_crf
 from ..files.cues import write_cue
 from ..files.writing import atomic_path
 from .boundaries import otsu, soft_values
@@ -63,10 +63,14 @@ class CueWriter:
     out: Path
     maps: Path | None = None
     puzzle: CamAdapter | None = None
+    crf_backend: Backend = "auto"
 
     def __call__(self, image_id: str, photo: np.ndarray, logits: ScaleLogits) -> CueResult:
         values, boundary = self.reading(logits)
-        cue = soft_values(values, boundary) if self.soft else cue_crf(photo, values > boundary)
+        if self.soft:
+            cue = soft_values(values, boundary)
+        else:
+            cue = cue_crf(photo, values > boundary, backend=self.crf_backend)
         if self.maps is not None and self.puzzle is not None:
             strided, full = released_map(logits, self.reading.flag)
             with atomic_path(self.maps / f"{image_id}.npy") as path:

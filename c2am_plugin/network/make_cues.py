@@ -16,18 +16,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ..crf.dense_crf import make_ready
+from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
 from ..files.folders import sample
 from ..files.photos import check_outside, find_images
 from ..files.writing import write_json
 from ..registry import get_adapter
+from ..runs.arguments import check_least, either
 from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.ranks import Ranks, cores, joined
 from ..runs.shards import Shard
 from ..training.devices import pick_device
 from .agreed_boundary import Survey, agreed_boundary, stored_cams
-from .boundaries import check_boundary
+from .boundaries import read_boundary
 from .checkpoint import Checkpoint, load_checkpoint
 from .cue_report import CueReport
 from .cue_writer import CueWriter, Reading
@@ -36,10 +37,9 @@ from .maps import check_scales, default_scales
 from .polarity import RULES, UNDECIDED, decide
 from .stream import Network, Stream
 
-__all__ = ["POLARITIES", "THRESHOLDS", "CueReport", "make_cues"]
+__all__ = ["POLARITIES", "CueReport", "make_cues"]
 
 COMMAND = "c2am-cues"
-THRESHOLDS = ("boundary", "otsu", "agree")
 POLARITIES = ("auto", *RULES, "keep", "flip")
 VOTERS = 256  # images that vote where the polarity is measured anew
 GPU_BATCH = 8
@@ -55,12 +55,14 @@ def make_cues(
     *,
     ids: str | Path | None = None,
     maps: str | Path | None = None,
-    threshold: float | str = "boundary",
+    boundary: float | str = "boundary",
+    threshold: float | str | None = None,
     cams: str | Path | None = None,
     method: str = "auto",
     polarity: str = "auto",
     scales: Sequence[float] | None = None,
     soft: bool = True,
+    crf_backend: Backend = "auto",
     bf16: bool = False,
     batch_size: int | None = None,
     shard: str | None = None,
@@ -74,10 +76,11 @@ def make_cues(
     images, ids  a folder of images or a VOC root, and which of them (`data.find_images`)
     checkpoint   of c2am-train, or of the authors' code
     maps         folder for the released maps too, in PuzzleCAM's layout with keys [0, 1]
-    threshold    where foreground begins. A number in (0, 1): that share of the map's maximum (the
+    boundary     where foreground begins. A number in (0, 1): that share of the map's maximum (the
                  released code: 0.3); "boundary": the network's own, P = 0.5 of the mean over
                  scales and mirrors; "otsu": Otsu's of each image's map; "agree": the share of the
-                 maximum at which all maps together agree best with your stored CAMs
+                 maximum at which all maps together agree best with your stored CAMs.
+                 `threshold` is its second name
     cams, method your CAM files, and their format, for "agree"
     polarity     which side P is high on. "auto": as the checkpoint says, and by the border rule
                  where it is silent; "border", "contour": measured anew on these images, 256 of
@@ -87,6 +90,7 @@ def make_cues(
                  another size than the released 512, squares around that size
     soft         grey cues in which mid-grey is the boundary and odds are kept, without the CRF;
                  else 0/255 after the dense CRF, as the authors'
+    crf_backend  of that CRF: "numba", "pydensecrf", or "auto": numba where it is installed
     bf16         the network computes in bfloat16: faster where the processor has it, less exact
     batch_size   images of one size sent through the network together; default 8 on a GPU, 1 on a
                  CPU, where more gain nothing
@@ -103,13 +107,18 @@ def make_cues(
     out, maps = Path(out), Path(maps) if maps else None
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(PATIENCE))
-        threshold, part = _check_threshold(threshold, cams), Shard.parse(shard)
-        if part.name and threshold == "agree":
+        boundary = read_boundary(either("boundary, threshold", boundary, "boundary", threshold))
+        if (boundary == "agree") != bool(cams):
+            raise InputError('`boundary="agree"` and `cams` go together: one is missing')
+        part = Shard.parse(shard)
+        if part.name and boundary == "agree":
             raise InputError(
-                '`threshold="agree"` looks at all images: find it once without `shard`, then give '
+                '`boundary="agree"` looks at all images: find it once without `shard`, then give '
                 "the number that was found"
             )
-        _check_counts(batch_size=batch_size, workers=workers)
+        check_least(1, batch_size=batch_size, workers=workers)
+        if not soft:
+            check_backend(crf_backend)
         _check_folders(Path(images), out, maps)
         if polarity not in POLARITIES:
             raise InputError(f"polarity {polarity!r} is none of {', '.join(POLARITIES)}")
@@ -119,7 +128,7 @@ def make_cues(
         scales = check_scales(
             default_scales(loaded.info.get("resize")) if scales is None else scales
         )
-        stored = stored_cams(cams, method, paths) if cams and threshold == "agree" else None
+        stored = stored_cams(cams, method, paths) if cams else None
 
         logits_of = {
             "checkpoint": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16],
@@ -129,7 +138,9 @@ def make_cues(
         settings = {**logits_of, "polarity": polarity}
         if stored or polarity in RULES or (polarity == "auto" and loaded.flag is None):
             settings["ids"] = _digest(paths)  # what is found depends on all images together
-        cue_settings = {**settings, "threshold": threshold, "soft": soft}
+        cue_settings = {**settings, "boundary": boundary, "soft": soft}
+        if not soft:
+            cue_settings["crf"] = crf_backend
         if stored:
             cue_settings |= {"cams": str(Path(str(cams)).resolve()), "method": stored[1].name}
         outputs = [OutputFolder(out, cue_settings, ".png")]
@@ -138,7 +149,7 @@ def make_cues(
         mine = part.of(list(paths))
         holding = hold_folders(COMMAND, mine, outputs, overwrite=overwrite, shard=part.name)
         done = ranks.first(lambda: stack.enter_context(holding))
-        report = CueReport(str(out), soft, threshold, scales, already_there=len(done))
+        report = CueReport(str(out), soft, boundary, scales, already_there=len(done))
         todo = [image_id for image_id in mine if image_id not in done]
         record = record_path(out, COMMAND, part.name)
         if not todo:
@@ -158,13 +169,12 @@ def make_cues(
             progress,
             ranks,
         )
-        boundary: float | str = threshold
         if stored:
             boundary = agreed_boundary(stream, Survey(flag, *stored))
         if not soft:
-            ranks.first(make_ready)
+            ranks.first(lambda: make_ready(crf_backend))
         puzzle = get_adapter("puzzlecam") if maps else None
-        writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle)
+        writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle, crf_backend)
         report.add(stream(writer, todo, "cues"))
         if ranks.is_first:
             stored_report = {"settings": cue_settings, "report": asdict(report)}
@@ -172,25 +182,6 @@ def make_cues(
             if store and not report.failures:
                 shutil.rmtree(store, ignore_errors=True)
         return report
-
-
-def _check_threshold(threshold: float | str, cams: Any) -> float | str:
-    if isinstance(threshold, str) and threshold not in THRESHOLDS:
-        try:
-            threshold = float(threshold)
-        except ValueError as error:
-            raise InputError(
-                f"threshold {threshold!r} is neither a number nor one of {', '.join(THRESHOLDS)}"
-            ) from error
-    if (threshold == "agree") != bool(cams):
-        raise InputError('`threshold="agree"` and `cams` go together: one is missing')
-    return threshold if isinstance(threshold, str) else check_boundary(threshold)
-
-
-def _check_counts(**counts: int | None) -> None:
-    for name, count in counts.items():
-        if count is not None and count < 1:
-            raise InputError(f"{name.replace('_', ' ')} is {count}; expected 1 or more")
 
 
 def _check_folders(images: Path, out: Path, maps: Path | None) -> None:

@@ -6,13 +6,15 @@ The paper's appendix and the authors' released code differ; both are here by nam
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InputError
-from ..training.settings import FEW_IMAGES
+from ..training.recipes import changed, check_numbers
 
-__all__ = ["RECIPES", "Recipe", "choose_recipe", "learning_rate", "make_recipe"]
+__all__ = ["RECIPES", "Recipe", "learning_rate", "make_recipe"]
+
+SCHEDULES = ("cosine", "poly")
 
 # With fewer places than this on a side, P has no room for a foreground and a background.
 SMALLEST_P = 4
@@ -20,15 +22,27 @@ SMALLEST_P = 4
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD on random crop×crop views of images resized to resize×resize.
+    """The numbers of C2AM's training: SGD on random crop×crop views of images resized to squares.
 
+    lr                 learning rate, from 0
     schedule           "cosine", or "poly": (1 − step/steps)^0.9; both move at every step
+    momentum           of SGD, in [0, 1)
+    weight_decay       of SGD, from 0
     convolutions_only  train the weights of convolutions; BatchNorm's scale and shift, and biases,
                        stay, while running statistics move
-    alpha              of the loss: how fast a pair's weight falls with its rank
+    alpha              of the loss: how fast a pair's weight falls with its rank, from 0
+    resize, crop       pixels: side of the square an image becomes, and of the random crop of it
     output_stride      pixels of the image for one of P
+    batch_size         images that are compared with each other, from 2
+    epochs             passes over the images, from 1
     head_steps         steps at the start in which the head alone learns, at ten times the rate
     least_steps        as many epochs more as it takes for this number of steps
+
+    `RECIPES` has those with a name. `dataclasses.replace` changes one:
+
+    >>> from dataclasses import replace
+    >>> replace(RECIPES["paper"], batch_size=32, epochs=5).alpha
+    0.25
     """
 
     lr: float
@@ -46,7 +60,7 @@ class Recipe:
     least_steps: int = 0
 
     def epochs_for(self, n_images: int) -> int:
-        """Epochs over so many images, of whole batches only."""
+        """Epochs over n_images images, of whole batches only."""
         per_epoch = max(1, n_images // self.batch_size)
         return max(self.epochs, math.ceil(self.least_steps / per_epoch))
 
@@ -89,27 +103,18 @@ RECIPES = {
 }
 
 
-def choose_recipe(name: str, n_images: int) -> str:
-    """The recipe that "auto" stands for with so many images; any other name stays."""
-    if name != "auto":
-        return name
-    return "small" if n_images < FEW_IMAGES else "paper"
-
-
-def make_recipe(name: str, **changes: Any) -> Recipe:
-    """The recipe of that name with the changes that are not None. Raises InputError.
+def make_recipe(recipe: Recipe | str, **numbers: Any) -> Recipe:
+    """A recipe, or the one of that name, with the numbers that are not None. Raises InputError.
 
     A crop that is given without a resize takes it along: 224 of 256 for the paper's 448 of 512.
     """
-    if name not in RECIPES:
-        raise InputError(f"recipe {name!r} is unknown; expected auto, {', '.join(RECIPES)}")
-    recipe = RECIPES[name]
-    changes = {key: value for key, value in changes.items() if value is not None}
-    if "epochs" in changes:
-        changes["least_steps"] = 0
-    if "crop" in changes and "resize" not in changes:
-        changes["resize"] = round(changes["crop"] * recipe.resize / recipe.crop)
-    recipe = replace(recipe, **changes)
+    if numbers.get("epochs") is not None:
+        numbers["least_steps"] = 0
+    if numbers.get("crop") is not None and numbers.get("resize") is None:
+        own = changed(RECIPES, recipe, {})
+        numbers["resize"] = round(numbers["crop"] * own.resize / own.crop)
+    recipe = changed(RECIPES, recipe, numbers)
+    check_numbers(recipe, may_be_zero=("head_steps", "least_steps"))
     if recipe.batch_size < 2:
         raise InputError(
             f"batch size {recipe.batch_size}: the loss compares the images of a batch with each "
@@ -121,12 +126,8 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
             f"crop {recipe.crop} of images resized to {recipe.resize}: expected at least "
             f"{smallest} at output stride {recipe.output_stride}, and at most {recipe.resize}"
         )
-    for field in fields(Recipe):
-        value = getattr(recipe, field.name)
-        counts = field.name not in ("head_steps", "least_steps") and type(value) is int
-        least = 1 if counts else 0
-        if isinstance(value, (int, float)) and not (value >= least and math.isfinite(value)):
-            raise InputError(f"{field.name} {value}: expected {least} or more")
+    if recipe.schedule not in SCHEDULES:
+        raise InputError(f"schedule {recipe.schedule!r}: expected {' or '.join(SCHEDULES)}")
     return recipe
 
 

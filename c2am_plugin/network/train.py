@@ -1,7 +1,7 @@
-"""`train`: from images to a checkpoint.
+"""`train_c2am`: from images to a checkpoint.
 
 Knows the settings of a run and how they fit together. The numbers of a recipe are in `recipes`,
-the gradient in `step`, the optimizer in `trainer`, the epochs in `loop`, the images in `data`.
+the gradient in `gradient`, the optimizer in `trainer`, the epochs in `loop`.
 """
 
 from __future__ import annotations
@@ -18,40 +18,35 @@ from tqdm import tqdm
 
 from ..errors import InputError
 from ..files.photos import find_images
+from ..runs.arguments import check_least
 from ..runs.output_folders import OutputFolder, hold_folders
 from ..runs.ranks import Ranks, joined
 from ..training.batches import BatchOrder, TrainingImages, training_loader
 from ..training.devices import autocast_type, pick_device
+from ..training.recipes import choose_recipe
 from ..training.run_log import Journal
-from ..training.settings import FILES, check_least
+from ..training.settings import FILES
 from ..training.weights import initial_weights, read_torch_file
 from .loop import COLUMNS, Run, TrainingResult
 from .model import C2AM
-from .recipes import choose_recipe, make_recipe
+from .recipes import Recipe, make_recipe
 from .trainer import Trainer
 
-__all__ = ["TrainingResult", "train"]
+__all__ = ["TrainingResult", "train_c2am"]
 
 log = logging.getLogger(__name__)
 
 
-def train(
+def train_c2am(
     images: str | Path,
     out: str | Path,
     *,
     ids: str | Path | None = None,
     backbone: str = "resnet50",
     weights: str = "IMAGENET1K_V1",
-    recipe: str = "auto",
-    batch_size: int | None = None,
+    recipe: Recipe | str = "auto",
     micro_batch: int | None = None,
     sync_bn: bool = False,
-    epochs: int | None = None,
-    lr: float | None = None,
-    alpha: float | None = None,
-    resize: int | None = None,
-    crop: int | None = None,
-    output_stride: int | None = None,
     dilated: bool = False,
     seed: int = 0,
     amp: bool | None = None,
@@ -62,26 +57,44 @@ def train(
     picture_every: int = 100,
     tensorboard: bool = False,
     progress: bool = True,
+    **numbers: float | None,
 ) -> TrainingResult:
     """Train C2AM without labels and write `out`/last.pt, log.csv and pictures/.
 
-    images, ids    a folder of images or a VOC root, and which of them (`data.find_images`)
-    weights        of the backbone: "random", a torchvision name or a file
-                   (`weights.initial_weights`)
-    recipe         "paper", "released", "localisation", or "small" for some hundred images; "auto":
-                   small with fewer than 2,000, else the paper's. None elsewhere: as it says
-    micro_batch    images that go through the network at once, where the batch does not fit into
-                   memory (see `step` for what that changes)
-    sync_bn        under torchrun: BatchNorm over the images of all processes, on GPUs
+    images         folder of photographs, or a VOC root (with JPEGImages/)
+    out            folder of the run; last.pt is the checkpoint that `make_cues` takes
+    ids            list file of image ids, in a VOC root also a list's name; default every image,
+                   of a VOC root its train_aug or train list
+    backbone       name of a torchvision classifier
+    weights        of the backbone: "random", a torchvision name, or a file (MoCo, DetCo, DINO,
+                   SwAV, torchvision; see `training.weights.initial_weights`)
+    recipe         "paper", "released", "localisation", or "small" for some hundred images; a
+                   `Recipe`; "auto": small with fewer than 2,000 images, else the paper's
+    micro_batch    images that go through the network at once, to save memory: loss and gradient
+                   stay those of the batch, BatchNorm sees the part (`network.gradient`);
+                   default the whole batch
+    sync_bn        under torchrun: BatchNorm over the images of all processes, on GPUs only
+    dilated        dilate the layers behind the removed strides
+    seed           of weights, order and crops, an integer from 0
     amp            bfloat16 autocast; None: on a GPU that has it
-    resume         insist on going on with an interrupted run. Calling again with the same settings
-                   goes on without it; a finished run is left as it is
+    resume         insist on an interrupted run. Calling again with the same settings goes on
+                   without it; a finished run is left as it is
     overwrite      replace a run with other settings
+    workers        processes that read images, 0 for none beside this one; default one per core
+    device         "cpu", "cuda", "cuda:1"; default a GPU if there is one
+    picture_every  steps between two pictures of P; 0 for none
+    tensorboard    also write TensorBoard's events into `out`
+    progress       show a bar on stderr
+    numbers        any number of a `Recipe`, in place of the recipe's: `epochs=3, batch_size=32`
 
     Under torchrun the processes share each batch, and all return the result; see `runs.ranks`.
     The same settings on the same machine give the same weights, interrupted or not. Raises
     InputError for bad settings or images, OutputError where `out` holds another run, TrainingError
     where training fails: out of memory, a loss that is not finite, or a P that is constant.
+
+        from c2am_plugin import train_c2am
+        result = train_c2am("VOC2012", "run", recipe="paper", batch_size=64)
+        result.checkpoint, result.flag     # run/last.pt; whether P is high on the background
     """
     out = Path(out)
     with ExitStack() as stack:
@@ -90,16 +103,8 @@ def train(
         check_least(1, micro_batch=micro_batch)
         found = ranks.first(lambda: find_images(images, ids))
         recipe = choose_recipe(recipe, len(found))
-        plan = make_recipe(
-            recipe,
-            batch_size=_batch_size(make_recipe(recipe).batch_size, batch_size, len(found)),
-            epochs=epochs,
-            lr=lr,
-            alpha=alpha,
-            resize=resize,
-            crop=crop,
-            output_stride=output_stride,
-        )
+        plan = make_recipe(recipe, **numbers)
+        plan = _with_full_batches(plan, numbers.get("batch_size") is not None, len(found))
         epochs_run = plan.epochs_for(len(found))
         steps = epochs_run * (len(found) // plan.batch_size)
         plan = replace(plan, epochs=epochs_run, head_steps=min(plan.head_steps, steps // 4))
@@ -107,7 +112,7 @@ def train(
         precision = autocast_type(amp, where)
         _check_sharing(ranks, plan.batch_size, sync_bn, micro_batch, where)
         settings = {
-            "recipe": recipe,
+            "recipe": recipe if isinstance(recipe, str) else "own",
             **asdict(plan),
             "backbone": backbone,
             "weights": str(weights),
@@ -133,9 +138,14 @@ def train(
             log.info("%s: finished already with these settings; nothing to do", out)
             return result
         if resume and "resume.pt" not in there:
-            raise InputError(f"{out}: holds no interrupted run; start one without `resume`")
+            raise InputError(f"{out}: contains no interrupted run; start one without `resume`")
         trainer = Trainer(
-            *(model, plan, steps, where, micro_batch, precision),
+            model,
+            plan,
+            steps,
+            where,
+            micro_batch,
+            precision,
             seed=seed,
             ranks=ranks,
             sync_bn=sync_bn,
@@ -149,7 +159,12 @@ def train(
         run = Run(out, settings, trainer, views)
         log.info(
             "recipe %s: %d images, %d epochs of %d steps, batches of %d, on %s%s%s",
-            *(recipe, len(views), plan.epochs, run.steps_per_epoch, plan.batch_size, where.type),
+            settings["recipe"],
+            len(views),
+            plan.epochs,
+            run.steps_per_epoch,
+            plan.batch_size,
+            where.type,
             f" by {ranks.count} processes" if ranks.count > 1 else "",
             " in bfloat16" if precision else "",
         )
@@ -176,18 +191,21 @@ def _make_steps(
         run.train(journal, loader, picture_every, stack.enter_context(bar))
 
 
-def _batch_size(usual: int, given: int | None, n_images: int) -> int:
-    """The given size, or the recipe's as far as there are images for it."""
+def _with_full_batches(plan: Recipe, asked_for: bool, n_images: int) -> Recipe:
+    """The recipe with batches that the images fill. asked_for: the batch size may not change."""
     if n_images < 2:
         raise InputError("one image: the loss compares images with each other; at least 2 needed")
-    if given is not None and given > n_images:
+    if plan.batch_size <= n_images:
+        return plan
+    if asked_for:
         raise InputError(
-            f"batch size {given} with {n_images} images: no batch would ever be full; "
+            f"batch size {plan.batch_size} with {n_images} images: no batch would ever be full; "
             f"take `batch_size={n_images}` or less"
         )
-    if given is None and usual > n_images:
-        log.info("%d images do not fill a batch of %d: one batch has them all", n_images, usual)
-    return given if given is not None else min(usual, n_images)
+    log.info(
+        "%d images do not fill a batch of %d: one batch has them all", n_images, plan.batch_size
+    )
+    return replace(plan, batch_size=n_images)
 
 
 def _check_sharing(

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..cams import CamAdapter, ImageCams, read_cams
+from ..crf.dense_crf import Backend, label_crf
 from ..errors import InputError
 from ..files.cues import read_cue, resize_cue
 from ..files.labels import pseudo_label, write_label
@@ -86,6 +87,7 @@ class ImageJob:
     guard: bool = False
     float16: bool = False
     fit: Calibration | None = None
+    crf_backend: Backend = "auto"
 
     def read(self, image: ImageFiles) -> ImageCams:
         return read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
@@ -152,18 +154,13 @@ class ImageJob:
             label = pseudo_label(refined.maps, refined.class_ids, t)
             label = label if len(cams.class_ids) else empty
             if self.crf and image.photo:
-                label = _smooth(image.photo, label)
+                photo = read_photo_of(image.photo, label.shape)
+                label = label_crf(photo, label, backend=self.crf_backend)
             write_label(self.labels / f"{refined.image_id}.png", label)
         t = cams.score(self.background_score)
         before, after = (_foreground(each, t) for each in (cams, refined))
         pixels = shape[0] * shape[1]
         return ImageResult(pixels, before, after, len(cams.class_ids), cue)
-
-
-def _smooth(photo: Path, label: np.ndarray) -> np.ndarray:
-    from ..crf.dense_crf import label_crf
-
-    return label_crf(read_photo_of(photo, label.shape), label)
 
 
 def _foreground(cams: ImageCams, background_score: Score) -> int:

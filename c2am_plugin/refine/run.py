@@ -13,12 +13,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..crf.dense_crf import make_ready
+from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
 from ..files.folders import sample
 from ..files.photos import find_photos
 from ..files.writing import write_json
 from ..registry import choose_adapter
+from ..runs.arguments import either
 from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
@@ -46,6 +47,7 @@ def refine_cams(
     *,
     method: str = "auto",
     background_score: float | str | None = None,
+    threshold: float | str | None = None,
     strength: float = 1.0,
     calibrate: str = "auto",
     guard: bool = False,
@@ -56,6 +58,7 @@ def refine_cams(
     labels: str | Path | None = None,
     labels_only: bool = False,
     crf: bool = False,
+    crf_backend: Backend = "auto",
     seeds: str | Path | None = None,
     seed_settings: Mapping[str, float] | None = None,
     images: str | Path | None = None,
@@ -74,7 +77,8 @@ def refine_cams(
                the files
     background_score  t in (0, 1), what the pipeline compares its CAMs with; default the profile's.
                "auto", or a profile without a constant: the t at which the CAMs' foreground agrees
-               best with the cues, without ground truth (background.py)
+               best with the cues, without ground truth (background.py).
+               `threshold` is its second name
     strength   how far the cues are trusted: exponent of their odds ratio, 1 the paper, 0 not at all
     calibrate  "on": first fit the cues' odds to what the CAMs of the set are sure of, so that no
                cue is trusted further than cues and CAMs agree (`calibration.fit_cues`, without
@@ -90,6 +94,7 @@ def refine_cams(
     labels     folder for pseudo labels argmax([t, refined]) as palette PNGs; default none
     labels_only  write no CAM files; needs `labels`
     crf        run the dense CRF on the labels before they are written; needs `images`
+    crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed. Same labels
     seeds      folder for what the pipeline's next stage trains on, made of the refined CAMs as
                `make_seeds` says; needs `images`; default none
     seed_settings  the numbers of that step that are not to be the pipeline's own
@@ -104,6 +109,7 @@ def refine_cams(
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
     before any image is worked on.
     """
+    background_score = either("background_score, threshold", background_score, None, threshold)
     _check_options(missing, calibrate, strength, background_score)
     if crf and not (images and labels):
         raise InputError("`crf` works on the labels: it needs `labels` and `images`")
@@ -111,6 +117,8 @@ def refine_cams(
         raise InputError("seeds need two folders: `seeds` and `images`")
     if labels_only and (not labels or seeds or out_dir):
         raise InputError("`labels_only` needs `labels`, and neither `out_dir` nor `seeds`")
+    if crf or seeds:
+        check_backend(crf_backend)
     part = Shard.parse(shard)
     cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
     refined = None if labels_only else Path(out_dir) if out_dir else _sibling(cam_dir)
@@ -146,11 +154,19 @@ def refine_cams(
         crf=crf,
         guard=guard,
         float16=float16,
+        crf_backend=crf_backend,
     )
     todo, plan = part.of(pairing.images), None
     if seeds and images and refined:
         plan = plan_seeds(
-            adapter, refined, seeds, images, [each.image_id for each in todo], seed_settings, clip
+            adapter,
+            refined,
+            seeds,
+            images,
+            [each.image_id for each in todo],
+            seed_settings,
+            clip,
+            crf_backend,
         )
     count = min(max(SAMPLE[0], len(pairing.images) // 10), SAMPLE[1])
     _check_sample(job, sample(pairing.with_cue, count))
@@ -220,7 +236,7 @@ def _run(
             [image for image in todo if image.image_id not in done],
             workers=workers,
             title="refining",
-            prefer=make_ready() if job.crf else "processes",
+            prefer=make_ready(job.crf_backend) if job.crf else "processes",
             progress=progress,
         )
         report = RefineReport.of(job, outcome, already=len(done), left_out=left_out)
@@ -243,7 +259,8 @@ def _run(
 def _output_folders(job: ImageJob, settings: dict[str, Any]) -> list[OutputFolder]:
     outputs = [] if job.out_dir is None else [OutputFolder(job.out_dir, settings, ".npy")]
     if job.labels is not None:
-        outputs.append(OutputFolder(job.labels, {**settings, "crf": job.crf}, ".png"))
+        crf = job.crf_backend if job.crf else False
+        outputs.append(OutputFolder(job.labels, {**settings, "crf": crf}, ".png"))
     return outputs
 
 

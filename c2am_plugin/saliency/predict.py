@@ -19,10 +19,10 @@ from ..files.writing import write_json
 from ..network.inference import fast_copy
 from ..network.maps import ScaleLogits, check_scales
 from ..network.stream import Network, Stream
+from ..runs.arguments import check_least
 from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.ranks import cores
 from ..training.devices import pick_device
-from ..training.settings import check_least
 from .checkpoint import load_saliency
 
 __all__ = ["PredictionReport", "image_logits", "predict_saliency"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import InputError
-from ..training.settings import FEW_IMAGES
+from ..training.recipes import changed, check_numbers
 
-__all__ = ["RECIPES", "Recipe", "choose_recipe", "make_recipe"]
+__all__ = ["RECIPES", "Recipe", "make_recipe"]
 
 SMALLEST_SIDE = 32
 
@@ -53,26 +52,12 @@ RECIPES = {
 }
 
 
-def choose_recipe(name: str, n_images: int) -> str:
-    """The recipe that "auto" stands for with so many images; any other name stays."""
-    if name != "auto":
-        return name
-    return "small" if n_images < FEW_IMAGES else "paper"
-
-
-def make_recipe(name: str, **changes: Any) -> Recipe:
-    """The recipe of that name with the changes that are not None. Raises InputError."""
-    if name not in RECIPES:
-        raise InputError(f"recipe {name!r} is unknown; expected auto, {', '.join(RECIPES)}")
-    given = {key: value for key, value in changes.items() if value is not None}
-    recipe = replace(RECIPES[name], **given)
+def make_recipe(recipe: Recipe | str, **numbers: Any) -> Recipe:
+    """A recipe, or the one of that name, with the numbers that are not None. Raises InputError."""
+    recipe = changed(RECIPES, recipe, numbers)
     if recipe.side and recipe.side < SMALLEST_SIDE:
         raise InputError(
             f"side {recipe.side}: expected {SMALLEST_SIDE} or more, or 0 for images as they are"
         )
-    for field in fields(Recipe):
-        value = getattr(recipe, field.name)
-        least = 1 if type(value) is int and field.name != "side" else 0
-        if not (value >= least and math.isfinite(value)):
-            raise InputError(f"{field.name} {value}: expected {least} or more")
+    check_numbers(recipe, may_be_zero=("side",))
     return recipe

@@ -24,17 +24,19 @@ from ..errors import InputError, TrainingError
 from ..files.folders import first_names
 from ..files.photos import check_outside, find_images
 from ..network.maps import default_scales
+from ..runs.arguments import check_least
 from ..runs.output_folders import OutputFolder, hold_folders
 from ..runs.signals import interrupts
 from ..training.batches import BatchOrder, training_loader
 from ..training.devices import pick_device
+from ..training.recipes import choose_recipe
 from ..training.run_log import Journal, picture_grid
-from ..training.settings import FILES, UNREADABLE, check_least
+from ..training.settings import FILES, UNREADABLE
 from ..training.weights import initial_weights, read_torch_file
 from .checkpoint import save_saliency
 from .data import Example, MaskedImages, collate, find_cues
 from .net import PoolNet
-from .recipes import choose_recipe, make_recipe
+from .recipes import Recipe, make_recipe
 from .trainer import SaliencyTrainer, Step
 
 __all__ = ["COLUMNS", "SaliencyResult", "train_saliency"]
@@ -69,38 +71,46 @@ def train_saliency(
     flip_cues: bool = False,
     backbone: str = "resnet50",
     weights: str = "IMAGENET1K_V1",
-    recipe: str = "auto",
-    epochs: int | None = None,
-    lr: float | None = None,
-    side: int | None = None,
-    width: int | None = None,
-    output_stride: int | None = None,
-    accumulate: int | None = None,
+    recipe: Recipe | str = "auto",
     seed: int = 0,
     overwrite: bool = False,
     workers: int | None = None,
     device: str | None = None,
     picture_every: int = 50,
     progress: bool = True,
+    **numbers: float | None,
 ) -> SaliencyResult:
     """Train PoolNet on cues as pseudo masks and write `run`/last.pt, log.csv and pictures/.
 
-    images, ids    a folder of images or a VOC root, and which of them (`network.data.find_images`)
-    cues           `<id>.png` for each, 255 = foreground: hard, or soft ones, whose greys are what
-                   the network is to say
+    images         folder of photographs, or a VOC root (with JPEGImages/)
+    cues           folder of `<id>.png` for each, 255 = foreground: hard, or soft ones, whose greys
+                   are what the network is to predict
+    run            folder of the run; last.pt is the checkpoint that `predict_saliency` takes
     second         other cues of the same images; where both contradict each other (they are more
                    than 0.7 apart) nothing is learnt
-    flip_cues      the cues have the other polarity
+    ids            list file of image ids, in a VOC root also a list's name; default every image
+    flip_cues      the cues have the other polarity, high = background
+    backbone       name of a torchvision classifier
     weights        of the backbone: "random", a torchvision name, or a file, also a checkpoint of
-                   c2am-train (`network.weights.initial_weights`)
-    recipe         "paper" (appendix A.2), or "small" for some hundred images; "auto": small with
-                   fewer than 2,000. None elsewhere: as it says
+                   `train_c2am` (`training.weights.initial_weights`)
+    recipe         "paper" (appendix A.2), or "small" for some hundred images; a
+                   `saliency.recipes.Recipe`; "auto": small with fewer than 2,000 images
+    seed           of weights and order, an integer from 0
     overwrite      replace a run with other settings
+    workers        processes that read images, 0 for none beside this one; default one per core
+    device         "cpu", "cuda", "cuda:1"; default a GPU if there is one
+    picture_every  steps between two pictures of what the network predicts; 0 for none
+    progress       show a bar on stderr
+    numbers        any number of the recipe in place of its own: `epochs=3, side=256`
 
-    Calling again goes on with an interrupted run, and leaves a finished one as it is. The same
+    Calling again goes on with an interrupted run, and leaves a finished one unchanged. The same
     settings on the same machine give the same weights, interrupted or not. Raises InputError for
     bad settings, images or cues, OutputError where `run` holds another run, TrainingError where
     training fails.
+
+        from c2am_plugin import predict_saliency, train_saliency
+        result = train_saliency("JPEGImages", "cues", "saliency_run", recipe="small")
+        predict_saliency("JPEGImages", result.checkpoint, "better_cues")
     """
     run = Path(run)
     check_least(0, seed=seed, workers=workers, picture_every=picture_every)
@@ -108,19 +118,11 @@ def train_saliency(
     found = find_images(images, ids)
     masks = find_cues(cues, second, found, flip=flip_cues)
     recipe = choose_recipe(recipe, len(found))
-    plan = make_recipe(
-        recipe,
-        epochs=epochs,
-        lr=lr,
-        side=side,
-        width=width,
-        output_stride=output_stride,
-        accumulate=accumulate,
-    )
+    plan = make_recipe(recipe, **numbers)
     plan = replace(plan, accumulate=min(plan.accumulate, len(found)))
     where = pick_device(device)
     settings = {
-        "recipe": recipe,
+        "recipe": recipe if isinstance(recipe, str) else "own",
         **asdict(plan),
         "backbone": backbone,
         "weights": str(weights),
@@ -175,8 +177,11 @@ class _Loop:
         trainer = self.trainer
         log.info(
             "recipe %s: %d images, %d epochs of %d steps, on %s",
-            *(self.settings["recipe"], len(self.views), trainer.plan.epochs),
-            *(self.order.steps_per_epoch, trainer.where),
+            self.settings["recipe"],
+            len(self.views),
+            trainer.plan.epochs,
+            self.order.steps_per_epoch,
+            trainer.where,
         )
         last = time.perf_counter()
         with (

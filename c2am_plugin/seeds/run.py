@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cams import CamAdapter, SeedAdapter, read_cams
-from ..crf.dense_crf import make_ready
+from ..crf.dense_crf import Backend, check_backend, make_ready, use_backend
 from ..errors import InputError
 from ..files.folders import find_files
 from ..files.lists import lacking, wanted_ids
@@ -46,6 +46,7 @@ def make_seeds(
     method: str = "auto",
     settings: Mapping[str, float] | None = None,
     clip: bool = False,
+    crf_backend: Backend = "auto",
     ids: str | Path | Sequence[str] | None = None,
     shard: str | None = None,
     workers: int | None = None,
@@ -66,6 +67,7 @@ def make_seeds(
                "high_alpha" (PSA, SC-CAM 4, 32; SEAM 4, 24), or the background's scores "fg" and
                "bg" (PuzzleCAM 0.40, 0.10; AdvCAM 0.35, 0.15)
     clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
+    crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed
     ids        a list file or a sequence of image ids; default every CAM file
     shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
     workers    images at a time; default one a core
@@ -78,7 +80,7 @@ def make_seeds(
     found, part = find_cams(Path(cam_dir), ids), Shard.parse(shard)
     adapter = choose_adapter(method, list(found.values()))
     cams = {image_id: found[image_id] for image_id in part.of(list(found))}
-    plan = plan_seeds(adapter, cam_dir, out_dir, images, list(cams), settings, clip)
+    plan = plan_seeds(adapter, cam_dir, out_dir, images, list(cams), settings, clip, crf_backend)
     return plan.run(
         cams,
         read_record(record_path(cam_dir, REFINE)),
@@ -100,6 +102,7 @@ class SeedPlan:
     photos: dict[str, Path]
     settings: dict[str, float]
     clip: bool
+    crf_backend: Backend = "auto"
 
     @property
     def folders(self) -> list[Path]:
@@ -113,6 +116,7 @@ class SeedPlan:
             "images": str(self.images.resolve()),
             "method": self.adapter.name,
             "clip": self.clip,
+            "crf": self.crf_backend,
             **self.settings,
         }
 
@@ -139,11 +143,11 @@ class SeedPlan:
         with hold_folders(COMMAND, cams, outputs, overwrite=overwrite, shard=shard) as done:
             todo = [SeedFiles(i, cam, self.photos[i]) for i, cam in cams.items() if i not in done]
             outcome = run_images(
-                SeedJob(self.adapter, self.folders, self.settings, self.clip),
+                SeedJob(self.adapter, self.folders, self.settings, self.clip, self.crf_backend),
                 todo,
                 workers=workers,
                 title="seeds",
-                prefer=make_ready() if todo else "threads",
+                prefer=make_ready(self.crf_backend) if todo else "threads",
                 progress=progress,
             )
             report = SeedReport(str(self.out_dir), self.adapter.name, self.settings)
@@ -168,11 +172,13 @@ def plan_seeds(
     ids: Sequence[str],
     settings: Mapping[str, float] | None,
     clip: bool,
+    crf_backend: Backend = "auto",
 ) -> SeedPlan:
     """Check for a run of `make_seeds` all that can be known before there are CAMs in cam_dir.
 
     Touches nothing. Raises InputError.
     """
+    check_backend(crf_backend)
     if not isinstance(adapter, SeedAdapter):
         raise InputError(
             f"{adapter.name}: this adapter makes no seeds (it has no write_seeds, see "
@@ -195,7 +201,7 @@ def plan_seeds(
         if source in (out_dir.resolve(), *out_dir.resolve().parents):
             raise InputError(f"{out_dir}: lies in the input {source}; choose another folder")
     photos = find_photos(images, ids)
-    return SeedPlan(adapter, cam_dir, out_dir, images, photos, all_settings, clip)
+    return SeedPlan(adapter, cam_dir, out_dir, images, photos, all_settings, clip, crf_backend)
 
 
 @dataclass(frozen=True)
@@ -215,6 +221,7 @@ class SeedJob:
     folders: list[Path]
     settings: dict[str, float]
     clip: bool
+    crf_backend: Backend = "auto"
 
     def __call__(self, image: SeedFiles) -> SeedCount:
         cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
@@ -226,7 +233,8 @@ class SeedJob:
         name = f"{image.image_id}{self.adapter.seed_suffix}"
         with ExitStack() as stack:
             temporary = [stack.enter_context(atomic_path(each / name)) for each in self.folders]
-            self.adapter.write_seeds(cams, photo, self.settings, temporary)
+            with use_backend(self.crf_backend):
+                self.adapter.write_seeds(cams, photo, self.settings, temporary)
             label = self.adapter.read_seeds(temporary)
         return SeedCount.of(label, without_class)
 

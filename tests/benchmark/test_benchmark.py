@@ -332,7 +332,7 @@ def test_command(data, tmp_path, capsys):
     words = [f"--cams=psa={cams}", "--cues", str(cues), "--gt", str(gt), "-o", str(out)]
     assert bench_main([*words, "--guard", "--show", "d"]) == 0
     printed = capsys.readouterr().out
-    assert f"page: {out}/report.html" in printed
+    assert f"wrote {out}/report.html" in printed
     assert (out / "table.md").read_text() in printed
     stored = json.loads((out / "results.json").read_text())
     assert stored["command"] == (

@@ -153,7 +153,7 @@ def test_a_soft_cue_is_cut_at_mid_grey(tmp_path):
     write_png(tmp_path / "cues" / "a.png", pixels)
     make_boxes(tmp_path / "cues", tmp_path / "boxes.txt", progress=False)
     assert text_of(tmp_path / "boxes.txt") == ["a 2 2 5 4"]
-    make_boxes(tmp_path / "cues", tmp_path / "low.txt", threshold=0.4, progress=False)
+    make_boxes(tmp_path / "cues", tmp_path / "low.txt", boundary=0.4, progress=False)
     assert text_of(tmp_path / "low.txt") == ["a 0 0 6 6"]
 
 
@@ -282,8 +282,8 @@ def test_no_score_without_a_common_image(cues, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"threshold": 1.0}, r"threshold 1: expected a number in \[0, 1\)"),
-        ({"threshold": float("nan")}, "threshold nan"),
+        ({"boundary": 1.0}, r"boundary 1: expected a number in \[0, 1\)"),
+        ({"boundary": float("nan")}, "boundary nan"),
         ({"form": "xml"}, "format 'xml' is unknown"),
         ({"form": "psol"}, "needs `images`"),
         ({"predictions": "classes.csv"}, "need `gt`"),
@@ -339,7 +339,7 @@ def test_the_command(cues, tmp_path, capsys):
     said = capsys.readouterr().out
     assert "3 boxes of 4 images" in said
     assert "1 without a box; 3 without ground truth" in said
-    assert f"boxes: {out}" in said
+    assert f"wrote boxes to {out}" in said
     assert json.loads(out.read_text())["annotations"]
 
 
@@ -370,7 +370,7 @@ def test_interrupted_it_starts_over(cues, tmp_path, monkeypatch, capsys):
     "options",
     [
         ["--threshold", "1"],
-        ["--threshold", "high"],
+        ["--boundary", "high"],
         ["--predictions", "a.csv"],
         ["--format", "psol"],
         ["--workers", "0"],

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from c2am_plugin.network.model import C2AM
-from c2am_plugin.network.train import TrainingResult, train
+from c2am_plugin.network.train import TrainingResult, train_c2am
 
 
 def write_photos(folder: Path, n: int, same: bool = False) -> Path:
@@ -40,7 +40,7 @@ def small_train(photos: Path, out: Path, **changes: Any) -> TrainingResult:
         "device": "cpu",
         "progress": False,
     }
-    return train(photos, out, **{**settings, **changes})
+    return train_c2am(photos, out, **{**settings, **changes})
 
 
 def gradients(model: nn.Module) -> dict[str, Tensor]:

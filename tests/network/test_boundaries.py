@@ -11,8 +11,8 @@ from c2am_plugin.errors import InputError
 from c2am_plugin.network.boundaries import (
     agreement_counts,
     best_boundary,
-    check_boundary,
     otsu,
+    read_boundary,
     soft_values,
 )
 
@@ -100,5 +100,5 @@ def test_masks_of_one_side_decide_nothing(side: bool) -> None:
 
 @pytest.mark.parametrize("boundary", [0.0, 1.0, -0.1, float("nan")])
 def test_a_boundary_lies_inside(boundary: float) -> None:
-    with pytest.raises(InputError, match="threshold"):
-        check_boundary(boundary)
+    with pytest.raises(InputError, match="boundary"):
+        read_boundary(boundary)

@@ -30,9 +30,10 @@ from c2am_plugin.network.gradient import fitting_micro_batch, loss_gradient
 from c2am_plugin.network.loss import c2am_loss
 from c2am_plugin.network.model import C2AM, Output
 from c2am_plugin.network.polarity import decide
-from c2am_plugin.network.recipes import RECIPES, choose_recipe, learning_rate, make_recipe
+from c2am_plugin.network.recipes import RECIPES, learning_rate, make_recipe
 from c2am_plugin.network.trainer import Trainer
 from c2am_plugin.runs.ranks import ALONE, Ranks
+from c2am_plugin.training.recipes import choose_recipe
 
 CPU = torch.device("cpu")
 

@@ -402,11 +402,11 @@ def cues(cue_photos: Path, checkpoint: Path, tmp_path: Path) -> Callable[..., An
     return make
 
 
-@pytest.mark.parametrize("threshold", ["boundary", "agree"])
-def test_ranks_make_the_same_cues(cues: Callable[..., Any], tmp_path: Path, threshold: str) -> None:
-    cues("first", 1, threshold=0.3, maps=tmp_path / "cams")
-    cams = {"cams": tmp_path / "cams"} if threshold == "agree" else {}
-    options = {"threshold": threshold, "polarity": "border", **cams}
+@pytest.mark.parametrize("boundary", ["boundary", "agree"])
+def test_ranks_make_the_same_cues(cues: Callable[..., Any], tmp_path: Path, boundary: str) -> None:
+    cues("first", 1, boundary=0.3, maps=tmp_path / "cams")
+    cams = {"cams": tmp_path / "cams"} if boundary == "agree" else {}
+    options = {"boundary": boundary, "polarity": "border", **cams}
     alone = cues("alone", 1, maps=tmp_path / "maps_alone", **options)
     together = cues("together", 2, maps=tmp_path / "maps_together", **options)
     assert contents(tmp_path / "together") == contents(tmp_path / "alone")
@@ -414,7 +414,7 @@ def test_ranks_make_the_same_cues(cues: Callable[..., Any], tmp_path: Path, thre
     together.out = alone.out
     assert together == alone
     stored = json.loads((tmp_path / "together.c2am-cues.json").read_text())["report"]
-    assert (stored["written"], stored["boundary"]) == (5, alone.boundary)
+    assert (stored["written"], stored["mean_boundary"]) == (5, alone.mean_boundary)
     assert not list(tmp_path.glob("*logits*"))
 
 

@@ -23,8 +23,9 @@ from c2am_plugin.network.checkpoint import save_checkpoint
 from c2am_plugin.saliency.checkpoint import load_saliency
 from c2am_plugin.saliency.data import find_cues, read_example
 from c2am_plugin.saliency.predict import predict_saliency
-from c2am_plugin.saliency.recipes import RECIPES, choose_recipe, make_recipe
+from c2am_plugin.saliency.recipes import RECIPES, make_recipe
 from c2am_plugin.saliency.train import SaliencyResult, train_saliency
+from c2am_plugin.training.recipes import choose_recipe
 
 Sets = tuple[Path, Path, dict[str, np.ndarray]]
 
@@ -386,10 +387,7 @@ def test_mistakes_are_one_line(
     for change, told in (
         (["--backbone", "resnet19"], "resnet19"),
         (["--device", "toaster"], "toaster"),
-        (["--recipe", "large"], "large"),
         (["--weights", str(tmp_path / "none.pth")], "none.pth"),
-        (["--seed", "-1"], "seed -1"),
-        (["--accumulate", "0"], "accumulate 0"),
         (["--run", str(drawn[0] / "run")], "lies among the photographs"),
         (["--run", str(tmp_path / "out")], "is the folder of the training run"),
         (["-o", str(drawn[1])], "is the folder of the cues"),
