@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import InputError
-from ..files.class_lists import outside
 from ..files.labels import IGNORE
 
 __all__ = ["Scores", "TooFewClasses", "confusion", "cumulate", "score_histogram", "scores"]
@@ -63,7 +62,7 @@ def confusion(prediction: np.ndarray, truth: np.ndarray, n_classes: int) -> np.n
     """The confusion matrix of two label images of the same shape. Raises InputError."""
     _check(truth, prediction.shape, n_classes)
     if prediction.size and prediction.max() >= n_classes:
-        raise TooFewClasses(f"label {prediction.max()} is {outside(n_classes)}")
+        raise TooFewClasses(f"label {prediction.max()} is outside the {n_classes} classes")
     valid = truth != IGNORE
     pairs = truth[valid].astype(np.int64) * n_classes + prediction[valid]
     return np.bincount(pairs, minlength=n_classes**2).reshape(n_classes, n_classes)
@@ -102,7 +101,7 @@ def score_histogram(
         return histogram
     _check(truth, maps.shape[1:], n_classes)
     if class_ids.max() + 1 >= n_classes:
-        raise TooFewClasses(f"class {class_ids.max()} is {outside(n_classes)}")
+        raise TooFewClasses(f"class {class_ids.max()} is outside the {n_classes} classes")
     maps = maps[:, valid]
     # Rounded like the pipelines round t when they pad their CAMs with it.
     passed = np.searchsorted(thresholds.astype(maps.dtype), maps.max(axis=0), side="left")
@@ -126,4 +125,6 @@ def _check(truth: np.ndarray, shape: tuple[int, ...], n_classes: int) -> None:
         raise InputError(f"ground truth {truth.shape} and prediction {shape} differ in shape")
     classes = truth[truth != IGNORE]
     if classes.size and classes.max() >= n_classes:
-        raise TooFewClasses(f"ground truth holds class {classes.max()}, {outside(n_classes)}")
+        raise TooFewClasses(
+            f"ground truth holds class {classes.max()}, outside the {n_classes} classes"
+        )

@@ -192,7 +192,10 @@ class SweepJob(_Job):
         try:
             dense = score_histogram(maps, class_ids, truth, thresholds, self.n_classes).ravel()
         except TooFewClasses as error:
-            raise InputError(f"{error}; name all of them in `classes`, background first") from error
+            raise InputError(
+                f"{error}; name all of them in `classes`, background first (COCO's lists are coco, "
+                "of 80 classes, and coco91, by its own ids)"
+            ) from error
         index = np.flatnonzero(dense).astype(np.int32)
         return index, dense[index].astype(np.int32)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from .labels import VOC_CLASSES
 
-__all__ = ["CLASS_LISTS", "COCO_CLASSES", "COCO_IDS", "UNUSED", "outside"]
+__all__ = ["CLASS_LISTS", "COCO_CLASSES", "COCO_IDS", "UNUSED"]
 
 UNUSED = "(unused)"
 
@@ -31,15 +31,3 @@ COCO_IDS = ("background", *(name or UNUSED for name in _BY_ID))
 
 # What `--classes` takes by name, background first.
 CLASS_LISTS = {"voc": VOC_CLASSES, "coco": COCO_CLASSES, "coco91": COCO_IDS}
-
-
-def outside(n_classes: int) -> str:
-    """What is said of a class that a list of `n_classes`, background included, does not have.
-
-    >>> outside(81)
-    'outside the 81 classes (background included; COCO has 81, by its own ids 91)'
-    """
-    return (
-        f"outside the {n_classes} classes (background included; COCO has {len(COCO_CLASSES)}, by "
-        f"its own ids {len(COCO_IDS)})"
-    )

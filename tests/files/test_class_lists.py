@@ -1,4 +1,4 @@
-"""Class lists by name, and what is said of a class that a list does not have."""
+"""Class lists by name, and the message for a class that a list does not have."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_lists_by_name_and_own_ones(tmp_path):
 def test_a_class_outside_the_list_is_named():
     """A CAM of COCO's id 90 (toothbrush, stored as 89) against the list of 80."""
     maps, truth = np.ones((1, 2, 2), np.float32), np.zeros((2, 2), np.uint8)
-    with pytest.raises(InputError, match=r"class 89 is outside the 81 classes .* ids 91"):
+    with pytest.raises(InputError, match="class 89 is outside the 81 classes"):
         score_histogram(maps, np.array([89]), truth, np.array([0.5]), 81)
     score_histogram(maps, np.array([89]), truth, np.array([0.5]), 91)
     with pytest.raises(InputError, match="label 90 is outside the 81"):
