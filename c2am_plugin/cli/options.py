@@ -27,6 +27,7 @@ __all__ = [
     "method",
     "parse",
     "positive",
+    "probability",
     "score_or_auto",
     "setting",
     "shard",
@@ -71,6 +72,10 @@ def background_score(text: str) -> float:
 
 def below_one(text: str) -> float:
     return _number(text, lambda value: 0 <= value < 1, "a number from 0, below 1")
+
+
+def probability(text: str) -> float:
+    return _number(text, lambda value: 0 <= value <= 1, "a number from 0 to 1")
 
 
 def from_zero(text: str) -> float:

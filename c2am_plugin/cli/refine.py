@@ -16,6 +16,7 @@ from .options import (
     from_zero,
     method,
     parse,
+    probability,
     score_or_auto,
     setting,
 )
@@ -80,6 +81,8 @@ def _check_usage(parser: argparse.ArgumentParser, args: Values) -> None:
         parser.error("--labels-only needs --labels DIR, and neither --out nor --seeds")
     if args["seeds"] and not args["images"]:
         parser.error("seeds are made with the photographs: --seeds needs --images DIR")
+    if not args["crf"] and (args["crf_setting"] or args["ignore_below"] or args["confidence"]):
+        parser.error("--crf-setting, --ignore-below and --confidence need --crf")
     if args["seed_settings"] and not args["seeds"]:
         parser.error("--seed-setting needs --seeds DIR")
 
@@ -150,6 +153,15 @@ def _refine_parser() -> argparse.ArgumentParser:
         default="auto",
         help="package that runs the dense CRF (auto: numba, else pydensecrf)",
     )
+    add("--crf-setting", metavar="NAME", help="irn, c2am, psa, clip_es (default: your pipeline's)")
+    add(
+        "--ignore-below",
+        type=probability,
+        default=0.0,
+        metavar="P",
+        help="255 where the CRF's winner is less probable (CLIP-ES: 0.95)",
+    )
+    add("--confidence", metavar="DIR", help="also write that probability, <id>.png, 255 = 1")
     add("--seeds", metavar="DIR", help="also make what your next stage trains on (needs --images)")
     add(
         "--seed-setting",

@@ -14,9 +14,16 @@ import numpy as np
 
 from ..errors import InputError
 from ..files.labels import label_values, pseudo_label
-from .dense_crf import label_probabilities, softmax_crf
+from .dense_crf import Backend, label_probabilities, softmax_crf
 
-__all__ = ["SETTINGS", "CrfSetting", "background_alpha", "crf_setting", "smooth_label"]
+__all__ = [
+    "SETTINGS",
+    "CrfSetting",
+    "background_alpha",
+    "crf_setting",
+    "label_setting",
+    "smooth_label",
+]
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,11 @@ def crf_setting(name: str) -> CrfSetting:
     return SETTINGS[name]
 
 
+def label_setting(own: str) -> str:
+    """The setting of labels where a profile's is `own`: PSA's CRF makes seeds, and no labels."""
+    return "irn" if own in ("", "psa") else own
+
+
 def background_alpha(background_score: float) -> float:
     """α with t = (1 − t)^α, so that max > t is max > (1 − max)^α.
 
@@ -75,13 +87,14 @@ def smooth_label(
     photo: np.ndarray,
     maps: np.ndarray,
     class_ids: np.ndarray,
-    background_score: float,
+    background_score: float | np.ndarray,
     setting: CrfSetting,
+    backend: Backend = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
     """argmax([t, maps]) after the dense CRF, and how probable it holds each pixel's winner.
 
     photo: H×W×3 uint8, RGB. maps: floating K×H×W in [0, 1]; class_ids: int [K], 0-based.
-    background_score: t in (0, 1).
+    background_score: t in (0, 1), or t(x), a background H×W in [0, 1).
 
     Returns the label uint8 H×W (0 background, c + 1 for class c) and float32 H×W in (0, 1]. An
     image without a class is background with probability 1. Raises as `label_crf` does.
@@ -91,12 +104,14 @@ def smooth_label(
         return np.zeros(shape, np.uint8), np.ones(shape, np.float32)
     if setting.gt_prob is None:
         values = np.concatenate([[np.uint8(0)], label_values(class_ids)])
-        background = np.power(1 - maps.max(axis=0), background_alpha(background_score))
+        background = background_score
+        if not isinstance(background, np.ndarray):
+            background = np.power(1 - maps.max(axis=0), background_alpha(background))
         scores = np.concatenate([background[None].astype(maps.dtype), maps])
-        found = softmax_crf(photo, scores, **setting.kernels)
+        found = softmax_crf(photo, scores, backend=backend, **setting.kernels)
     else:
         label = pseudo_label(maps, class_ids, background_score)
         values, found = label_probabilities(
-            photo, label, gt_prob=setting.gt_prob, **setting.kernels
+            photo, label, gt_prob=setting.gt_prob, backend=backend, **setting.kernels
         )
     return values[found.argmax(axis=0)], found.max(axis=0)

@@ -20,6 +20,7 @@ __all__ = [
     "palette",
     "pseudo_label",
     "read_label",
+    "write_confidence",
     "write_label",
 ]
 
@@ -57,6 +58,12 @@ def write_label(path: str | Path, label: np.ndarray) -> None:
     image.putpalette(PALETTE)
     with atomic_path(path) as temporary:
         image.save(temporary, format="PNG", compress_level=1, compress_type=RUN_LENGTHS)
+
+
+def write_confidence(path: str | Path, probability: np.ndarray) -> None:
+    """Write probabilities floating H×W in [0, 1] as grey 8-bit PNG, 255 = sure, atomically."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(np.rint(probability * 255).astype(np.uint8)).save(temporary, format="PNG")
 
 
 def read_label(path: str | Path) -> np.ndarray:

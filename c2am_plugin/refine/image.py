@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from ..cams import CamAdapter, ImageCams, read_cams
-from ..crf.dense_crf import Backend, label_crf
+from ..crf.dense_crf import Backend
 from ..errors import InputError
 from ..files.cues import read_cue, resize_cue
-from ..files.labels import pseudo_label, write_label
+from ..files.labels import IGNORE, pseudo_label, write_confidence, write_label
 from ..files.photos import read_photo_of
 from ..files.writing import atomic_path
 from .calibration import Calibration
@@ -73,7 +73,8 @@ class ImageJob:
     """How an image is refined; called with its files.
 
     out_dir, labels: where CAM files and labels go; None for what is not wanted. crf: labels go
-    through the dense CRF, for which all images have a photograph.
+    through the dense CRF, for which all images have a photograph: crf_setting is its name there,
+    ignore_below the probability under which a pixel is ignored, confidence a folder for that.
     """
 
     adapter: CamAdapter
@@ -84,6 +85,9 @@ class ImageJob:
     flip_cues: bool
     clip: bool
     crf: bool = False
+    crf_setting: str = "irn"
+    ignore_below: float = 0.0
+    confidence: Path | None = None
     guard: bool = False
     float16: bool = False
     fit: Calibration | None = None
@@ -149,18 +153,29 @@ class ImageJob:
                     f"{refined.image_id}: has no class and no cue, so the size of its label is "
                     "unknown"
                 )
-            empty = np.zeros(shape, np.uint8)
-            t = refined.score(self.background_score)
-            label = pseudo_label(refined.maps, refined.class_ids, t)
-            label = label if len(cams.class_ids) else empty
-            if self.crf and image.photo:
-                photo = read_photo_of(image.photo, label.shape)
-                label = label_crf(photo, label, backend=self.crf_backend)
-            write_label(self.labels / f"{refined.image_id}.png", label)
+            write_label(self.labels / f"{refined.image_id}.png", self.label(image, refined, shape))
         t = cams.score(self.background_score)
         before, after = (_foreground(each, t) for each in (cams, refined))
         pixels = shape[0] * shape[1]
         return ImageResult(pixels, before, after, len(cams.class_ids), cue)
+
+    def label(self, image: ImageFiles, refined: ImageCams, shape: tuple[int, ...]) -> np.ndarray:
+        """The label uint8 H×W; writes the confidence, if wanted."""
+        t = refined.score(self.background_score)
+        if not (self.crf and image.photo):
+            if len(refined.class_ids) == 0:
+                return np.zeros(shape, np.uint8)
+            return pseudo_label(refined.maps, refined.class_ids, t)
+        from ..crf.settings import crf_setting, smooth_label
+
+        photo, setting = read_photo_of(image.photo, shape), crf_setting(self.crf_setting)
+        label, probability = smooth_label(
+            photo, refined.maps, refined.class_ids, t, setting, self.crf_backend
+        )
+        label[probability < self.ignore_below] = IGNORE
+        if self.confidence is not None:
+            write_confidence(self.confidence / f"{image.image_id}.png", probability)
+        return label
 
 
 def _foreground(cams: ImageCams, background_score: Score) -> int:

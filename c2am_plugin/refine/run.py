@@ -13,7 +13,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ..cams import CamAdapter
 from ..crf.dense_crf import Backend, check_backend, make_ready
+from ..crf.settings import crf_setting as find_setting
+from ..crf.settings import label_setting
 from ..errors import InputError
 from ..files.folders import sample
 from ..files.photos import find_photos
@@ -59,6 +62,9 @@ def refine_cams(
     labels_only: bool = False,
     crf: bool = False,
     crf_backend: Backend = "auto",
+    crf_setting: str | None = None,
+    ignore_below: float = 0.0,
+    confidence: str | Path | None = None,
     seeds: str | Path | None = None,
     seed_settings: Mapping[str, float] | None = None,
     images: str | Path | None = None,
@@ -95,6 +101,9 @@ def refine_cams(
     labels_only  write no CAM files; needs `labels`
     crf        run the dense CRF on the labels before they are written; needs `images`
     crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed. Same labels
+    crf_setting  "irn", "c2am", "psa" or "clip_es" (crf/settings.py); default the profile's
+    ignore_below  labels are 255 where the CRF's winner has a lower probability; CLIP-ES: 0.95
+    confidence  folder for that probability, `<id>.png`, grey, 255 = 1; needs `crf`
     seeds      folder for what the pipeline's next stage trains on, made of the refined CAMs as
                `make_seeds` says; needs `images`; default none
     seed_settings  the numbers of that step that are not to be the pipeline's own
@@ -113,6 +122,10 @@ def refine_cams(
     _check_options(missing, calibrate, strength, background_score)
     if crf and not (images and labels):
         raise InputError("`crf` works on the labels: it needs `labels` and `images`")
+    if not crf and (crf_setting or ignore_below or confidence):
+        raise InputError("`crf_setting`, `ignore_below` and `confidence` need `crf`")
+    if not 0 <= ignore_below <= 1:
+        raise InputError(f"ignore_below is {ignore_below}; expected a probability, 0 to 1")
     if (seeds or seed_settings) and not (seeds and images):
         raise InputError("seeds need two folders: `seeds` and `images`")
     if labels_only and (not labels or seeds or out_dir):
@@ -124,7 +137,7 @@ def refine_cams(
     refined = None if labels_only else Path(out_dir) if out_dir else _sibling(cam_dir)
     if refined:
         log.info("refined CAMs go to %s", refined)
-    outputs = [Path(folder) for folder in (refined, labels, seeds) if folder]
+    outputs = [Path(folder) for folder in (refined, labels, confidence, seeds) if folder]
     _check_folders(outputs, (cam_dir, cue_dir, *([images] if images else [])))
 
     # Read everything that could refuse the run before anything is written.
@@ -152,6 +165,9 @@ def refine_cams(
         flip_cues=flip_cues,
         clip=clip,
         crf=crf,
+        crf_setting=_crf_name(adapter, crf_setting),
+        ignore_below=float(ignore_below),
+        confidence=Path(confidence) if confidence else None,
         guard=guard,
         float16=float16,
         crf_backend=crf_backend,
@@ -259,9 +275,23 @@ def _run(
 def _output_folders(job: ImageJob, settings: dict[str, Any]) -> list[OutputFolder]:
     outputs = [] if job.out_dir is None else [OutputFolder(job.out_dir, settings, ".npy")]
     if job.labels is not None:
-        crf = job.crf_backend if job.crf else False
-        outputs.append(OutputFolder(job.labels, {**settings, "crf": crf}, ".png"))
+        own = {
+            **settings,
+            "crf": job.crf_backend if job.crf else False,
+            "crf_setting": job.crf_setting if job.crf else None,
+            "ignore_below": job.ignore_below,
+        }
+        outputs.append(OutputFolder(job.labels, own, ".png"))
+        if job.confidence is not None:
+            outputs.append(OutputFolder(job.confidence, own, ".png"))
     return outputs
+
+
+def _crf_name(adapter: CamAdapter, name: str | None) -> str:
+    own = getattr(getattr(adapter, "profile", None), "crf", "")
+    name = name or label_setting(own)
+    find_setting(name)
+    return name
 
 
 def _check_options(
