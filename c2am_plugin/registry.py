@@ -9,14 +9,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-from .cams import CamAdapter, Profile
+import numpy as np
+
+from .cams import CamAdapter, Profile, read_cams
 from .errors import InputError
 from .files.folders import first_names, sample
 
 __all__ = [
+    "MapReader",
     "adapter_names",
     "choose_adapter",
     "detect",
@@ -29,6 +33,8 @@ __all__ = [
 LAYOUTS, PROFILES = "c2am_plugin.adapters", "c2am_plugin.profiles"
 # So many files of a folder tell its format.
 SAMPLE = 16
+# The layout in which C2AM's inference stores its maps.
+MAPS = "puzzlecam"
 log = logging.getLogger("c2am_plugin")
 
 
@@ -87,6 +93,27 @@ def _layout(name: str) -> CamAdapter:
             "again with pip"
         ) from error
     return adapter
+
+
+@dataclass(frozen=True)
+class MapReader:
+    """Reads the maps that C2AM's inference stores: keys [0, 1], one class, at the image's size."""
+
+    adapter: CamAdapter
+
+    @classmethod
+    def find(cls) -> MapReader:
+        return cls(get_adapter(MAPS))
+
+    def __call__(self, path: Path) -> np.ndarray:
+        """float32 H×W in [0, 1], 1 = foreground. Raises InputError."""
+        cams = read_cams(self.adapter, path, path.stem)
+        if cams.class_ids.tolist() != [0]:
+            raise InputError(
+                f"{path}: is a CAM file of the classes {first_names(map(str, cams.class_ids))}, "
+                "not a cue; expected `.png`, a float array, or a map of C2AM (keys [0, 1])"
+            )
+        return cams.maps[0].astype(np.float32)
 
 
 def _own_profile(name: str, adapter: CamAdapter) -> Profile:

@@ -19,7 +19,6 @@ import numpy as np
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
 from ..files.folders import first_names
-from ..files.lists import wanted_ids
 from ..refine.formula import check_strength
 from ..refine.pairing import ImageFiles
 from ..refine.set_calibration import calibrate_set, check_calibrate, wants_calibration
@@ -53,6 +52,7 @@ def benchmark(
     calibrate: str = "auto",
     band: int = 10,
     flip_cues: bool = False,
+    stretch_cues: bool = False,
     clip: bool = False,
     pictures: int = 3,
     show: Sequence[str] = (),
@@ -65,9 +65,10 @@ def benchmark(
     cams      {pipeline: folder of its CAM files}, e.g. {"psa": DIR, "seam": DIR}; a second folder
               of the same format as "psa:mctformer": what follows the colon is only a name
     cues      `<id>.png` (or float `.npy`), high = foreground
-    gt        `<id>.png` of class indices, 0 = background, 255 = ignore
+    gt        `<id>.png` of class indices, 0 = background, 255 = ignore; or a VOC root
     out       folder for report.html, results.json, results.csv and table.md; None writes nothing
-    ids       a list file or image ids; default every image that has all that is needed
+    ids       a list file or image ids, or the name of a list where `gt` or `images` is a VOC root;
+              default every image that has all that is needed
     images    folder of photographs: adds CAM + dense CRF, and photographs to the pictures
     classes   names, background first: a file, one a line, or a sequence; default VOC's 21
     crf       adds CAM + cues + dense CRF; needs `images`
@@ -75,7 +76,7 @@ def benchmark(
     guard     adds the guard (guard.py), and tells the gains with it
     strength, calibrate  how far the cues are trusted, as in `refine_cams`
     band      pixels to each side of the outlines that boundaries are scored in
-    flip_cues, clip  as in `refine_cams`
+    flip_cues, stretch_cues, clip  as in `refine_cams`
     pictures  how many images are shown of each: best gain, worst loss, at random
     show      ids of further images to show
 
@@ -96,10 +97,13 @@ def benchmark(
         check_backend(crf_backend)
     names = class_names(classes)
     sources = [source_of(label) for label in cams]
-    folders = Folders.find(cams, cues, gt, images)
-    reader = ImageReader(strength, guard, flip_cues, clip, crf_backend)
-    listed = None if ids is None else wanted_ids(ids)
-    chosen, missing = choose_images(folders, listed)
+    folders = Folders.find(
+        *(cams, cues, gt, images, ids, len(names)),
+        flip_cues=flip_cues,
+        stretch_cues=stretch_cues,
+    )
+    reader = ImageReader(strength, guard, folders.form, clip, crf_backend)
+    chosen, missing = choose_images(folders)
     if unknown := set(show) - {image.image_id for image in chosen}:
         raise InputError(f"cannot show {first_names(unknown)}: not among the {len(chosen)} images")
     settings: dict[str, Any] = {
@@ -115,6 +119,7 @@ def benchmark(
         "strength": strength,
         "calibrate": calibrate,
         "band": band,
+        "stretch_cues": stretch_cues,
         "flip_cues": flip_cues,
         "clip": clip,
         "pictures": pictures,
@@ -128,7 +133,7 @@ def benchmark(
             stack.enter_context(hold_folders(COMMAND, OUTPUTS, [output], overwrite=overwrite))
         sources = [
             _calibrated(
-                source, folders.with_cue(source.label, listed), reader, calibrate, workers, progress
+                source, folders.with_cue(source.label), reader, calibrate, workers, progress
             )
             for source in sources
         ]
@@ -152,13 +157,13 @@ def _calibrated(
     progress: bool,
 ) -> Source:
     """The source with its cues calibrated where `refine_cams` would do it, and in the same way."""
-    if not wants_calibration(calibrate, images):
+    if not wants_calibration(calibrate, images, reader.form):
         return source
     fit = calibrate_set(
         source.adapter,
         images,
         source.t,
-        flip_cues=reader.flip_cues,
+        reader.form,
         clip=reader.clip,
         workers=workers,
         progress=progress,

@@ -17,6 +17,9 @@ from ..errors import InputError
 from ..files.folders import find_files, first_names
 from ..files.labels import VOC_CLASSES, read_label
 from ..files.lists import wanted_ids
+from ..files.names import under_ids, unlike
+from ..files.roots import label_files
+from ..files.value_ranges import check_labels
 from ..refine.formula import with_constant
 from ..registry import choose_adapter
 from ..runs.parallel import run_images
@@ -115,12 +118,11 @@ def evaluate_cams(
     CAMs whose files contain a background are brought to a constant of 0.5 first: the scores at 0.5
     are those of the pipeline's own labels.
 
-    gt_dir: `<id>.png` of class indices 0 … n_classes − 1, 255 = ignore. ids: default every image
-    that has both. clip: accept CAMs outside [0, 1] and NaN by clipping, as `refine_cams` does.
-    Raises InputError where a file is missing or bad.
+    gt_dir: `<id>.png` of class indices 0 … n_classes − 1, 255 = ignore, or a VOC root.
+    ids: default every image that has both. clip: accept CAMs outside [0, 1] and NaN by clipping, as
+    `refine_cams` does. Raises InputError where a file is missing or bad.
     """
-    cams, truths = find_files(cam_dir, (".npy",)), find_files(gt_dir, (".png",))
-    chosen = scored_files(cams, truths, cam_dir, gt_dir, ids)
+    chosen = scored_files(find_files(cam_dir, (".npy",)), cam_dir, gt_dir, ids, n_classes)
     adapter = choose_adapter(method, [image.file for image in chosen])
     job = SweepJob(adapter, np.asarray(thresholds, np.float64), n_classes, clip)
     return [scores(matrix) for matrix in cumulate(_total(job, chosen, workers, progress))]
@@ -136,31 +138,34 @@ def evaluate_labels(
     progress: bool = True,
 ) -> Scores:
     """Scores of a folder of label PNGs. Arguments as in `evaluate_cams`."""
-    labels, truths = find_files(label_dir, (".png",)), find_files(gt_dir, (".png",))
-    chosen = scored_files(labels, truths, label_dir, gt_dir, ids)
+    chosen = scored_files(find_files(label_dir, (".png",)), label_dir, gt_dir, ids, n_classes)
     return scores(_total(LabelJob(n_classes), chosen, workers, progress))
 
 
 def scored_files(
     found: dict[str, Path],
-    truths: dict[str, Path],
     folder: str | Path,
     gt_dir: str | Path,
     ids: str | Path | Sequence[str] | None,
+    n_classes: int | None = None,
 ) -> list[ScoredFiles]:
     """The images to score: those that are asked for, or all that have both. Raises InputError."""
+    truths = under_ids(label_files(gt_dir), found, "labels")
     if ids is None:
         wanted = [image_id for image_id in found if image_id in truths]
         if not wanted:
-            raise InputError(f"no image has a file in both {folder} and {gt_dir}")
+            raise InputError(
+                f"no image has a file in both {folder} and {gt_dir}: {unlike(found, truths)}"
+            )
     else:
-        wanted = wanted_ids(ids)
+        wanted = wanted_ids(ids, found, [gt_dir])
     for files, where in ((found, folder), (truths, gt_dir)):
         if lacking := [image_id for image_id in wanted if image_id not in files]:
             raise InputError(
                 f"{where}: {len(lacking)} of {len(wanted)} images are missing "
                 f"({first_names(lacking)})"
             )
+    check_labels([truths[image_id] for image_id in wanted], gt_dir, n_classes)
     return [ScoredFiles(image_id, found[image_id], truths[image_id]) for image_id in wanted]
 
 

@@ -15,11 +15,16 @@ import numpy as np
 from ..cams import constant_score
 from ..errors import InputError
 from ..files.class_lists import CLASS_LISTS
-from ..files.cues import CUE_SUFFIXES
-from ..files.folders import IMAGE_SUFFIXES, find_files, first_names
+from ..files.cue_folders import find_cues
+from ..files.cues import CueForm
+from ..files.folders import find_files, first_names
 from ..files.labels import VOC_CLASSES
+from ..files.lists import wanted_ids
+from ..files.names import under_ids
+from ..files.roots import label_files, photo_files
+from ..files.value_ranges import check_labels, check_photos
 from ..refine.pairing import ImageFiles
-from ..registry import get_adapter, profiles
+from ..registry import MapReader, get_adapter, profiles
 from .evaluate import THRESHOLDS
 from .scoring import BenchFiles, Source
 
@@ -32,13 +37,16 @@ log = logging.getLogger("c2am_plugin")
 class Folders:
     """What the folders of a benchmark hold, {image id: path} each. cams: of each source, by label.
 
-    photos: None where none are given.
+    photos: None where none are given. form: how the cues are read. listed: the ids that are asked
+    for, None for all.
     """
 
     cams: dict[str, dict[str, Path]]
     cues: dict[str, Path]
     truths: dict[str, Path]
     photos: dict[str, Path] | None
+    form: CueForm
+    listed: list[str] | None
 
     @classmethod
     def find(
@@ -47,17 +55,30 @@ class Folders:
         cues: str | Path,
         gt: str | Path,
         images: str | Path | None,
+        ids: str | Path | Sequence[str] | None,
+        n_classes: int,
+        *,
+        flip_cues: bool,
+        stretch_cues: bool,
     ) -> Folders:
-        return cls(
-            {label: files_of(folder, (".npy",), "CAM file") for label, folder in cams.items()},
-            files_of(cues, CUE_SUFFIXES, "cue"),
-            files_of(gt, (".png",), "ground truth"),
-            None if images is None else files_of(images, IMAGE_SUFFIXES, "photograph"),
-        )
+        """Looks at some files of each folder, too. Raises InputError."""
+        found = {label: files_of(folder, (".npy",), "CAM file") for label, folder in cams.items()}
+        there = sorted(set().union(*found.values()))
+        listed = None if ids is None else wanted_ids(ids, there, [images, gt])
+        wanted = there if listed is None else [each for each in listed if each in set(there)]
+        reader = MapReader.find()
+        stored = find_cues(cues, wanted, flip=flip_cues, stretch=stretch_cues, read_map=reader)
+        truths = under_ids(label_files(gt), wanted, "labels")
+        check_labels([truths[each] for each in wanted if each in truths], gt, n_classes)
+        photos = None
+        if images is not None:
+            photos = under_ids(photo_files(images), wanted, "photographs")
+            check_photos([photos[each] for each in wanted if each in photos], images)
+        return cls(found, stored.files, truths, photos, stored.form, listed)
 
-    def with_cue(self, label: str, ids: Sequence[str] | None) -> list[ImageFiles]:
-        """The images of a source that have a CAM and a cue, of all or of these ids."""
-        cams = self.cams[label]
+    def with_cue(self, label: str) -> list[ImageFiles]:
+        """The images of a source that have a CAM and a cue."""
+        cams, ids = self.cams[label], self.listed
         both = [i for i in (cams if ids is None else ids) if i in cams and i in self.cues]
         return [ImageFiles(i, cams[i], self.cues[i]) for i in both]
 
@@ -97,14 +118,13 @@ def class_names(classes: str | Path | Sequence[str] | None) -> tuple[str, ...]:
     return tuple(classes)
 
 
-def choose_images(
-    folders: Folders, ids: Sequence[str] | None
-) -> tuple[list[BenchFiles], dict[str, list[str]]]:
+def choose_images(folders: Folders) -> tuple[list[BenchFiles], dict[str, list[str]]]:
     """The images that have everything, and {what: ids that lack it}.
 
     Without a list the images are those of the CAM files: ground truth and cues are often there
     for many more.
     """
+    ids = folders.listed
     wanted = sorted(set().union(*folders.cams.values())) if ids is None else ids
     needed = {f"{label} CAM": files for label, files in folders.cams.items()}
     needed |= {"cue": folders.cues, "ground truth": folders.truths}

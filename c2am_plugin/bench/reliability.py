@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..files.cues import CUE_SUFFIXES, read_saliency
-from ..files.folders import find_files
+from ..files.cue_folders import find_cues
+from ..files.cues import CueForm, read_saliency
 from ..files.labels import IGNORE, read_label
+from ..files.roots import label_files
+from ..registry import MapReader
 from ..runs.parallel import run_images
 from .evaluate import ScoredFiles, scored_files
 
@@ -98,8 +101,8 @@ def _auc(counts: np.ndarray) -> float:
     return float((foreground * (lower + background / 2)).sum() / pairs) if pairs else float("nan")
 
 
-def _count_image(image: ScoredFiles) -> np.ndarray:
-    saliency, truth = read_saliency(image.file), read_label(image.truth)
+def _count_image(image: ScoredFiles, form: CueForm) -> np.ndarray:
+    saliency, truth = read_saliency(image.file, form=form), read_label(image.truth)
     try:
         return count_levels(saliency, truth)
     except InputError as error:
@@ -119,10 +122,14 @@ def evaluate_cues(
 
     ids: default every image that has both. Raises InputError where a file is missing or bad.
     """
-    cues, truths = find_files(cue_dir, CUE_SUFFIXES), find_files(gt_dir, (".png",))
-    chosen = scored_files(cues, truths, cue_dir, gt_dir, ids)
+    cues = find_cues(cue_dir, label_files(gt_dir), read_map=MapReader.find())
+    chosen = scored_files(cues.files, cue_dir, gt_dir, ids)
     outcome = run_images(
-        _count_image, chosen, workers=workers, title="evaluating", progress=progress
+        partial(_count_image, form=cues.form),
+        chosen,
+        workers=workers,
+        title="evaluating",
+        progress=progress,
     )
     if outcome.failures:
         first = next(iter(outcome.failures.values()))

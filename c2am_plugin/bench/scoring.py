@@ -16,7 +16,7 @@ import numpy as np
 from ..cams import CamAdapter, ImageCams, constant_score, read_cams
 from ..crf.dense_crf import Backend, label_crf
 from ..errors import InputError
-from ..files.cues import read_cue, resize_cue
+from ..files.cues import CueForm, read_cue, resize_cue
 from ..files.labels import pseudo_label, read_label
 from ..files.photos import read_photo_of
 from ..refine.calibration import Calibration
@@ -88,7 +88,7 @@ class ImageReader:
 
     strength: float
     guard: bool
-    flip_cues: bool
+    form: CueForm
     clip: bool
     crf_backend: Backend = "auto"
 
@@ -100,16 +100,19 @@ class ImageReader:
 
     def raw_cue(self, image: BenchFiles) -> np.ndarray:
         """b as stored, float32 h×w in [0, 1], 1 = surely background."""
-        return read_cue(image.cue, flip=self.flip_cues)
+        return read_cue(image.cue, form=self.form)
 
     def cue(
         self, image: BenchFiles, source: Source, cams: ImageCams, raw: np.ndarray
     ) -> np.ndarray:
         """The cue as these CAMs meet it: fitted where that is wanted, float32 H×W in [0, 1]."""
+        shape = (cams.maps.shape[1], cams.maps.shape[2])
         try:
+            if self.form.stretch:
+                raw = resize_cue(raw, shape, stretch=True)
             if source.fit is not None:
                 raw = source.fit.apply(cams, raw, cams.score(source.t))
-            return resize_cue(raw, (cams.maps.shape[1], cams.maps.shape[2]))
+            return resize_cue(raw, shape)
         except InputError as error:
             raise InputError(f"{image.cue}: {error}") from error
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..cams import CamAdapter
+from ..cams import CamAdapter, read_cams
 from ..errors import InputError
-from ..files.cues import CUE_SUFFIXES, read_saliency
-from ..files.folders import find_files
+from ..files.cue_folders import find_cues
+from ..files.cues import CueForm, read_saliency
 from ..files.image_files import open_image
 from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos
@@ -84,12 +84,11 @@ def make_boxes(
     boundary = either("boundary, threshold", boundary, None, threshold)
     form = choose_format(form, out or "")
     _check_options(boundary, form, images, gt, predictions)
-    files = find_files(maps, CUE_SUFFIXES)
-    if not files:
-        raise InputError(f"{maps}: holds no map or cue ({', '.join(CUE_SUFFIXES)})")
-    chosen = _choose(files, ids, maps)
-    photos = find_photos(images, chosen) if images else {}
     truths = find_truths(gt) if gt else None
+    reader = MapOf(get_adapter("puzzlecam"))
+    files, cue_form = find_cues(maps, truths.ids if truths else (), flip=flip_cues, read_map=reader)
+    chosen = _choose(files, ids, maps, images)
+    photos = find_photos(images, chosen) if images else {}
     scored = _scored(chosen, truths, gt)
     guesses = _guesses(predictions, truths, scored)
     settings: dict[str, Any] = {
@@ -106,13 +105,7 @@ def make_boxes(
     }
     if out is not None:
         hold_file(Path(out), COMMAND, settings, overwrite=overwrite)
-    job = BoxJob(
-        get_adapter("puzzlecam"),
-        boundary,
-        all_components,
-        flip_cues,
-        normalise,
-    )
+    job = BoxJob(cue_form, boundary, all_components, normalise)
     found = [
         MapFiles(i, files[i], photos.get(i), truths.find(i) if truths and i in scored else None)
         for i in chosen
@@ -156,10 +149,9 @@ class MapFiles:
 class BoxJob:
     """How boxes are found; called with an image's files."""
 
-    puzzle: CamAdapter
+    form: CueForm
     boundary: float | None
     all_components: bool
-    flip_cues: bool
     normalise: bool
 
     def __call__(self, image: MapFiles) -> BoxResult:
@@ -184,18 +176,24 @@ class BoxJob:
 
     def read(self, image: MapFiles) -> tuple[np.ndarray, float]:
         """Foreground float32 H×W in [0, 1] of a cue or a stored map, and where it is cut."""
-        path = image.map
-        content = self.puzzle.load(path) if path.suffix.lower() == ".npy" else None
-        if content is None or isinstance(content, np.ndarray):
-            return read_saliency(path, flip=self.flip_cues), CUE_BOUNDARY
+        cut = MAP_BOUNDARY if self.form.maps else CUE_BOUNDARY
+        return read_saliency(image.map, form=self.form), cut
+
+
+@dataclass(frozen=True)
+class MapOf:
+    """Reads a stored map: of a file with several classes the highest at each pixel."""
+
+    puzzle: CamAdapter
+
+    def __call__(self, path: Path) -> np.ndarray:
         try:
-            maps = self.puzzle.parse(content, image.image_id).maps
+            maps = read_cams(self.puzzle, path, path.stem).maps
         except InputError as error:
             raise InputError(f"{path}: is no map of c2am-cues ({error})") from error
         if maps.size == 0:
             raise InputError(f"{path}: holds no map")
-        values = maps.max(axis=0).astype(np.float32)
-        return 1 - values if self.flip_cues else values, MAP_BOUNDARY
+        return maps.max(axis=0).astype(np.float32)
 
 
 def _check_options(
@@ -210,11 +208,14 @@ def _check_options(
 
 
 def _choose(
-    files: Mapping[str, Path], ids: str | Path | Sequence[str] | None, maps: str | Path
+    files: Mapping[str, Path],
+    ids: str | Path | Sequence[str] | None,
+    maps: str | Path,
+    images: str | Path | None,
 ) -> list[str]:
     if ids is None:
         return list(files)
-    wanted = wanted_ids(ids)
+    wanted = wanted_ids(ids, files, [images])
     if without := lacking(wanted, files, "map"):
         raise InputError(f"{maps}: {without}; it has ids like {next(iter(files))}")
     return wanted

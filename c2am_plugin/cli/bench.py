@@ -73,7 +73,12 @@ def _bench_parser() -> argparse.ArgumentParser:
         "psa:mine=DIR is in PSA's format and called psa:mine",
     )
     add("--cues", required=True, metavar="DIR", help="<id>.png cues, 255 = foreground")
-    add("--gt", required=True, metavar="DIR", help="ground truth, <id>.png of class indices")
+    add(
+        "--gt",
+        required=True,
+        metavar="DIR",
+        help="<id>.png of class indices, or a VOC root",
+    )
     add("-o", "--out", required=True, metavar="DIR", help="where the page and the tables go")
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
     add("--images", metavar="DIR", help="photographs: for CAM + dense CRF and for the pictures")
@@ -99,6 +104,7 @@ def _bench_parser() -> argparse.ArgumentParser:
         help="also down-weight cues that would erase most of a class",
     )
     add("--flip-cues", action="store_true", help="the cues are high where the background is")
+    add("--stretch-cues", action="store_true", help="cues of any shape, as a network's squares")
     add("--clip", action="store_true", help="accept NaN and values outside [0, 1] by clipping")
 
     add = parser.add_argument_group("rows and pictures").add_argument

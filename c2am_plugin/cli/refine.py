@@ -135,6 +135,7 @@ def _refine_parser() -> argparse.ArgumentParser:
         help="down-weight cues that would erase most of a class",
     )
     add("--flip-cues", action="store_true", help="the cues are high where the background is")
+    add("--stretch-cues", action="store_true", help="cues of any shape, as a network's squares")
     add(
         "--missing",
         choices=("error", "keep", "skip"),
@@ -145,7 +146,7 @@ def _refine_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("labels and seeds").add_argument
     add("--labels", metavar="DIR", help="also write pseudo labels, as palette PNGs")
     add("--labels-only", action="store_true", help="write labels and no CAM files")
-    add("--images", metavar="DIR", help="photographs, for --crf and --seeds")
+    add("--images", metavar="DIR", help="photographs, or a VOC root: for --crf, --seeds")
     add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
     add(
         "--crf-backend",

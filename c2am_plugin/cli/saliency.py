@@ -71,6 +71,7 @@ def _saliency_parser() -> argparse.ArgumentParser:
     add("--ids", metavar="FILE", help="list of image ids; in a VOC root also a list's name")
     add("--second", metavar="CUES2", help="further cues: learn nothing where the two contradict")
     add("--flip-cues", action="store_true", help="the cues are high where the background is")
+    add("--stretch-cues", action="store_true", help="cues of any shape, as a network's squares")
     add("--checkpoint", metavar="FILE", help="RUN/last.pt instead of CUES: predict, do not train")
     add(
         "--scales",

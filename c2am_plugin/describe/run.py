@@ -15,10 +15,12 @@ import numpy as np
 
 from ..cams import CamAdapter, constant_score, read_cams
 from ..errors import InputError
-from ..files.cues import CUE_SUFFIXES, is_soft_cue, read_saliency
+from ..files.cue_folders import find_cues
+from ..files.cues import PLAIN, CueForm, is_soft_cue, read_saliency, resize_cue
 from ..files.folders import find_files
+from ..files.names import unlike
 from ..refine.calibration import calibrate_cues, count_sure_pixels
-from ..registry import choose_adapter
+from ..registry import MapReader, choose_adapter
 from ..runs.parallel import run_images
 from .report import Agreement, CueDescription, Polarity
 
@@ -49,30 +51,28 @@ def describe_cues(
     cams: str | Path | None = None,
     *,
     method: str = "auto",
+    stretch_cues: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> CueDescription:
     """Look at every cue of a folder (`<id>.png`, float `.npy`), and at CAM files beside if given.
 
-    method: the format of the CAM files. Raises InputError where a folder holds nothing to look at,
+    method: the format of the CAM files. stretch_cues: as in `refine_cams`. Raises InputError where a folder holds nothing to look at,
     or no cue can be read.
     """
-    files = find_files(cues, CUE_SUFFIXES)
-    if not files:
-        raise InputError(f"{cues}: holds no cue ({', '.join(CUE_SUFFIXES)})")
     stored = find_files(cams, (".npy",)) if cams else {}
+    files, form = find_cues(cues, stored, stretch=stretch_cues, read_map=MapReader.find())
     both = [image_id for image_id in files if image_id in stored]
     if cams and not both:
         raise InputError(
-            f"no image has both a CAM and a cue: {cams} has ids like {next(iter(stored), 'none')}, "
-            f"{cues} like {next(iter(files))}"
+            f"no image has both a CAM and a cue ({cams}, {cues}): {unlike(stored, files)}"
         )
     adapter = None
     if both:
         adapter = choose_adapter(method, [stored[image_id] for image_id in both])
         constant_score(adapter)
     images = [CueFile(image_id, cue, stored.get(image_id)) for image_id, cue in files.items()]
-    job = DescribeJob(adapter)
+    job = DescribeJob(adapter, form)
     outcome = run_images(job, images, workers=workers, title="cues", progress=progress)
     facts: dict[str, CueFacts] = outcome.results
     if not facts:
@@ -106,9 +106,10 @@ class DescribeJob:
     """Looks at one cue, and how it agrees with its CAMs; adapter: None where there are no CAMs."""
 
     adapter: CamAdapter | None
+    form: CueForm = PLAIN
 
     def __call__(self, image: CueFile) -> CueFacts:
-        saliency = read_saliency(image.cue)
+        saliency = read_saliency(image.cue, form=self.form)
         height, width = saliency.shape
         edge = max(1, round(BORDER * min(height, width)))
         inner = saliency[edge:-edge, edge:-edge]
@@ -131,7 +132,10 @@ class DescribeJob:
         cams = read_cams(self.adapter, image.cam, image.image_id, clip=True)
         try:
             t = cams.score(constant_score(self.adapter))
-            return count_sure_pixels(cams, 1 - saliency, t)
+            cue = 1 - saliency
+            if self.form.stretch and cams.maps.size:
+                cue = resize_cue(cue, cams.maps.shape[1:], stretch=True)
+            return count_sure_pixels(cams, cue, t)
         except InputError:
             return None
 

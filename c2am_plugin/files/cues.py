@@ -23,11 +23,14 @@ from .writing import atomic_path
 __all__ = [
     "CUE_SUFFIXES",
     "PLAIN",
+    "SQUARE",
     "CueForm",
     "is_soft_cue",
     "read_cue",
+    "read_cue_for",
     "read_saliency",
     "resize_cue",
+    "same_aspect",
     "stored_pixels",
     "write_cue",
 ]
@@ -54,6 +57,7 @@ class CueForm:
     full      the stored value that is surely foreground (1, 4095 …); None the file type's own
     alpha     the mask is in the alpha channel, where a file has one
     stretch   cues are brought to their image's size whatever their shape is
+    maps      the files are maps of C2AM, not arrays: soft, and not yet odds
     read_map  reads a `.npy` that is no plain array, H×W in [0, 1], 1 = foreground
     """
 
@@ -61,6 +65,7 @@ class CueForm:
     full: float | None = None
     alpha: bool = False
     stretch: bool = False
+    maps: bool = False
     read_map: Callable[[Path], np.ndarray] | None = None
 
 
@@ -112,6 +117,22 @@ def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
     return b
 
 
+def read_cue_for(path: str | Path, shape: tuple[int, ...], form: CueForm = PLAIN) -> np.ndarray:
+    """`read_cue` for CAMs of H×W, to which it is brought where the form is to be stretched."""
+    cue = read_cue(path, form=form)
+    if not form.stretch or 0 in shape:
+        return cue
+    return resize_cue(cue, (shape[0], shape[1]), stretch=True)
+
+
+def same_aspect(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two H×W are of one picture: sides in one ratio, within 2 % or a pixel."""
+    (height, width), (new_height, new_width) = shape, other
+    # A side of few pixels is rounded: what differs by less than a pixel is no other shape.
+    far = max(0.02 * height * new_width, height, width)
+    return abs(height * new_width - width * new_height) <= far
+
+
 def resize_cue(cue: np.ndarray, shape: tuple[int, int], stretch: bool = False) -> np.ndarray:
     """A cue H×W brought to h×w bilinearly (with antialiasing where it shrinks), float32 in [0, 1].
 
@@ -121,11 +142,7 @@ def resize_cue(cue: np.ndarray, shape: tuple[int, int], stretch: bool = False) -
     if cue.shape == shape:
         return cue
     (height, width), (new_height, new_width) = cue.shape, shape
-    # A side of few pixels is rounded: what differs by less than a pixel is no other shape.
-    other = abs(height * new_width - width * new_height) > max(
-        0.02 * height * new_width, height, width
-    )
-    if other and not stretch:
+    if not stretch and not same_aspect(cue.shape, shape):
         raise InputError(
             f"the cue is {width}×{height} and the CAM {new_width}×{new_height} pixels: "
             "other shapes, so not of the same image" + (SQUARE if width == height else "")

@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import InputError
 from .folders import plain_file
 
-__all__ = ["open_image"]
+__all__ = ["image_shape", "open_image"]
 
 # Pillow knows many more; one of them (EPS) hands the file to Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
@@ -51,3 +51,9 @@ def open_image(path: str | Path, what: str = "an image") -> Iterator[Image.Image
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{path}: cannot be read as {what} ({reason})") from error
+
+
+def image_shape(path: str | Path) -> tuple[int, int]:
+    """(height, width) of an image file, from its header. Raises InputError."""
+    with open_image(path) as image:
+        return image.height, image.width

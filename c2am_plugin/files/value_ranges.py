@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import InputError
 from .colours import alpha_of, mask_of_colours, without_black
 from .cues import CueForm, stored_pixels
-from .folders import sample
+from .folders import plain_file, sample
 from .image_files import open_image
 from .labels import IGNORE, read_label
 
@@ -57,7 +57,8 @@ def cue_form(
     """
     some = sample(paths, SAMPLE)
     alpha = _mask_in_alpha(some, folder)
-    form = CueForm(flip=flip, alpha=alpha, stretch=stretch, read_map=read_map)
+    maps = any(_holds_objects(path) for path in some) and read_map is not None
+    form = CueForm(flip=flip, alpha=alpha, stretch=stretch, maps=maps, read_map=read_map)
     found, errors = [], []
     for path in some:
         try:
@@ -145,6 +146,17 @@ def check_labels(paths: Sequence[Path], folder: str | Path, n_classes: int | Non
             "masks of one class, name two in `classes` (background and that class)",
             *(folder, n_classes - 1),
         )
+
+
+def _holds_objects(path: Path) -> bool:
+    """Whether a `.npy` file is a pickle, as the stored maps of C2AM are."""
+    if path.suffix.lower() != ".npy":
+        return False
+    try:
+        with open(path, "rb", opener=plain_file) as file:
+            return b"|O" in file.read(256)
+    except OSError:
+        return False
 
 
 def _full(found: Sequence[Stored], folder: str | Path) -> float | None:

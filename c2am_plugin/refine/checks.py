@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from PIL import Image
@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..files.cues import resize_cue
 from .pairing import log
 
-__all__ = ["check_polarity", "check_same_images"]
+__all__ = ["check_polarity", "check_same_images", "check_shapes"]
 
 # Cues of nothing below this b are black to the eye, as masks of 0 and 1 are.
 BLACK = 0.99
@@ -77,6 +77,22 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
             100 * without,
         )
     return within <= without - 0.02
+
+
+def check_shapes(pairs: Sequence[tuple[ImageCams, np.ndarray]]) -> None:
+    """Raises InputError where no cue has the shape of its CAMs."""
+    refusal = None
+    for cams, cue in pairs:
+        if cams.maps.size == 0:
+            continue
+        try:
+            resize_cue(cue, cams.maps.shape[1:])
+        except InputError as error:
+            refusal = refusal or (cams.image_id, error)
+        else:
+            return
+    if refusal:
+        raise InputError(f"none of {len(pairs)} cues fits its CAMs; {refusal[0]}: {refusal[1]}")
 
 
 def check_same_images(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:

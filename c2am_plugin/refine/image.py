@@ -14,7 +14,8 @@ import numpy as np
 from ..cams import CamAdapter, ImageCams, read_cams
 from ..crf.dense_crf import Backend
 from ..errors import InputError
-from ..files.cues import read_cue, resize_cue
+from ..files.cues import CueForm, read_cue_for, resize_cue, same_aspect
+from ..files.image_files import image_shape
 from ..files.labels import IGNORE, pseudo_label, write_confidence, write_label
 from ..files.photos import read_photo_of
 from ..files.writing import atomic_path
@@ -23,7 +24,11 @@ from .formula import Score, refine
 from .guard import guard_cue
 from .pairing import ImageFiles
 
-__all__ = ["ImageJob", "ImageResult", "refine_image"]
+__all__ = ["ImageJob", "ImageResult", "enlarge", "refine_image"]
+
+Shape = tuple[int, int]
+# A cue of so many times the CAMs' size is at the image's; of less, it was only rounded otherwise.
+MUCH = 1.5
 
 
 def refine_image(
@@ -59,13 +64,15 @@ def refine_image(
 
 @dataclass(frozen=True)
 class ImageResult:
-    """Counts of one image: pixels, foreground pixels before and after, and what its cue was."""
+    """Counts of one image: pixels, foreground pixels before and after, what its cue was, and
+    whether its CAMs are what they were though there was a cue."""
 
     pixels: int
     before: int
     after: int
     n_classes: int
     cue: str
+    untouched: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,7 @@ class ImageJob:
     labels: Path | None
     background_score: float
     strength: float
-    flip_cues: bool
+    form: CueForm
     clip: bool
     crf: bool = False
     crf_setting: str = "irn"
@@ -96,8 +103,17 @@ class ImageJob:
     def read(self, image: ImageFiles) -> ImageCams:
         return read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
 
-    def read_cue(self, cue: Path) -> np.ndarray:
-        return read_cue(cue, flip=self.flip_cues)
+    def read_cue(self, cue: Path, cams: ImageCams) -> np.ndarray:
+        return read_cue_for(cue, cams.maps.shape[1:], self.form)
+
+    def label_shape(self, image: ImageFiles, cam: tuple[int, ...], cue: tuple[int, ...]) -> Shape:
+        """H×W of an image's label: the photograph's, else the cue's, where its CAMs are smaller."""
+        if image.photo:
+            photo = image_shape(image.photo)
+            return photo if 0 in cam or _larger(photo, cam, 1) else _pair(cam)
+        if self.form.stretch or not _larger(cue, cam, MUCH):
+            return _pair(cue if 0 in cam else cam)
+        return _pair(cue)
 
     def __call__(self, image: ImageFiles) -> ImageResult:
         cams = self.read(image)
@@ -106,7 +122,7 @@ class ImageJob:
                 with atomic_path(self.out_dir / f"{image.image_id}.npy") as temporary:
                     shutil.copyfile(image.cam, temporary)
             return self.finish(image, cams, cams, cams.maps.shape[1:], "none")
-        cue = self.read_cue(image.cue)
+        cue = self.read_cue(image.cue, cams)
         try:
             evidence = self.meet(cams, cams.maps, cue, cams.score(self.background_score))
             small = None
@@ -128,8 +144,7 @@ class ImageJob:
         flat = (
             "both" if cue.min() < cue.max() else "background" if cue.flat[0] > 0.5 else "foreground"
         )
-        shape = cams.maps.shape[1:] if cams.maps.size else cue.shape
-        return self.finish(image, cams, refined, shape, flat)
+        return self.finish(image, cams, refined, cue.shape, flat)
 
     def meet(self, cams: ImageCams, maps: np.ndarray, cue: np.ndarray, score: Score) -> np.ndarray:
         """The cue as these maps meet it, compared with that t: calibrated, guarded or neither."""
@@ -143,11 +158,12 @@ class ImageJob:
         image: ImageFiles,
         cams: ImageCams,
         refined: ImageCams,
-        shape: tuple[int, ...],
+        cue_shape: tuple[int, ...],
         cue: str,
     ) -> ImageResult:
         """Write the label, if wanted, and count."""
         if self.labels is not None:
+            shape = self.label_shape(image, cams.maps.shape[1:], cue_shape)
             if 0 in shape:
                 raise InputError(
                     f"{refined.image_id}: has no class and no cue, so the size of its label is "
@@ -156,26 +172,48 @@ class ImageJob:
             write_label(self.labels / f"{refined.image_id}.png", self.label(image, refined, shape))
         t = cams.score(self.background_score)
         before, after = (_foreground(each, t) for each in (cams, refined))
-        pixels = shape[0] * shape[1]
-        return ImageResult(pixels, before, after, len(cams.class_ids), cue)
+        height, width = cams.maps.shape[1:] if cams.maps.size else cue_shape
+        same = cue != "none" and bool(cams.maps.size) and self.strength > 0
+        untouched = same and np.array_equal(cams.maps, refined.maps)
+        return ImageResult(height * width, before, after, len(cams.class_ids), cue, untouched)
 
-    def label(self, image: ImageFiles, refined: ImageCams, shape: tuple[int, ...]) -> np.ndarray:
+    def label(self, image: ImageFiles, refined: ImageCams, shape: Shape) -> np.ndarray:
         """The label uint8 H×W; writes the confidence, if wanted."""
-        t = refined.score(self.background_score)
+        maps, t = refined.maps, refined.score(self.background_score)
+        if len(refined.class_ids):
+            maps = enlarge(maps, shape)
+            t = enlarge(t[None], shape)[0] if isinstance(t, np.ndarray) else t
         if not (self.crf and image.photo):
             if len(refined.class_ids) == 0:
                 return np.zeros(shape, np.uint8)
-            return pseudo_label(refined.maps, refined.class_ids, t)
+            return pseudo_label(maps, refined.class_ids, t)
         from ..crf.settings import crf_setting, smooth_label
 
         photo, setting = read_photo_of(image.photo, shape), crf_setting(self.crf_setting)
         label, probability = smooth_label(
-            photo, refined.maps, refined.class_ids, t, setting, self.crf_backend
+            photo, maps, refined.class_ids, t, setting, self.crf_backend
         )
         label[probability < self.ignore_below] = IGNORE
         if self.confidence is not None:
             write_confidence(self.confidence / f"{image.image_id}.png", probability)
         return label
+
+
+def enlarge(maps: np.ndarray, shape: Shape) -> np.ndarray:
+    """Floating K×h×w in [0, 1] → K×H×W, bilinear between pixel centres; the same where it fits."""
+    if maps.shape[1:] == shape:
+        return maps
+    return np.stack([resize_cue(layer, shape) for layer in maps])
+
+
+def _larger(shape: tuple[int, ...], other: tuple[int, ...], times: float) -> bool:
+    if 0 in shape or 0 in other or not same_aspect(shape, other):
+        return False
+    return shape != other and min(a / b for a, b in zip(shape, other, strict=True)) >= times
+
+
+def _pair(shape: tuple[int, ...]) -> Shape:
+    return shape[0], shape[1]
 
 
 def _foreground(cams: ImageCams, background_score: Score) -> int:

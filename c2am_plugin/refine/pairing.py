@@ -6,14 +6,17 @@ Knows ids and a few sample images; writes nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..files.cues import CUE_SUFFIXES
+from ..files.cue_folders import find_cues
+from ..files.cues import PLAIN, CueForm
 from ..files.folders import find_files, first_names
 from ..files.lists import wanted_ids
+from ..files.names import unlike
+from ..registry import MapReader
 
 __all__ = ["ImageFiles", "Pairing", "pair"]
 
@@ -32,10 +35,11 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class Pairing:
-    """The images of a run in order, and how many stay out."""
+    """The images of a run in order, how many stay out, and how the cues are read."""
 
     images: list[ImageFiles]
     left_out: int
+    form: CueForm = PLAIN
 
     @property
     def ids(self) -> list[str]:
@@ -47,25 +51,34 @@ class Pairing:
 
 
 def pair(
-    cam_dir: Path, cue_dir: Path, ids: str | Path | Sequence[str] | None, missing: str
+    cam_dir: Path,
+    cue_dir: Path,
+    ids: str | Path | Sequence[str] | None,
+    missing: str,
+    *,
+    images: str | Path | None = None,
+    flip: bool = False,
+    stretch: bool = False,
 ) -> Pairing:
     """Pair two folders by image id.
 
     ids: a list file, a sequence, or None for every CAM file. missing: what to do with an image
-    without a cue, "error", "keep" (work on it all the same) or "skip".
+    without a cue, "error", "keep" (work on it all the same) or "skip". images: a VOC root whose
+    lists may be named. flip, stretch: see `CueForm`.
     Raises InputError with counts and the first names where files are missing or nothing pairs.
     """
-    cams, cues = find_files(cam_dir, (".npy",)), find_files(cue_dir, CUE_SUFFIXES)
-    for found, folder, what in ((cams, cam_dir, ".npy file"), (cues, cue_dir, "cue (.png, .npy)")):
-        if not found:
-            raise InputError(f"{folder}: holds no {what}")
-    wanted = list(cams) if ids is None else wanted_ids(ids)
+    cams = find_files(cam_dir, (".npy",))
+    if not cams:
+        raise InputError(f"{cam_dir}: holds no .npy file")
+    wanted = list(cams) if ids is None else wanted_ids(ids, cams, [images])
+    there = [image_id for image_id in wanted if image_id in cams]
+    cues, form = find_cues(cue_dir, there, flip=flip, stretch=stretch, read_map=MapReader.find())
     if not any(image_id in cams and image_id in cues for image_id in wanted):
         cam, cue = (first_names([next(iter(found))]) for found in (cams, cues))
         listed = f", the list like {first_names(wanted[:1])}" if ids is not None and wanted else ""
         raise InputError(
             f"no image has both a CAM and a cue: {cam_dir} has ids like {cam}, "
-            f"{cue_dir} like {cue}{listed}; expected CAM and cue files of the same names"
+            f"{cue_dir} like {cue}{listed}; {_reason(cams, cues, wanted)}"
         )
     no_cam = [image_id for image_id in wanted if image_id not in cams]
     no_cue = [image_id for image_id in wanted if image_id in cams and image_id not in cues]
@@ -80,5 +93,13 @@ def pair(
     if unused := cues.keys() - set(wanted):
         log.info("%d cues belong to no image of this run (%s)", len(unused), first_names(unused))
     out = set(no_cam) if missing == "keep" else {*no_cam, *no_cue}
-    images = [ImageFiles(i, cams[i], cues.get(i)) for i in wanted if i not in out]
-    return Pairing(images, len(out))
+    chosen = [ImageFiles(i, cams[i], cues.get(i)) for i in wanted if i not in out]
+    return Pairing(chosen, len(out), form)
+
+
+def _reason(cams: Collection[str], cues: Collection[str], wanted: Sequence[str]) -> str:
+    """Why no image has a CAM and a cue: the list is another one, or the names differ."""
+    listed = set(wanted) & set(cams)
+    if not listed and set(cams) & set(cues):
+        return f"the list is of others: {unlike(wanted, cams)}"
+    return unlike(cams, cues)

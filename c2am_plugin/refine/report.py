@@ -33,11 +33,13 @@ class RefineReport:
     cues_all_background: list[str] = field(default_factory=list)
     cues_all_foreground: list[str] = field(default_factory=list)
     failures: dict[str, str] = field(default_factory=dict)
+    untouched: int = 0
+    calibrated: bool = False
     seeds: SeedReport | None = None
 
     MERGE: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("pixels", "refined", "kept_unchanged", "already_there"), "sum"),
-        **dict.fromkeys(("without_class", "seconds"), "sum"),
+        **dict.fromkeys(("without_class", "seconds", "untouched"), "sum"),
         **dict.fromkeys(("cues_all_background", "cues_all_foreground", "failures"), "join"),
         **dict.fromkeys(("foreground_before", "foreground_after"), "pixels"),
         "images_per_second": "seconds",
@@ -65,6 +67,26 @@ class RefineReport:
             f"{done}\n"
             f"foreground at {self.against()}: {self.foreground_before:.1%} of all "
             f"pixels before, {self.foreground_after:.1%} after"
+        ) + self._doubt()
+
+    def _doubt(self) -> str:
+        """A line on a result that is rarely meant, and the option to look at; "" on others."""
+        before, after = self.foreground_before, self.foreground_after
+        look = "c2am-cues --describe CUE_DIR --cams CAM_DIR looks at the cues"
+        option = "--strength below 1" if self.calibrated else "--calibrate on"
+        if 2 * self.untouched > self.refined:
+            return (
+                f"\n{self.untouched} of {self.refined} images have the CAMs that they had: their "
+                f"cues say nothing about them; {look}"
+            )
+        if not before or before / 3 <= after <= 3 * before:
+            return ""
+        if after == 0 or after > 0.99:
+            side = "foreground" if after else "background"
+            return f"\nalmost all is {side} now: is it the polarity (--flip-cues)? {look}"
+        times = f"{after / before:.2f} times" if after < before else f"{after / before:.1f} times"
+        return (
+            f"\nthe foreground is {times} what it was, which cues rarely mean: try {option}; {look}"
         )
 
     def against(self) -> str:
@@ -99,4 +121,6 @@ class RefineReport:
             cues_all_background=[i for i, result in results.items() if result.cue == "background"],
             cues_all_foreground=[i for i, result in results.items() if result.cue == "foreground"],
             failures=outcome.failures,
+            untouched=sum(result.untouched for result in results.values()),
+            calibrated=job.fit is not None,
         )

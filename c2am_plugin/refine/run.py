@@ -13,13 +13,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..cams import CamAdapter
+import numpy as np
+
+from ..cams import CamAdapter, ImageCams
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..crf.settings import crf_setting as find_setting
 from ..crf.settings import label_setting
 from ..errors import InputError
 from ..files.folders import sample
 from ..files.photos import find_photos
+from ..files.roots import photo_folders
 from ..files.writing import write_json
 from ..registry import choose_adapter
 from ..runs.arguments import either
@@ -28,12 +31,18 @@ from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from ..seeds.run import SeedPlan, plan_seeds
 from .background import check_score, settle_score
-from .checks import check_polarity, check_same_images
+from .checks import check_polarity, check_same_images, check_shapes
 from .formula import check_strength
 from .image import ImageJob, refine_image
 from .pairing import ImageFiles, pair
 from .report import RefineReport
-from .set_calibration import calibrate_set, check_calibrate, log_calibration, wants_calibration
+from .set_calibration import (
+    calibrate_set,
+    check_calibrate,
+    log_calibration,
+    name_greys,
+    wants_calibration,
+)
 
 __all__ = ["RefineReport", "refine_cams", "refine_image"]
 
@@ -56,6 +65,7 @@ def refine_cams(
     guard: bool = False,
     missing: str = "error",
     flip_cues: bool = False,
+    stretch_cues: bool = False,
     clip: bool = False,
     float16: bool = False,
     labels: str | Path | None = None,
@@ -89,15 +99,19 @@ def refine_cams(
     calibrate  "on": first fit the cues' odds to what the CAMs of the set are sure of, so that no
                cue is trusted further than cues and CAMs agree (`calibration.fit_cues`, without
                ground truth); "off": take them as they stand, as the paper does; "auto": on for
-               the soft cues of c2am-cues, which are made for it, off for all others
+               the soft cues and maps of c2am-cues, which are made for it, off for all others
     guard      trust a cue less where it would erase most of what a class's CAM is sure of
                (`guard.guard_cue`); for cues that are taken as they stand
     missing    for an image without a cue: "error" refuse to start, "keep" its CAM, "skip" it
     flip_cues  the cues have the other polarity, high = background
+    stretch_cues  bring cues to their image's size whatever their shape is: the squares that a
+               network was given and that its maps are stored as
     clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
     float16    store the CAMs at the image's size in half the room. Labels are the same; the
                smaller copy of PuzzleCAM and IRN stays float32, as their random walks want it
-    labels     folder for pseudo labels argmax([t, refined]) as palette PNGs; default none
+    labels     folder for pseudo labels argmax([t, refined]) as palette PNGs; default none. Where
+               the CAMs are smaller than the photograph, or than the cue, the refined maps are
+               brought to its size first (bilinear)
     labels_only  write no CAM files; needs `labels`
     crf        run the dense CRF on the labels before they are written; needs `images`
     crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed. Same labels
@@ -107,8 +121,10 @@ def refine_cams(
     seeds      folder for what the pipeline's next stage trains on, made of the refined CAMs as
                `make_seeds` says; needs `images`; default none
     seed_settings  the numbers of that step that are not to be the pipeline's own
-    images     folder of photographs `<id>.jpg`; only read for `crf` and `seeds`
-    ids        a list file or a sequence of image ids; default every CAM file
+    images     folder of photographs `<id>.jpg`, or a VOC or COCO root; only read for `crf`,
+               `seeds` and the size of `labels`
+    ids        a list file or a sequence of image ids; the name of a list where `images` is a VOC
+               root; default every CAM file
     shard      "I/N": work on the I-th of N parts of the images, I from 1; N such runs, at once or
                one after another, do what one without it does (`c2am-merge`)
     workers    images at a time; default one a core
@@ -138,12 +154,14 @@ def refine_cams(
     if refined:
         log.info("refined CAMs go to %s", refined)
     outputs = [Path(folder) for folder in (refined, labels, confidence, seeds) if folder]
-    _check_folders(outputs, (cam_dir, cue_dir, *([images] if images else [])))
+    _check_folders(outputs, (cam_dir, cue_dir, *(photo_folders(images) if images else [])))
 
     # Read everything that could refuse the run before anything is written.
-    pairing = pair(cam_dir, cue_dir, ids, missing)
+    pairing = pair(
+        *(cam_dir, cue_dir, ids, missing), images=images, flip=flip_cues, stretch=stretch_cues
+    )
     adapter = choose_adapter(method, [image.cam for image in pairing.images])
-    if crf and images:
+    if labels and images:
         photos = find_photos(images, pairing.ids)
         with_photos = [replace(image, photo=photos[image.image_id]) for image in pairing.images]
         pairing = replace(pairing, images=with_photos)
@@ -162,7 +180,7 @@ def refine_cams(
         labels=Path(labels) if labels else None,
         background_score=score,
         strength=float(strength),
-        flip_cues=flip_cues,
+        form=pairing.form,
         clip=clip,
         crf=crf,
         crf_setting=_crf_name(adapter, crf_setting),
@@ -185,19 +203,21 @@ def refine_cams(
             crf_backend,
         )
     count = min(max(SAMPLE[0], len(pairing.images) // 10), SAMPLE[1])
-    _check_sample(job, sample(pairing.with_cue, count))
-    if wants_calibration(calibrate, pairing.with_cue):
+    cues = _check_sample(job, sample(pairing.with_cue, count))
+    if wants_calibration(calibrate, pairing.with_cue, job.form):
         fit = calibrate_set(
             adapter,
             pairing.with_cue,
             job.background_score,
-            flip_cues=flip_cues,
+            job.form,
             clip=clip,
             workers=workers,
             progress=progress,
         )
         log_calibration(fit)
         job = replace(job, fit=fit)
+    else:
+        name_greys(calibrate, cues)
 
     settings = _settings(job, cam_dir, cue_dir, missing)
     if plan:
@@ -226,7 +246,8 @@ def _settings(job: ImageJob, cam_dir: Path, cue_dir: Path, missing: str) -> dict
         "calibrated": asdict(job.fit) if job.fit else None,
         "guard": job.guard,
         "missing": missing,
-        "flip_cues": job.flip_cues,
+        "flip_cues": job.form.flip,
+        "stretch_cues": job.form.stretch,
         "clip": job.clip,
         "float16": job.float16,
     }
@@ -324,16 +345,39 @@ def _check_folders(folders: list[Path], inputs: tuple[str | Path, ...]) -> None:
                 )
 
 
-def _check_sample(job: ImageJob, some: list[ImageFiles]) -> None:
-    """A few images tell whether the two folders fit. Single bad files are left for the run."""
-    pairs, errors = [], []
+def _check_sample(job: ImageJob, some: list[ImageFiles]) -> list[np.ndarray]:
+    """A few images tell whether the two folders fit. Single bad files are left for the run.
+
+    Returns their cues, b as read.
+    """
+    pairs: list[tuple[ImageCams, np.ndarray]] = []
+    shapes, errors = [], []
     for image in some:
         if image.cue:
             try:
-                pairs.append((job.read(image), job.read_cue(image.cue)))
+                cams = job.read(image)
+                pairs.append((cams, job.read_cue(image.cue, cams)))
+                shapes.append(_label_size(job, image, *pairs[-1]))
             except InputError as error:
                 errors.append(error)
     if errors and not pairs:
         raise errors[0]
+    check_shapes(pairs)
+    if other := next((each for each in shapes if each), None):
+        log.warning("%s", other)
     if check_polarity(pairs):
         check_same_images(pairs)
+    return [cue for _, cue in pairs]
+
+
+def _label_size(job: ImageJob, image: ImageFiles, cams: ImageCams, cue: np.ndarray) -> str:
+    """That an image's label is larger than its CAMs, which is not what everybody expects."""
+    shape = cams.maps.shape[1:]
+    label = job.label_shape(image, shape, cue.shape)
+    if not job.labels or 0 in shape or label == shape:
+        return ""
+    of = "photographs" if image.photo else "cues"
+    return (
+        f"the CAMs are smaller than their {of} ({shape[1]}×{shape[0]} and {label[1]}×{label[0]} "
+        f"in {image.image_id}): labels are written at the size of the {of}, the CAMs keep theirs"
+    )

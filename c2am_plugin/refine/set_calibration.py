@@ -7,25 +7,27 @@ What is counted in one image, and what follows from the counts, is in calibratio
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..cams import CamAdapter, read_cams
 from ..errors import InputError
-from ..files.cues import is_soft_cue, read_cue
+from ..files.cues import CueForm, is_soft_cue, read_cue_for
 from ..files.folders import sample
 from ..runs.parallel import run_images
 from .calibration import Calibration, calibrate_cues, count_sure_pixels
 from .pairing import ImageFiles
 
-__all__ = ["calibrate_set", "check_calibrate", "log_calibration", "wants_calibration"]
+__all__ = ["calibrate_set", "check_calibrate", "log_calibration", "name_greys", "wants_calibration"]
 
 # Images that calibrating looks at; more change the second decimal.
 CALIBRATION_IMAGES = 500
 # Cues that tell whether a folder has soft cues of c2am-cues.
 SOFT_CUES = 32
+# More than this share of the pixels between these bounds is more than the soft edge of a mask.
+GREY, MIDDLE = 0.02, (0.1, 0.9)
 log = logging.getLogger("c2am_plugin")
 
 
@@ -34,11 +36,11 @@ def check_calibrate(calibrate: str) -> None:
         raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
 
 
-def wants_calibration(calibrate: str, images: Sequence[ImageFiles]) -> bool:
+def wants_calibration(calibrate: str, images: Sequence[ImageFiles], form: CueForm) -> bool:
     """Whether `calibrate`, "on", "off" or "auto", means to calibrate the cues of these images."""
     if calibrate == "auto":
         cues = [image.cue for image in sample(images, SOFT_CUES) if image.cue]
-        return bool(cues) and all(is_soft_cue(cue) for cue in cues)
+        return bool(cues) and (form.maps or all(is_soft_cue(cue) for cue in cues))
     return calibrate == "on"
 
 
@@ -46,8 +48,8 @@ def calibrate_set(
     adapter: CamAdapter,
     images: Sequence[ImageFiles],
     background_score: float,
+    form: CueForm,
     *,
-    flip_cues: bool,
     clip: bool,
     workers: int | None,
     progress: bool,
@@ -57,7 +59,7 @@ def calibrate_set(
     Looks at a sample of them. Raises InputError where none of that can be read.
     """
     outcome = run_images(
-        CalibrationJob(adapter, background_score, flip_cues, clip),
+        CalibrationJob(adapter, background_score, form, clip),
         sample(images, CALIBRATION_IMAGES),
         workers=workers,
         title="calibrating",
@@ -67,6 +69,16 @@ def calibrate_set(
     if not outcome.results:
         raise InputError(next(iter(outcome.failures.values())))
     return calibrate_cues(outcome.results.values())
+
+
+def name_greys(calibrate: str, cues: Iterable[np.ndarray]) -> None:
+    """Warn where cues, b in [0, 1], are grey and are taken as odds without anybody's asking."""
+    shares = [float(((cue > MIDDLE[0]) & (cue < MIDDLE[1])).mean()) for cue in cues]
+    if calibrate == "auto" and shares and np.mean(shares) > GREY:
+        log.warning(
+            "the cues are grey and not by c2am-cues: uncalibrated, their greys are taken as odds, "
+            "which few are; --calibrate on fits them to these CAMs"
+        )
 
 
 def log_calibration(fit: Calibration) -> None:
@@ -90,11 +102,11 @@ class CalibrationJob:
 
     adapter: CamAdapter
     background_score: float
-    flip_cues: bool
+    form: CueForm
     clip: bool
 
     def __call__(self, image: ImageFiles) -> np.ndarray:
         assert image.cue is not None
         cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
-        cue = read_cue(image.cue, flip=self.flip_cues)
+        cue = read_cue_for(image.cue, cams.maps.shape[1:], self.form)
         return count_sure_pixels(cams, cue, cams.score(self.background_score))

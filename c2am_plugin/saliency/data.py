@@ -16,10 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 from ..errors import InputError
-from ..files.cues import CUE_SUFFIXES, read_saliency, resize_cue
-from ..files.folders import find_files, sample
+from ..files.cue_folders import find_cues as folder_of_cues
+from ..files.cues import PLAIN, SQUARE, CueForm, read_saliency, resize_cue
+from ..files.folders import sample
 from ..files.lists import lacking
 from ..files.photos import read_photo
+from ..registry import MapReader
 from ..training.batches import CACHE_BYTES, Views
 
 __all__ = ["Example", "MaskedImages", "collate", "find_cues", "read_example"]
@@ -43,19 +45,28 @@ def find_cues(
     images: dict[str, Path],
     *,
     flip: bool = False,
-) -> list[tuple[Path, ...]]:
-    """The cue files of every image: of `cues` and, where there is one, of the `second` folder.
+    stretch: bool = False,
+) -> tuple[list[tuple[Path, ...]], tuple[CueForm, ...]]:
+    """The cue files of every image: of `cues` and, where there is one, of the `second` folder; and
+    how those of each folder are read. flip, stretch: see `CueForm`.
 
     Raises InputError where an image has no cue, and where none of a few cues can be used: another
     shape than its photograph, or one value throughout.
     """
-    columns = [_of_each(folder, images) for folder in (cues, second) if folder is not None]
+    reader = MapReader.find()
+    folders = {
+        folder: folder_of_cues(folder, list(images), flip=flip, stretch=stretch, read_map=reader)
+        for folder in (cues, second)
+        if folder is not None
+    }
+    columns = [_of_each(folder, found.files, images) for folder, found in folders.items()]
     chosen = list(zip(*columns, strict=True))
+    forms = tuple(found.form for found in folders.values())
     some = sample(list(zip(images.values(), chosen, strict=True)), SAMPLE)
     errors, flat = [], 0
     for image, files in some:
         try:
-            _, mask = read_example(image, files, flip)
+            _, mask = read_example(image, files, forms)
         except InputError as error:
             errors.append(error)
             continue
@@ -67,35 +78,37 @@ def find_cues(
             f"{cues}: each of the {flat} cues looked at is of one value throughout, which shows no "
             "foreground to learn; expected 255 = foreground, 0 = background"
         )
-    return chosen
+    return chosen, forms
 
 
-def _of_each(cues: str | Path, images: dict[str, Path]) -> list[Path]:
-    found = find_files(cues, CUE_SUFFIXES)
+def _of_each(cues: str | Path, found: dict[str, Path], images: dict[str, Path]) -> list[Path]:
     if without := lacking(images, found, "cue"):
         raise InputError(f"{cues}: {without}; name those that have one with `ids`")
     return [found[image_id] for image_id in images]
 
 
-def read_example(image: Path, cues: Sequence[Path], flip: bool) -> tuple[np.ndarray, np.ndarray]:
+def read_example(
+    image: Path, cues: Sequence[Path], forms: Sequence[CueForm]
+) -> tuple[np.ndarray, np.ndarray]:
     """uint8 H×W×3 and its mask float32 H×W: the first cue in [0, 1], 1 = foreground, and NaN where
     the second one, if there is one, contradicts it. Raises InputError."""
     photo = read_photo(image)
-    mask, *others = (_fitting(photo, cue, flip) for cue in cues)
+    mask, *others = (_fitting(photo, *each) for each in zip(cues, forms, strict=True))
     for other in others:
         mask = np.where(np.abs(mask - other) > APART, np.float32(np.nan), mask)
     return photo, mask
 
 
-def _fitting(photo: np.ndarray, cue: Path, flip: bool) -> np.ndarray:
+def _fitting(photo: np.ndarray, cue: Path, form: CueForm) -> np.ndarray:
     """A cue's saliency at the photograph's size."""
-    mask = read_saliency(cue, flip=flip)
+    mask = read_saliency(cue, form=form)
     try:
-        return resize_cue(mask, photo.shape[:2])
+        return resize_cue(mask, photo.shape[:2], stretch=form.stretch)
     except InputError as error:
         raise InputError(
             f"{cue}: is {mask.shape[1]}×{mask.shape[0]} pixels and its photograph "
             f"{photo.shape[1]}×{photo.shape[0]}: other shapes, so not of the same image"
+            + (SQUARE if mask.shape[0] == mask.shape[1] else "")
         ) from error
 
 
@@ -112,10 +125,10 @@ class MaskedImages(Views):
         cues: Sequence[tuple[Path, ...]],
         side: int,
         seed: int = 0,
-        flip: bool = False,
+        forms: Sequence[CueForm] = (PLAIN,),
     ) -> None:
         self.images, self.cues = list(images), list(cues)
-        self.side, self.seed, self.flip = side, seed, flip
+        self.side, self.seed, self.forms = side, seed, tuple(forms)
         # 3 bytes of a pixel's colour and 4 of its mask.
         self.keeps = bool(side) and len(self.images) * side * side * 7 <= CACHE_BYTES
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -137,7 +150,7 @@ class MaskedImages(Views):
     def _pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if index in self._kept:
             return self._kept[index]
-        photo, mask = read_example(self.images[index], self.cues[index], self.flip)
+        photo, mask = read_example(self.images[index], self.cues[index], self.forms)
         if self.side:
             photo, mask = (
                 np.asarray(Image.fromarray(x).resize((self.side,) * 2, Image.Resampling.BILINEAR))

@@ -69,6 +69,7 @@ def train_saliency(
     second: str | Path | None = None,
     ids: str | Path | None = None,
     flip_cues: bool = False,
+    stretch_cues: bool = False,
     backbone: str = "resnet50",
     weights: str = "IMAGENET1K_V1",
     recipe: Recipe | str = "auto",
@@ -90,6 +91,7 @@ def train_saliency(
                    than 0.7 apart) nothing is learnt
     ids            list file of image ids, in a VOC root also a list's name; default every image
     flip_cues      the cues have the other polarity, high = background
+    stretch_cues   cues of any shape are brought to their photographs'
     backbone       name of a torchvision classifier
     weights        of the backbone: "random", a torchvision name, or a file, also a checkpoint of
                    `train_c2am` (`training.weights.initial_weights`)
@@ -116,7 +118,7 @@ def train_saliency(
     check_least(0, seed=seed, workers=workers, picture_every=picture_every)
     check_outside(images, run)
     found = find_images(images, ids)
-    masks = find_cues(cues, second, found, flip=flip_cues)
+    masks, forms = find_cues(cues, second, found, flip=flip_cues, stretch=stretch_cues)
     recipe = choose_recipe(recipe, len(found))
     plan = make_recipe(recipe, **numbers)
     plan = replace(plan, accumulate=min(plan.accumulate, len(found)))
@@ -129,6 +131,7 @@ def train_saliency(
         "cues": str(Path(cues).resolve()),
         "second": str(Path(second).resolve()) if second else None,
         "flip_cues": flip_cues,
+        "stretch_cues": stretch_cues,
         "seed": seed,
         "images": len(found),
         "ids": hashlib.sha256("\n".join(found).encode()).hexdigest()[:16],
@@ -150,7 +153,7 @@ def train_saliency(
                 log.info("%s: going on after step %d", run, trainer.step)
             else:
                 log.info("initial weights: %s", report)
-            views = MaskedImages(list(found.values()), masks, plan.side, seed, flip_cues)
+            views = MaskedImages(list(found.values()), masks, plan.side, seed, forms)
             loop = _Loop(run, settings, trainer, views)
             loop.go(workers, picture_every, progress)
             return loop.finish()

@@ -88,4 +88,13 @@ class SeedReport:
         return (
             f"{done}\nof all pixels {self.foreground:.1%} are sure foreground, "
             f"{self.background:.1%} sure background, {self.ignored:.1%} ignored"
-        )
+        ) + self._doubt()
+
+    def _doubt(self) -> str:
+        """A line on seeds that teach nothing; "" on others."""
+        shares = {"background": self.background, "ignored": self.ignored}
+        shares["foreground"] = self.foreground
+        side, share = max(shares.items(), key=lambda each: each[1])
+        if share < 0.99:
+            return ""
+        return f"\nalmost all is {side}, from which nothing is learnt: look at the CAMs and cues"

@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..files.folders import find_files
 from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos, read_photo, read_photo_of
+from ..files.roots import photo_folders
 from ..files.writing import atomic_path, write_json
 from ..registry import choose_adapter
 from ..runs.output_folders import (
@@ -77,7 +78,7 @@ def make_seeds(
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
     before any image is worked on.
     """
-    found, part = find_cams(Path(cam_dir), ids), Shard.parse(shard)
+    found, part = find_cams(Path(cam_dir), ids, images), Shard.parse(shard)
     adapter = choose_adapter(method, list(found.values()))
     cams = {image_id: found[image_id] for image_id in part.of(list(found))}
     plan = plan_seeds(adapter, cam_dir, out_dir, images, list(cams), settings, clip, crf_backend)
@@ -197,7 +198,7 @@ def plan_seeds(
     all_settings = {name: float(value) for name, value in {**own, **changed}.items()}
     adapter.seed_folders(all_settings)
     cam_dir, out_dir, images = Path(cam_dir), Path(out_dir), Path(images)
-    for source in (cam_dir.resolve(), images.resolve()):
+    for source in (cam_dir.resolve(), *(each.resolve() for each in photo_folders(images))):
         if source in (out_dir.resolve(), *out_dir.resolve().parents):
             raise InputError(f"{out_dir}: lies in the input {source}; choose another folder")
     photos = find_photos(images, ids)
@@ -239,14 +240,18 @@ class SeedJob:
         return SeedCount.of(label, without_class)
 
 
-def find_cams(cam_dir: Path, ids: str | Path | Sequence[str] | None) -> dict[str, Path]:
+def find_cams(
+    cam_dir: Path,
+    ids: str | Path | Sequence[str] | None,
+    images: str | Path | None = None,
+) -> dict[str, Path]:
     """The CAM files of a folder, {image id: path}: all, or those listed. Raises InputError."""
     found = find_files(cam_dir, (".npy",))
     if not found:
         raise InputError(f"{cam_dir}: holds no .npy file")
     if ids is None:
         return found
-    wanted = wanted_ids(ids)
+    wanted = wanted_ids(ids, found, [images])
     if without := lacking(wanted, found, f"CAM in {cam_dir}"):
         raise InputError(without)
     return {image_id: found[image_id] for image_id in wanted}
