@@ -57,8 +57,8 @@ def describe_cues(
 ) -> CueDescription:
     """Look at every cue of a folder (`<id>.png`, float `.npy`), and at CAM files beside if given.
 
-    method: the format of the CAM files. stretch_cues: as in `refine_cams`. Raises InputError where a folder holds nothing to look at,
-    or no cue can be read.
+    method: the format of the CAM files. stretch_cues: as in `refine_cams`. Raises InputError where
+    a folder holds nothing to look at, or no cue can be read.
     """
     stored = find_files(cams, (".npy",)) if cams else {}
     files, form = find_cues(cues, stored, stretch=stretch_cues, read_map=MapReader.find())

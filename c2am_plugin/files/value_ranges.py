@@ -53,18 +53,20 @@ def cue_form(
     """How the cues of a folder are to be read, told from a sample of them.
 
     Reports what is not as it should be and has one meaning. Raises InputError for what has
-    several, and where most of the sample cannot be read.
+    several, and where most of the sample are no cues.
     """
     some = sample(paths, SAMPLE)
     alpha = _mask_in_alpha(some, folder)
     maps = any(_holds_objects(path) for path in some) and read_map is not None
     form = CueForm(flip=flip, alpha=alpha, stretch=stretch, maps=maps, read_map=read_map)
-    found, errors = [], []
+    found: list[Stored] = []
+    errors: list[InputError] = []
     for path in some:
         try:
             pixels, natural = stored_pixels(path, form)
         except InputError as error:
-            errors.append(error)
+            # A damaged file has an error behind it, and is left to the run.
+            errors += [] if error.__cause__ else [error]
         else:
             found.append(Stored(path, np.unique(pixels), natural))
     if len(errors) > 2 * len(found):
