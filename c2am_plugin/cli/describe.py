@@ -43,5 +43,6 @@ def _describe_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="the pipeline of --cams (default: tell from the files)",
     )
+    add("--stretch-cues", action="store_true", help="cues of any shape, as a network's squares")
     add_running(parser, overwrite="")
     return parser

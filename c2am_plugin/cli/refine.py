@@ -20,6 +20,7 @@ from .options import (
     score_or_auto,
     setting,
 )
+from .wording import as_options
 
 if TYPE_CHECKING:
     from ..refine.report import RefineReport
@@ -45,7 +46,7 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
         code, part = 0, Shard.parse(args["shard"]).name
         for name, done in {"c2am-refine": report, "c2am-seeds": report.seeds}.items():
             if done:
-                print(done.summary())
+                print(as_options(parser, done.summary()))
                 record = record_path(done.out_dir, name, part)
                 code |= print_failures(parser, done.failures, record)
         finish(

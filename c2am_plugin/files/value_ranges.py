@@ -164,7 +164,7 @@ def _holds_objects(path: Path) -> bool:
 def _full(found: Sequence[Stored], folder: str | Path) -> float | None:
     """The value that is surely foreground, where it is not the file type's own."""
     naturals = {each.natural for each in found}
-    if len(naturals) > 1 or any(each.path.suffix.lower() in LOSSY for each in found):
+    if len(naturals) != 1 or any(each.path.suffix.lower() in LOSSY for each in found):
         return None
     natural, values = naturals.pop(), np.unique(np.concatenate([each.values for each in found]))
     low, top = float(values[0]), float(values[-1])

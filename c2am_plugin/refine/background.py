@@ -16,7 +16,7 @@ import numpy as np
 
 from ..cams import CamAdapter, constant_score, read_cams
 from ..errors import InputError
-from ..files.cues import read_cue, resize_cue
+from ..files.cues import PLAIN, CueForm, read_cue_for, resize_cue
 from ..files.folders import sample
 from ..runs.parallel import run_images
 from .formula import check_background_score
@@ -122,7 +122,7 @@ def find_score(
     adapter: CamAdapter,
     images: Sequence[ImageFiles],
     *,
-    flip_cues: bool = False,
+    form: CueForm = PLAIN,
     clip: bool = False,
     workers: int | None = None,
     progress: bool = True,
@@ -133,7 +133,7 @@ def find_score(
     of it can be read.
     """
     outcome = run_images(
-        ScoreJob(adapter, flip_cues, clip),
+        ScoreJob(adapter, form, clip),
         sample(images, SCORE_IMAGES),
         workers=workers,
         title="background score",
@@ -150,7 +150,7 @@ class ScoreJob:
     """What the rule needs of one image; None where it has no class."""
 
     adapter: CamAdapter
-    flip_cues: bool
+    form: CueForm
     clip: bool
 
     def __call__(self, image: ImageFiles) -> np.ndarray | None:
@@ -158,7 +158,7 @@ class ScoreJob:
         cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
         if cams.maps.size == 0:
             return None
-        return look(cams.maps, read_cue(image.cue, flip=self.flip_cues))
+        return look(cams.maps, read_cue_for(image.cue, cams.maps.shape[1:], self.form))
 
 
 def settle_score(
@@ -166,7 +166,7 @@ def settle_score(
     score: float | str | None,
     images: Sequence[ImageFiles],
     *,
-    flip_cues: bool = False,
+    form: CueForm = PLAIN,
     clip: bool = False,
     workers: int | None = None,
     progress: bool = True,
@@ -181,7 +181,7 @@ def settle_score(
     if stored or not (score == "auto" or (score is None and own is None)):
         return constant_score(adapter, score)  # type: ignore[arg-type]
     found = find_score(
-        adapter, images, flip_cues=flip_cues, clip=clip, workers=workers, progress=progress
+        adapter, images, form=form, clip=clip, workers=workers, progress=progress
     )
     if found.background_score is not None:
         log.info(

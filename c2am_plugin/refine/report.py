@@ -73,7 +73,7 @@ class RefineReport:
         """A line on a result that is rarely meant, and the option to look at; "" on others."""
         before, after = self.foreground_before, self.foreground_after
         look = "c2am-cues --describe CUE_DIR --cams CAM_DIR looks at the cues"
-        option = "--strength below 1" if self.calibrated else "--calibrate on"
+        option = "a lower `strength`" if self.calibrated else '`calibrate="on"`'
         if 2 * self.untouched > self.refined:
             return (
                 f"\n{self.untouched} of {self.refined} images have the CAMs that they had: their "
@@ -83,7 +83,7 @@ class RefineReport:
             return ""
         if after == 0 or after > 0.99:
             side = "foreground" if after else "background"
-            return f"\nalmost all is {side} now: is it the polarity (--flip-cues)? {look}"
+            return f"\nalmost all is {side} now: is it the polarity (`flip_cues=True`)? {look}"
         times = f"{after / before:.2f} times" if after < before else f"{after / before:.1f} times"
         return (
             f"\nthe foreground is {times} what it was, which cues rarely mean: try {option}; {look}"

@@ -169,7 +169,7 @@ def refine_cams(
         adapter,
         background_score,
         pairing.with_cue,
-        flip_cues=flip_cues,
+        form=pairing.form,
         clip=clip,
         workers=workers,
         progress=progress,

@@ -77,7 +77,7 @@ def name_greys(calibrate: str, cues: Iterable[np.ndarray]) -> None:
     if calibrate == "auto" and shares and np.mean(shares) > GREY:
         log.warning(
             "the cues are grey and not by c2am-cues: uncalibrated, their greys are taken as odds, "
-            "which few are; --calibrate on fits them to these CAMs"
+            'which few are; `calibrate="on"` fits them to these CAMs'
         )
 
 
