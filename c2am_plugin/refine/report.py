@@ -72,7 +72,7 @@ class RefineReport:
     def _doubt(self) -> str:
         """A line on a result that is rarely meant, and the option to look at; "" on others."""
         before, after = self.foreground_before, self.foreground_after
-        look = "c2am-cues --describe CUE_DIR --cams CAM_DIR looks at the cues"
+        look = "c2am-cues can describe the cues beside the CAMs"
         option = "a lower `strength`" if self.calibrated else '`calibrate="on"`'
         if 2 * self.untouched > self.refined:
             return (

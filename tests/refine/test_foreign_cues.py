@@ -156,7 +156,7 @@ def test_foreground_that_is_lost_is_named_with_what_to_try(cams, tmp_path, refin
     assert any("--calibrate on fits them to these CAMs" in line for line in said)
     doubt = [line for line in out.splitlines() if "times what it was" in line]
     assert len(doubt) == 1
-    assert "try --calibrate on; c2am-cues --describe" in doubt[0]
+    assert "try --calibrate on; c2am-cues can describe" in doubt[0]
 
 
 def test_cues_without_news_are_named(cams, tmp_path, refine):

@@ -136,9 +136,9 @@ def test_where_two_cues_contradict_each_other_nothing_is_learnt(tmp_path: Path) 
         wrong[:, : truth.shape[1] // 2] ^= True
         Image.fromarray((wrong * 255).astype(np.uint8)).save(cues / f"{name}.png")
     found = {path.stem: path for path in sorted(images.iterdir())}
-    files = find_cues(cues, tmp_path / "second", found)
+    files, forms = find_cues(cues, tmp_path / "second", found)
     for (name, path), pair in zip(found.items(), files, strict=True):
-        mask = read_example(path, pair, False)[1]
+        mask = read_example(path, pair, forms)[1]
         edge = truths[name].shape[1] // 2
         assert np.isnan(mask[:, :edge]).all()
         assert (mask[:, edge:] == truths[name][:, edge:]).all()
