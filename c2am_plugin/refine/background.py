@@ -180,9 +180,7 @@ def settle_score(
     own = None if stored else adapter.background_score
     if stored or not (score == "auto" or (score is None and own is None)):
         return constant_score(adapter, score)  # type: ignore[arg-type]
-    found = find_score(
-        adapter, images, form=form, clip=clip, workers=workers, progress=progress
-    )
+    found = find_score(adapter, images, form=form, clip=clip, workers=workers, progress=progress)
     if found.background_score is not None:
         log.info(
             "t = %g fits CAMs and cues best (correlation %.2f, %d images); %s",
