@@ -27,7 +27,7 @@ from ..files.photos import read_photo
 from ..files.writing import atomic_path
 from ..runs.parallel import BatchResult, run_images
 from ..runs.ranks import ALONE, Ranks
-from ..training.devices import is_out_of_memory, torch_threads
+from ..training.devices import full_float32, is_out_of_memory, torch_threads
 from .maps import ScaleLogits, scale_logits
 
 __all__ = ["Network", "Step", "Stream"]
@@ -95,7 +95,7 @@ class Stream:
 
     def __call__(self, step: Step, ids: list[str], title: str) -> BatchResult:
         batches = list(self._batches(self.ranks.share(ids)))
-        with torch_threads(self.workers):
+        with full_float32(), torch_threads(self.workers):
             outcome = run_images(
                 _each_image(step, self.network, self.workers),
                 batches,

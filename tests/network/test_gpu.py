@@ -16,6 +16,7 @@ from c2am_plugin.network.checkpoint import load_checkpoint
 from c2am_plugin.network.gradient import loss_gradient
 from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.maps import mean_logit, scale_logits
+from c2am_plugin.training.devices import full_float32
 
 pytestmark = [
     pytest.mark.gpu,
@@ -42,7 +43,8 @@ def test_maps_are_the_cpus(photos: Path, checkpoint: Path, bf16: bool, allowed: 
     found = {}
     for device in ("cpu", "cuda"):
         network = fast_copy(model, device, bf16=bf16 and device == "cuda")
-        logits = scale_logits(network, [image], (0.5, 1.0))[0]
+        with full_float32():
+            logits = scale_logits(network, [image], (0.5, 1.0))[0]
         found[device] = 1 / (1 + np.exp(-mean_logit(logits, True)))
     assert np.abs(found["cuda"] - found["cpu"]).max() < allowed
 
