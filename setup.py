@@ -20,6 +20,7 @@ setup(
         "c2am_plugin",
         "c2am_plugin.bench",
         "c2am_plugin.boxes",
+        "c2am_plugin.classifier",
         "c2am_plugin.cli",
         "c2am_plugin.convert",
         "c2am_plugin.crf",

@@ -28,8 +28,10 @@ __all__ = [
     "check_scales",
     "default_scales",
     "mean_logit",
+    "network_input",
     "released_map",
     "scale_logits",
+    "scaled_size",
 ]
 
 SCALES = (0.5, 1.0, 1.5, 2.0)
@@ -98,7 +100,7 @@ def scale_logits(
     height, width = images[0].shape[:2]
     pairs: list[list[Tensor]] = [[] for _ in images]
     for scale in scales:
-        batch = _network_input(model, images, _scaled_size(scale, height, width))
+        batch = network_input(model, images, scaled_size(scale, height, width))
         logits = model.logits(batch)[:, 0].float().cpu()  # type: ignore[operator]
         plain, mirrored = logits.chunk(2)
         for pair, z, m in zip(pairs, plain, mirrored, strict=True):
@@ -145,13 +147,14 @@ def activation_map(
     return released_map(scale_logits(model, [image], scales)[0], flag)
 
 
-def _scaled_size(scale: float, height: int, width: int) -> tuple[int, int]:
+def scaled_size(scale: float, height: int, width: int) -> tuple[int, int]:
+    """The pixels (h, w) of an H×W image at a scale, see `check_scales`."""
     if scale >= SMALLEST_SIDE:
         return int(scale), int(scale)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _network_input(model: nn.Module, images: Sequence[np.ndarray], size: tuple[int, int]) -> Tensor:
+def network_input(model: nn.Module, images: Sequence[np.ndarray], size: tuple[int, int]) -> Tensor:
     """Images resized to (h, w), normalised, then their mirrors: 2N×3×h×w, channels_last."""
     h, w = size
     resized = np.stack(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +32,7 @@ from .maps import ScaleLogits, scale_logits
 
 __all__ = ["Network", "Step", "Stream"]
 
-Step = Callable[[str, np.ndarray, ScaleLogits], Any]
+Step = Callable[[str, np.ndarray, Any], Any]
 
 
 class Network:
@@ -80,13 +80,15 @@ class Network:
 class Stream:
     """Sends images through the network and then a step, several workers at a time.
 
-    step        called with (image id, H×W×3 uint8, ScaleLogits)
+    network     {image id: H×W×3 uint8}, all of one size → {image id: what the step takes}; a
+                `Network` for C²AM's logits. Called from several threads
+    step        called with (image id, H×W×3 uint8, what the network made of it)
     batch_size  images of one size sent through the network together
     ranks       the processes that share the images; all get the result of all. The bar is of the
                 first one's share
     """
 
-    network: Network
+    network: Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
     paths: dict[str, Path]
     batch_size: int
     workers: int
@@ -148,7 +150,9 @@ def _merged(parts: list[BatchResult]) -> BatchResult:
     return merged
 
 
-def _each_image(step: Step, network: Network, workers: int) -> Callable[[_Batch], dict[str, Any]]:
+def _each_image(
+    step: Step, network: Callable[[dict[str, np.ndarray]], Mapping[str, Any]], workers: int
+) -> Callable[[_Batch], dict[str, Any]]:
     """A function of a batch: read its photographs, send them through the network together and each
     through `step`. Returns {image id: result, or the C2AMError that kept it}."""
 

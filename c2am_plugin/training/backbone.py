@@ -26,15 +26,16 @@ class Backbone(nn.Module):
 
     A stage is a run of layers between two strides; the stages are found by running a small image
     through. Layers that torchvision leaves unpadded (squeezenet's) are padded, as a ResNet's are,
-    so that a map covers the whole image.
+    so that a map covers the whole image. output_stride None: every layer as published, unpadded.
     """
 
-    def __init__(self, name: str, output_stride: int, dilated: bool) -> None:
+    def __init__(self, name: str, output_stride: int | None, dilated: bool) -> None:
         super().__init__()
+        self.as_published = output_stride is None
         for child_name, child in _feature_layers(name):
             self.add_module(child_name, child)
         chain = self._chain()
-        for layer in chain:
+        for layer in [] if self.as_published else chain:
             _pad(layer)
         strides, channels = _measure(name, chain)
         # Where stages end; what comes before the first stride is no stage of its own.
@@ -42,7 +43,8 @@ class Backbone(nn.Module):
         self.ends = (*starts[1:], len(chain))
         self.channels = tuple(channels[end - 1] for end in self.ends)
         self.n_features = sum(self.channels[-2:])
-        _reduce_stride(name, chain, strides, output_stride, dilated)
+        if output_stride is not None:
+            _reduce_stride(name, chain, strides, output_stride, dilated)
 
     def stages(self, images: Tensor) -> list[Tensor]:
         """N×3×H×W → the output of every stage, N×C×h×w, `channels` of them, the finest first."""
@@ -62,7 +64,7 @@ class Backbone(nn.Module):
 
     def _chain(self) -> list[nn.Module]:
         chain = [layer for child in self.children() for layer in _flatten(child)]
-        while isinstance(chain[-1], POOLS):
+        while isinstance(chain[-1], POOLS) and not self.as_published:
             chain.pop()
         return chain
 

@@ -1,0 +1,209 @@
+"""`train_classifier`: from photographs and image-level labels to a classifier.
+
+Knows the settings of a run and how they fit together. The numbers of a recipe are in `recipes`, the
+losses in `step`, the optimizer in `trainer`, the epochs in `loop`, the images in `data`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..errors import InputError
+from ..files.photos import check_outside, find_images
+from ..runs.output_folders import OutputFolder, hold_folders
+from ..runs.ranks import Ranks, joined
+from ..training.devices import autocast_type, pick_device
+from ..training.settings import FILES, check_least
+from ..training.weights import initial_weights, read_torch_file
+from .checkpoint import load_classifier
+from .data import LabelledImages
+from .labels import labels_of, read_class_names, read_labels
+from .loop import ClassifierResult, Run
+from .recipes import Recipe, choose_recipe, make_recipe
+from .split import Classifier
+from .trainer import ClassifierTrainer
+
+__all__ = ["ClassifierResult", "train_classifier"]
+
+log = logging.getLogger(__name__)
+
+COMMAND = "c2am-cams-training"
+
+
+def train_classifier(
+    images: str | Path,
+    labels: str | Path,
+    run: str | Path,
+    *,
+    ids: str | Path | None = None,
+    classes: str | Path | None = None,
+    backbone: str | None = None,
+    weights: str = "IMAGENET1K_V1",
+    checkpoint: str | Path | None = None,
+    recipe: str = "auto",
+    dilated: bool = False,
+    seed: int = 0,
+    amp: bool | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    workers: int | None = None,
+    device: str | None = None,
+    picture_every: int = 100,
+    progress: bool = True,
+    **numbers: Any,
+) -> ClassifierResult:
+    """Train a multi-label classifier and write `run`/last.pt, log.csv, classes.txt and pictures/.
+
+    images, ids  a folder of images or a VOC root, and which of them (`files.photos.find_images`)
+    labels       image-level labels of any kind (`labels.read_labels`)
+    classes      a file of class names, which sets their order
+    backbone     a torchvision classifier that is a chain of stages; default resnet50
+    weights      of the backbone: "random", a torchvision name, or a file, also last.pt of
+                 c2am-train
+    checkpoint   a classifier that is already trained (`checkpoint.load_classifier`), to be trained
+                 further: the self-supervised losses then start with the first step
+    recipe       "voc", "ppc", "small", or "auto": small below 2,000 images, else voc
+    numbers      what is to differ from the recipe, by the names of `recipes.Recipe`: lr, epochs,
+                 batch_size, crop, rcm, mam, threshold, scales, …
+    resume       insist on going on with an interrupted run. Calling again with the same settings
+                 goes on without it; a finished run is left as it is
+
+    The loss is L_cls + λ_r·L_RCM + λ_m·L_MAM, after the abstract of arXiv 2112.05351. BatchNorms
+    stay as they are unless weights is "random". Prototypes are of the whole batch, and under
+    torchrun of the batch of all processes. The same settings on the same machine give the same
+    weights, interrupted or not. Raises InputError for bad settings, images or labels, OutputError
+    where `run` holds another run, TrainingError where training fails.
+
+    Example: `train_classifier("JPEGImages", "labels.csv", "run", epochs=8, rcm=1.0)`
+    """
+    run = Path(run)
+    with ExitStack() as stack:
+        ranks = stack.enter_context(joined())
+        check_least(0, seed=seed, workers=workers, picture_every=picture_every)
+        check_outside(images, run)
+        found = ranks.first(lambda: find_images(images, ids))
+        if len(found) < 2:
+            raise InputError("one image: nothing tells its classes apart; at least 2 needed")
+        given = read_class_names(classes) if classes else None
+        recipe = choose_recipe(recipe, len(found))
+        plan = _plan(recipe, len(found), checkpoint is not None, ranks, numbers)
+        start = None
+        if checkpoint is not None:
+            start = load_classifier(
+                checkpoint, backbone=backbone, classes=given, output_stride=plan.output_stride
+            )
+            given = list(start.classes)
+            plan = replace(
+                plan,
+                output_stride=start.model.stride or plan.output_stride,
+                pooling=start.model.pooling,
+                neck=start.model.neck_width or 0,
+            )
+        known = ranks.first(lambda: read_labels(labels, given))
+        chosen = ranks.first(lambda: labels_of(known, list(found)))
+        where = pick_device(device)
+        precision = autocast_type(amp, where)
+        settings = {
+            "recipe": recipe,
+            **asdict(plan),
+            "backbone": start.model.name if start else backbone or "resnet50",
+            "weights": None if start else str(weights),
+            "checkpoint": _digest(Path(checkpoint).read_bytes()) if checkpoint else None,
+            "dilated": dilated,
+            "classes": list(known.classes),
+            "seed": seed,
+            "amp": amp,
+            "images": len(found),
+            "ids": _digest("\n".join(found).encode()),
+            "labels": _digest(chosen.tobytes()),
+        }
+        stack.enter_context(torch.random.fork_rng([where] if where.type == "cuda" else []))
+        torch.manual_seed(seed)
+        # Before the folder is claimed: a mistake must not cost the run that is there.
+        main = start.model if start else _new(settings, plan, len(known.classes))
+        report = "" if start else _same_weights(main, str(weights), ranks)
+        holding = hold_folders(COMMAND, FILES, [OutputFolder(run, settings)], overwrite=overwrite)
+        there = ranks.first(lambda: stack.enter_context(holding))
+        if "last.pt" in there and "resume.pt" not in there:
+            log.info("%s: trained already with these settings", run)
+            steps = ranks.first(lambda: read_torch_file(run / "last.pt")["info"]["step"])
+            return ClassifierResult(run / "last.pt", steps, math.nan, math.nan, ())
+        if resume and "resume.pt" not in there:
+            raise InputError(f"{run}: holds no interrupted run; start one without --resume")
+        per_epoch = len(found) // plan.batch_size
+        trainer = ClassifierTrainer(
+            main,
+            plan,
+            plan.epochs * per_epoch,
+            per_epoch,
+            where,
+            precision,
+            frozen_norms=start is not None or weights != "random",
+            seed=seed,
+            ranks=ranks,
+        )
+        if "resume.pt" in there:
+            trainer.load(run / "resume.pt")
+            log.info("%s: going on after step %d of %d", run, trainer.step, trainer.steps)
+        elif report:
+            log.info("initial weights: %s", report)
+        views = LabelledImages(list(found.values()), chosen, plan, seed)
+        log.info(
+            "recipe %s: %d images, %d classes, %d epochs of %d steps, RCM %g, MAM %g, on %s",
+            *(recipe, len(found), len(known.classes), plan.epochs, per_epoch),
+            *(plan.rcm, plan.mam, where.type),
+        )
+        loop = Run(run, settings, known.classes, trainer, views)
+        loop.go(workers, picture_every, progress)
+        return loop.finish()
+
+
+def _plan(
+    recipe: str, n_images: int, trained: bool, ranks: Ranks, numbers: dict[str, Any]
+) -> Recipe:
+    """The recipe with the given numbers, as far as there are images for its batch."""
+    given = numbers.get("batch_size")
+    if given is not None and given > n_images:
+        raise InputError(
+            f"batch size {given} with {n_images} images: no batch would ever be full; "
+            f"take --batch-size {n_images} or less"
+        )
+    plan = make_recipe(recipe, **numbers)
+    plan = replace(plan, batch_size=min(plan.batch_size, n_images))
+    if plan.batch_size < ranks.count:
+        raise InputError(
+            f"batch size {plan.batch_size} for {ranks.count} processes: each needs one image"
+        )
+    if trained and numbers.get("start") is None:
+        plan = replace(plan, start=0.0, ramp=0.1 if numbers.get("ramp") is None else plan.ramp)
+    return plan
+
+
+def _new(settings: dict[str, Any], plan: Recipe, n_classes: int) -> Classifier:
+    return Classifier(
+        settings["backbone"],
+        n_classes,
+        plan.output_stride,
+        dilated=settings["dilated"],
+        neck=plan.neck or None,
+        pooling=plan.pooling,
+    )
+
+
+def _same_weights(main: Classifier, weights: str, ranks: Ranks) -> str:
+    """Give all ranks the first one's initial weights; returns what is said of them."""
+    report, state = ranks.first(lambda: (initial_weights(main, weights), main.state_dict()))
+    main.load_state_dict(state)
+    return str(report)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -1,0 +1,159 @@
+"""MainNet in training, and SupportNet beside it: an optimizer and the steps that were made.
+
+Knows batches of pixels and labels and a recipe, not where images come from or what a run writes.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import TrainingError
+from ..runs.memory import keep_freed_memory
+from ..runs.ranks import ALONE, Ranks
+from ..training.batches import normalise
+from ..training.devices import is_out_of_memory
+from ..training.resumable import Resumable
+from .recipes import Recipe, learning_rate
+from .split import Classifier
+from .step import StepLosses, drawn_scale, step_losses
+from .support import Pair, distance, momentum_rule, update_support
+
+__all__ = ["ClassifierTrainer"]
+
+
+class ClassifierTrainer(Resumable):
+    """A classifier in training.
+
+    frozen_norms  BatchNorms keep their statistics and weights: for a classifier, or a backbone,
+                  that comes trained. Otherwise each rank normalises by its own images, and running
+                  statistics are the means over ranks
+    seed          of what layers draw at random, which depends on (seed, step, rank) and nothing
+                  else; without RCM and MAM nothing more is drawn
+
+    SupportNet begins as a copy of MainNet at the step at which the self-supervised losses start.
+    """
+
+    model: Pair
+
+    def __init__(
+        self,
+        main: Classifier,
+        plan: Recipe,
+        steps: int,
+        steps_per_epoch: int,
+        where: torch.device,
+        precision: torch.dtype | None = None,
+        *,
+        frozen_norms: bool = True,
+        seed: int = 0,
+        ranks: Ranks = ALONE,
+    ) -> None:
+        if where.type == "cpu":
+            keep_freed_memory()
+        self.plan, self.steps, self.where, self.precision = plan, steps, where, precision
+        self.seed, self.ranks, self.frozen_norms = seed, ranks, frozen_norms
+        main = main.to(where).to(memory_format=torch.channels_last)
+        train_mode(main, frozen_norms)
+        self.model = Pair(main, with_support=plan.rcm > 0 or plan.mam > 0)
+        self.first = round(plan.start * steps)  # step with SupportNet, counted from 0
+        given = momentum_rule(steps_per_epoch) if plan.momentum is None else plan.momentum
+        self.momentum = {"ema": given, "frozen": 1.0, "self": 0.0}[plan.support]
+        trained = [p for p in main.parameters() if p.requires_grad]
+        kind = {"sgd": torch.optim.SGD, "adamw": torch.optim.AdamW}[plan.optimizer]
+        self.optimizer = kind(_groups(trained, plan.weight_decay), lr=plan.lr)
+
+    @property
+    def ramp(self) -> float:
+        """The self-supervised losses' share of their weights in the next step."""
+        rising = self.plan.ramp * (self.steps - self.first)
+        return 1.0 if rising <= 0 else min(1.0, (self.step - self.first) / rising)
+
+    def advance(self, images: Tensor, labels: Tensor) -> StepLosses:
+        """One step with uint8 N×3×h×w and bool N×C, this rank's part of the batch; returns the
+        whole batch's losses. Raises TrainingError."""
+        main, support = self.model.main, self.model.support
+        rate = learning_rate(self.plan, self.step, self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        if support is not None and self.step == self.first:
+            update_support(support, main, 0.0, 1)
+        learning = support if self.step >= self.first else None
+        images = images.to(self.where, memory_format=torch.channels_last, non_blocking=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        draws = np.random.SeedSequence([self.seed, self.step, self.ranks.rank])
+        torch.manual_seed(int(draws.generate_state(1)[0]))
+        memory_full = False
+        try:
+            losses = step_losses(
+                main,
+                learning,
+                normalise(images),
+                labels.to(self.where).bool(),
+                self.plan,
+                weight=self.ramp if learning is not None else 0.0,
+                scale=drawn_scale(self.plan.scales, self.seed, self.step),
+                precision=self.precision,
+                ranks=self.ranks,
+            )
+            losses.total.backward()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            memory_full = True
+        if memory_full:
+            raise TrainingError(
+                f"out of memory with {len(images)} images of {images.shape[-1]} pixels at once; "
+                f"take --batch-size {max(1, len(images) // 2)}, a smaller --crop or fewer --scales"
+            )
+        losses = _whole(losses, self.ranks)
+        if not math.isfinite(float(losses.total)):
+            raise TrainingError(
+                f"the loss is {float(losses.total)} at step {self.step + 1}; take a lower --lr "
+                f"than {self.plan.lr:g}" + (", or --no-amp" if self.precision else "")
+            )
+        self.ranks.add(p.grad for p in main.parameters() if p.grad is not None)
+        if not self.frozen_norms:
+            self.ranks.average(b for b in main.buffers() if b.is_floating_point())
+        self.optimizer.step()
+        self.step += 1
+        if learning is not None:
+            update_support(learning, main, self.momentum, self.step - self.first)
+        return losses
+
+    def distance(self) -> float:
+        """‖θ − φ‖ / ‖θ‖; 0 where nothing is learnt from SupportNet yet."""
+        support = self.model.support
+        if support is None or self.step <= self.first:
+            return 0.0
+        return float(distance(support, self.model.main))
+
+
+def train_mode(model: nn.Module, frozen_norms: bool) -> None:
+    """Training mode; BatchNorms stay as they are, statistics and weights, where they are frozen."""
+    model.train()
+    for module in model.modules() if frozen_norms else ():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval().requires_grad_(False)
+
+
+def _groups(trained: list[nn.Parameter], decay: float) -> list[dict[str, object]]:
+    """Weight decay acts on weights, not on biases or BatchNorm's scale and shift."""
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def _whole(losses: StepLosses, ranks: Ranks) -> StepLosses:
+    """The sums of the ranks' parts of the losses, and the means of their notes."""
+    parts = {k: v.detach().clone() for k, v in losses._asdict().items() if v is not None}
+    sums = [v for k, v in parts.items() if k in ("total", "classification", "rcm", "mam")]
+    ranks.add(sums)
+    ranks.average(v for k, v in parts.items() if k in ("correct", "foreground", "regions"))
+    if "similarity" in parts:
+        ranks.add([parts["similarity"]])
+    return losses._replace(**parts)
