@@ -111,7 +111,7 @@ def generated(out: Path, count: int, base: int, arm: int) -> Data:
     ids = [f"{seed:04d}" for seed in range(count)]
     (out / "ids.txt").write_text("\n".join(ids) + "\n")
     shared: Numbers = {
-        "batch_size": 32,
+        "batch_size": min(32, count),
         "crop": SIDE,
         "long_side": (SIDE, SIDE),
         "output_stride": 8,
@@ -133,7 +133,7 @@ def generated(out: Path, count: int, base: int, arm: int) -> Data:
         weights="random",
         base={**shared, "epochs": base, "lr": 3e-3},
         arm={**shared, "epochs": arm, "scales": scales, "threshold": 0.1},
-        cues={"batch_size": 32, "epochs": 10, "resize": SIDE, "crop": SIDE * 7 // 8},
+        cues={"batch_size": min(32, count), "epochs": 10, "resize": SIDE, "crop": SIDE * 7 // 8},
         scales=scales,
         classes=out / "names.txt",
     )
