@@ -69,6 +69,7 @@ setup(
             "c2am-refine=c2am_plugin.cli:refine_main",
             "c2am-bench=c2am_plugin.cli:bench_main",
             "c2am-train=c2am_plugin.cli:train_main",
+            "c2am-cams=c2am_plugin.cli:cams_main",
             "c2am-cues=c2am_plugin.cli:cues_main",
             "c2am-describe=c2am_plugin.cli:describe_main",
             "c2am-saliency=c2am_plugin.cli:saliency_main",

@@ -15,6 +15,8 @@ __version__ = "0.2.0"
 
 _HOME = {
     # The steps, in the order of a pipeline.
+    "train_classifier": "classifier.train",
+    "make_cams": "classifier.make_cams",
     "train_c2am": "network.train",
     "make_cues": "network.make_cues",
     "train_saliency": "saliency.train",

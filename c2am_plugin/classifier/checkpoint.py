@@ -120,7 +120,7 @@ def fill_classifier(path: str | Path, model: Classifier, state: Mapping[str, Ten
         raise InputError(
             f"{path}: does not fit a {model.name} of {model.n_classes} classes: {len(wrong)} of "
             f"{len(wanted)} tensors are missing or of another shape ({first_names(wrong, 2)}); "
-            "name its --backbone, or give the file to --weights, which trains a new head"
+            "name its `backbone`, or give the file to `weights`, which trains a new head"
         )
     fill_network(path, model, found, strict=False)
 
@@ -183,15 +183,15 @@ def _foreign(
     if f"{last}.weight" not in state:
         raise InputError(
             f"{path}: has no class head {last}.weight of a {backbone} (found "
-            f"{first_names(state, 3)}); name its --backbone, or give the file to --weights"
+            f"{first_names(state, 3)}); name its `backbone`, or give the file to `weights`"
         )
     check_room(path, backbone, state)
     rows = len(state[f"{last}.weight"])
     if classes is None or len(classes) != rows:
-        have = "no --classes FILE is given" if classes is None else f"{len(classes)} are named"
+        have = "none is named" if classes is None else f"{len(classes)} are named"
         raise InputError(
             f"{path}: has {rows} classes and {have}; name them in the order of its head, or give "
-            "the file to --weights, which trains a new head"
+            "the file to `weights`, which trains a new head"
         )
     model = Classifier(
         backbone, rows, output_stride, pooling="published", bias=f"{last}.bias" in state

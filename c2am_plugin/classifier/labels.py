@@ -96,7 +96,7 @@ def labels_of(labels: ImageLabels, ids: Sequence[str]) -> np.ndarray:
         raise InputError(
             f"{labels.source}: {len(lost)} of {len(ids)} images have no label "
             f"({first_names(lost, 3)}); it has ids like {next(iter(labels.of))}. "
-            "Add them, or name the images that have one with --ids"
+            "Add them, or name the images that have one with `ids`"
         )
     chosen = np.array([labels.of[image_id] for image_id in ids])
     if not chosen.any():
@@ -105,7 +105,7 @@ def labels_of(labels: ImageLabels, ids: Sequence[str]) -> np.ndarray:
             "a classifier needs images of at least one"
         )
     if others := len(labels.of) - len(set(ids)):
-        log.info("%s: %d more labels are of images that are not here", labels.source, others)
+        log.info("%s: labels of %d other images are not used", labels.source, others)
     counts = chosen.sum(0)
     without = [name for name, count in zip(labels.classes, counts, strict=True) if not count]
     if without:
@@ -240,7 +240,7 @@ def _by_name(
     if foreign := sorted(name for name in found if _plain(name) not in places):
         raise InputError(
             f"{path}: names {first_names(foreign, 3)}, which the {len(classes)} known classes do "
-            f"not have (such as {first_names(classes, 3)}); correct {what} or --classes"
+            f"not have (such as {first_names(classes, 3)}); correct {what} or `classes`"
         )
     of = {}
     for image_id, names in shown.items():
@@ -252,8 +252,8 @@ def _by_name(
 def _usual_order(found: set[str]) -> tuple[list[str], str]:
     vocs = {_plain(name): name for name in VOC_CLASSES[1:]}
     if found and {_plain(name) for name in found} <= set(vocs):
-        return list(vocs.values()), "in VOC's order; --classes FILE sets another"
-    return sorted(found), "by alphabet; --classes FILE sets another order"
+        return list(vocs.values()), "in VOC's order; `classes` sets another"
+    return sorted(found), "by alphabet; `classes` sets another order"
 
 
 def _by_index(
@@ -275,7 +275,7 @@ def _names(path: Path, count: int, classes: Sequence[str] | None) -> tuple[str, 
     """Names of numbered classes: the given ones, VOC's for twenty, else the numbers."""
     if classes is not None:
         if len(classes) != count:
-            raise InputError(f"{path}: has {count} classes and --classes names {len(classes)}")
+            raise InputError(f"{path}: has {count} classes and `classes` names {len(classes)}")
         return tuple(classes)
     return VOC_CLASSES[1:] if count == len(VOC_CLASSES) - 1 else tuple(map(str, range(count)))
 

@@ -148,14 +148,15 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
     if name not in RECIPES:
         raise InputError(f"recipe {name!r} is unknown; expected auto, {', '.join(RECIPES)}")
     given = {key: value for key, value in changes.items() if value is not None}
-    if unknown := sorted(set(given) - {field.name for field in fields(Recipe)}):
-        raise InputError(f"a recipe has no number {unknown[0]!r}")
+    _check_kinds(given)
     if "crop" in given and "long_side" not in given:
         given["long_side"] = tuple(
             round(side * given["crop"] / RECIPES[name].crop) for side in RECIPES[name].long_side
         )
     recipe = replace(RECIPES[name], **given)
     recipe = replace(recipe, scales=check_scales(recipe.scales))
+    if len(recipe.long_side) != 2:
+        raise InputError(f"long_side {recipe.long_side}: expected two sides in pixels")
     for key, allowed in CHOICES.items():
         if getattr(recipe, key) not in allowed:
             raise InputError(f"{key} {getattr(recipe, key)!r} is none of {', '.join(allowed)}")
@@ -171,6 +172,25 @@ def make_recipe(name: str, **changes: Any) -> Recipe:
     if not 32 <= low <= high:
         raise InputError(f"long side {low} to {high}: expected a range from 32 pixels")
     return recipe
+
+
+def _check_kinds(given: dict[str, Any]) -> None:
+    """Raises InputError for a name or a kind of value that a recipe does not have."""
+    known = {field.name: str(field.type) for field in fields(Recipe)}
+    for name, value in given.items():
+        if name not in known:
+            raise InputError(f"{name!r} is no number of a recipe; expected {', '.join(known)}")
+        kind, number = known[name].split(" | ")[0], type(value) in (int, float)
+        fits = {
+            "int": type(value) is int,
+            "float": number,
+            "str": isinstance(value, str),
+            "bool": isinstance(value, bool),
+        }.get(
+            kind, isinstance(value, (tuple, list)) and all(type(v) in (int, float) for v in value)
+        )
+        if not fits:
+            raise InputError(f"{name} {value!r}: expected {kind}")
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

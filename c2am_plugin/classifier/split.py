@@ -144,7 +144,7 @@ def published_head(name: str) -> str:
         return "vgg"
     raise InputError(
         f"backbone {name!r}: torchvision's head is more than one linear layer behind the pooling, "
-        "so its class scores have no map; give the file to --weights, which trains a new head"
+        "so its class scores have no map; give the file to `weights`, which trains a new head"
     )
 
 

@@ -62,6 +62,6 @@ def copy_buffers(support: nn.Module, main: nn.Module) -> None:
 @torch.no_grad()
 def distance(support: nn.Module, main: nn.Module) -> torch.Tensor:
     """‖θ − φ‖ / ‖θ‖ over all parameters."""
-    theirs = nn.utils.parameters_to_vector(main.parameters())
-    ours = nn.utils.parameters_to_vector(support.parameters())
+    theirs = torch.cat([parameter.reshape(-1) for parameter in main.parameters()])
+    ours = torch.cat([parameter.reshape(-1) for parameter in support.parameters()])
     return (theirs - ours).norm() / theirs.norm()

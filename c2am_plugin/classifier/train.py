@@ -137,7 +137,7 @@ def train_classifier(
             steps = ranks.first(lambda: read_torch_file(run / "last.pt")["info"]["step"])
             return ClassifierResult(run / "last.pt", steps, math.nan, math.nan, ())
         if resume and "resume.pt" not in there:
-            raise InputError(f"{run}: holds no interrupted run; start one without --resume")
+            raise InputError(f"{run}: holds no interrupted run; start one without `resume`")
         per_epoch = len(found) // plan.batch_size
         trainer = ClassifierTrainer(
             main,
@@ -174,7 +174,7 @@ def _plan(
     if given is not None and given > n_images:
         raise InputError(
             f"batch size {given} with {n_images} images: no batch would ever be full; "
-            f"take --batch-size {n_images} or less"
+            f"take `batch_size={n_images}` or less"
         )
     plan = make_recipe(recipe, **numbers)
     plan = replace(plan, batch_size=min(plan.batch_size, n_images))

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import TrainingError
-from ..runs.memory import keep_freed_memory
 from ..runs.ranks import ALONE, Ranks
 from ..training.batches import normalise
 from ..training.devices import is_out_of_memory
@@ -52,8 +51,6 @@ class ClassifierTrainer(Resumable):
         seed: int = 0,
         ranks: Ranks = ALONE,
     ) -> None:
-        if where.type == "cpu":
-            keep_freed_memory()
         self.plan, self.steps, self.where, self.precision = plan, steps, where, precision
         self.seed, self.ranks, self.frozen_norms = seed, ranks, frozen_norms
         main = main.to(where).to(memory_format=torch.channels_last)
@@ -107,13 +104,13 @@ class ClassifierTrainer(Resumable):
         if memory_full:
             raise TrainingError(
                 f"out of memory with {len(images)} images of {images.shape[-1]} pixels at once; "
-                f"take --batch-size {max(1, len(images) // 2)}, a smaller --crop or fewer --scales"
+                f"take `batch_size={max(1, len(images) // 2)}`, a smaller `crop` or `backbone`"
             )
         losses = _whole(losses, self.ranks)
         if not math.isfinite(float(losses.total)):
             raise TrainingError(
-                f"the loss is {float(losses.total)} at step {self.step + 1}; take a lower --lr "
-                f"than {self.plan.lr:g}" + (", or --no-amp" if self.precision else "")
+                f"the loss is {float(losses.total)} at step {self.step + 1}; take a lower `lr` "
+                f"than {self.plan.lr:g}" + (", or `amp=False`" if self.precision else "")
             )
         self.ranks.add(p.grad for p in main.parameters() if p.grad is not None)
         if not self.frozen_norms:

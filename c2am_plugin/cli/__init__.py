@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .bench import bench_main
 from .boxes import boxes_main
+from .cams import cams_main
 from .convert import convert_main
 from .cues import cues_main
 from .describe import describe_main
@@ -19,6 +20,7 @@ from .train import train_main
 __all__ = [
     "bench_main",
     "boxes_main",
+    "cams_main",
     "convert_main",
     "cues_main",
     "describe_main",

@@ -18,6 +18,7 @@ def merge_main(argv: Sequence[str] | None = None) -> int:
     args, quiet = parse(parser, argv)
 
     def work() -> int:
+        from ..classifier.report import CamReport
         from ..convert.report import ConvertReport
         from ..network.cue_report import CueReport
         from ..refine.report import RefineReport
@@ -30,6 +31,7 @@ def merge_main(argv: Sequence[str] | None = None) -> int:
             "c2am-seeds": SeedReport,
             "c2am-convert": ConvertReport,
             "c2am-cues": CueReport,
+            "c2am-cams": CamReport,
         }
         code = 0
         for command, report in merge_reports(args["out_dir"], kinds):

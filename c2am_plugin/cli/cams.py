@@ -1,0 +1,143 @@
+"""`c2am-cams`."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from .common import count, print_failures, run, shard
+
+__all__ = ["cams_main"]
+
+# Of training alone, and of training and loading a checkpoint, as the functions name them.
+TRAINING = (
+    *("run", "weights", "recipe", "epochs", "lr", "batch_size", "crop", "rcm", "mam", "threshold"),
+    *("turns", "dilated", "seed", "amp", "resume", "picture_every", "more"),
+)
+SHARED = ("images", "labels", "ids", "classes", "backbone", "workers", "device", "overwrite")
+
+
+def cams_main(argv: Sequence[str] | None = None) -> int:
+    parser = _cams_parser()
+    args = vars(parser.parse_args(argv))
+    further, checkpoint = args.pop("train_further", False), args.get("checkpoint")
+    training = {name: args.pop(name) for name in TRAINING if name in args}
+    if further and not checkpoint:
+        parser.error("--train-further goes on from --checkpoint FILE, which is missing")
+    if checkpoint and training and not further:
+        option = "--" + next(iter(training)).replace("_", "-")
+        parser.error(f"{option} is about training; add --train-further to train the checkpoint on")
+    if "shard" in args and (further or not checkpoint):
+        parser.error("--shard needs --checkpoint FILE: train once, then write the parts")
+
+    def work() -> int:
+        from ..classifier.make_cams import COMMAND, make_cams
+        from ..runs.output_folders import record_path
+        from ..runs.ranks import is_first
+        from ..runs.shards import Shard
+
+        if further or not checkpoint:
+            args["checkpoint"] = _train(args, training)
+            args.pop("backbone", None)
+        report = make_cams(**args)
+        if not is_first():
+            return 0
+        record = str(record_path(report.out, COMMAND, Shard.parse(args.get("shard")).name))
+        print(f"{report.summary()}\nreport: {record}")
+        return print_failures(parser, report.failures, record)
+
+    return run(parser, work)
+
+
+def _train(args: dict[str, Any], training: dict[str, Any]) -> str:
+    from ..classifier.train import train_classifier
+    from ..errors import InputError
+    from ..registry import get_adapter
+    from ..runs.ranks import is_first
+
+    get_adapter(args.get("method", "psa"))  # a wrong name is said before the training
+    folder = training.pop("run", None) or os.path.abspath(args["out"]) + "_run"
+    if os.path.realpath(folder) == os.path.realpath(args["out"]):
+        raise InputError(f"{folder}: is the folder of the CAMs; choose another --run")
+    shared = {name: args[name] for name in (*SHARED, "checkpoint", "output_stride") if name in args}
+    more = dict(training.pop("more", ()))
+    result = train_classifier(run=folder, **shared, **training, **more)
+    if is_first():
+        print(f"{result.checkpoint}: {result.steps} steps")
+    return str(result.checkpoint)
+
+
+def _number_of_recipe(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    if not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, ast.literal_eval(value)
+    except (SyntaxError, ValueError):
+        return name, value
+
+
+def _cams_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "c2am-cams",
+        description="CAM files of your own images: train a classifier of image-level labels, with "
+        "pixel-level self-supervision (RCM, MAM), and write its CAMs in a pipeline's layout. The "
+        "same command again goes on where it was interrupted.",
+        epilog="A number that is not given is the recipe's. On N GPUs: "
+        "torchrun --standalone --no-python --nproc-per-node N c2am-cams IMAGES …",
+        argument_default=argparse.SUPPRESS,  # the defaults are the functions' own
+    )
+    add = parser.add_argument
+    add("images", metavar="IMAGES", help="folder of photographs, or a VOC root")
+    add(
+        "--labels-file",
+        dest="labels",
+        required=True,
+        metavar="LABELS",
+        help="image-level labels: cls_labels.npy, a CSV or TSV of id,class,class, COCO's JSON, or "
+        "a folder of VOC's XML or of mask PNGs",
+    )
+    add("-o", "--out", required=True, metavar="CAMS", help="folder for <id>.npy")
+    add("--method", metavar="NAME", help="the pipeline whose layout is written (default: psa)")
+    add("--ids", metavar="FILE", help="list of image ids; in a VOC root also a list's name")
+    add("--classes", metavar="FILE", help="class names, background first: the order of the ids")
+    add("--scales", type=float, nargs="+", metavar="S", help="of the CAMs (default: 0.5 1 1.5 2)")
+    add("--shard", type=shard, metavar="I/N", help="only the I-th of N parts, of a --checkpoint")
+    add("--checkpoint", metavar="FILE", help="a trained classifier: write its CAMs, do not train")
+    add("--train-further", action="store_true", help="train the --checkpoint on first")
+    add("--backbone", metavar="NAME", help="a torchvision classifier (default: resnet50)")
+    add("--output-stride", type=int, metavar="N", help="pixels for one place of the map: 16, 8")
+    add("--workers", type=count, metavar="N", help="processes or threads for images")
+    add("--device", metavar="NAME", help="cuda, cuda:1, cpu (default: a GPU if there is one)")
+    add("--overwrite", action="store_true", help="replace runs and CAMs of other settings")
+    add = parser.add_argument_group("training").add_argument
+    add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: CAMS_run)")
+    add("--weights", metavar="NAME|FILE", help="torchvision weights, random, or a file")
+    add("--recipe", metavar="NAME", help="voc, ppc, small (auto: small below 2,000 images)")
+    add("--rcm", type=float, nargs="?", const=1.0, metavar="X", help="weight of the regions' loss")
+    add("--no-rcm", dest="rcm", action="store_const", const=0.0)
+    add("--mam", type=float, nargs="?", const=1.0, metavar="X", help="weight of the maps' loss")
+    add("--no-mam", dest="mam", action="store_const", const=0.0)
+    add("--threshold", type=float, metavar="X", help="where regions begin: your pipeline's t")
+    add("--epochs", type=int, metavar="N")
+    add("--lr", type=float, metavar="X")
+    add("--batch-size", type=int, metavar="N")
+    add("--crop", type=int, metavar="N", help="side of the square that is cut, in pixels")
+    add("--dilated", action="store_true", help="dilate behind the removed strides")
+    add("--turns", action="store_true", help="also turn views, of images without an up")
+    add(
+        "--set",
+        dest="more",
+        action="append",
+        type=_number_of_recipe,
+        metavar="NAME=VALUE",
+        help="any other number of the recipe: tau=0.1, support=frozen, scope=image, neck=256, …",
+    )
+    add("--seed", type=int, metavar="N")
+    add("--amp", action=argparse.BooleanOptionalAction, help="bfloat16 (default: on a GPU)")
+    add("--resume", action="store_true", help="refuse to start anew: there must be a run to go on")
+    add("--picture-every", type=int, metavar="STEPS", help="0: no pictures (default: 100)")
+    return parser
