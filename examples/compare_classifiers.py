@@ -27,7 +27,7 @@ import multiprocessing
 import statistics
 import time
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -279,7 +279,7 @@ def make_cue_folder(data: Data, device: str | None, given: Path | None) -> Path:
 def score_arm(data: Data, seed: int, arm: str, cues: Path) -> Numbers:
     started("cpu")
     run = data.out / f"seed{seed}" / arm.replace(" ", "_")
-    found = score(data, run / "cams")
+    found = score(data, run / "cams", outlines=True)
     found["single"] = score(data, run / "single")["miou"]
     t = min(max(found["t"], 0.01), 0.99)
     refined = run / "refined"
@@ -290,7 +290,7 @@ def score_arm(data: Data, seed: int, arm: str, cues: Path) -> Numbers:
     return found
 
 
-def score(data: Data, cams: Path, at: float | None = None) -> Numbers:
+def score(data: Data, cams: Path, at: float | None = None, *, outlines: bool = False) -> Numbers:
     """mIoU in percent at `at`, or at the best threshold; precision, recall, boundary there."""
     adapter = get_adapter("psa")
     histogram, images, counts = 0, [], np.zeros(data.n_classes, int)
@@ -309,17 +309,16 @@ def score(data: Data, cams: Path, at: float | None = None) -> Numbers:
     means = [100 * np.nanmean(scores(matrix).iou[counted]) for matrix in matrices]
     best = int(np.argmax(means))
     matrix, t = matrices[best], float(thresholds[best])
-    band = sum(
-        confusion(pseudo_label(m, ids, t), boundary_band(truth, BAND), data.n_classes)
-        for ids, m, truth in images
-    )
+    band = np.zeros((data.n_classes, data.n_classes), int)
+    for ids, m, truth in images if outlines else []:
+        band += confusion(pseudo_label(m, ids, t), boundary_band(truth, BAND), data.n_classes)
     hit = matrix[1:, 1:].sum()
     return {
         "miou": float(means[best]),
         "t": t,
-        "precision": 100 * float(hit / matrix[:, 1:].sum()),
-        "recall": 100 * float(hit / matrix[1:].sum()),
-        "boundary": 100 * float(np.nanmean(scores(band).iou[counted])),
+        "precision": 100 * float(hit / max(1, matrix[:, 1:].sum())),
+        "recall": 100 * float(hit / max(1, matrix[1:].sum())),
+        **({"boundary": 100 * float(np.nanmean(scores(band).iou[counted]))} if outlines else {}),
         "images": len(images),
     }
 
@@ -360,7 +359,7 @@ def table(results: dict[str, dict[str, list[Numbers]]]) -> str:
     for name, arms in results.items():
         lines += [f"\n{name}: means over the seeds", f"| arm | n | {' | '.join(COLUMNS)} |"]
         lines.append("|---" + "|---:" * (len(COLUMNS) + 1) + "|")
-        for arm, seeds in arms.items():
+        for arm, seeds in sorted(arms.items(), key=lambda pair: ["base", *ARMS].index(pair[0])):
             cells = [statistics.fmean(seed[c] for seed in seeds) for c in COLUMNS]
             digits = [
                 f"{v:.3f}" if c == "t" else f"{v:.2f}" for c, v in zip(COLUMNS, cells, strict=True)
@@ -377,7 +376,7 @@ def table(results: dict[str, dict[str, list[Numbers]]]) -> str:
 def against_control(arm: str, arms: dict[str, list[Numbers]], key: str) -> str:
     own = {seed["seed"]: seed[key] for seed in arms[arm]}
     control = {seed["seed"]: seed[key] for seed in arms["control"]}
-    gains = [own[seed] - control[seed] for seed in own]
+    gains = [own[seed] - control[seed] for seed in sorted(own)]
     text = f"- {arm}: mean {statistics.fmean(gains):+.2f} ({', '.join(f'{g:+.2f}' for g in gains)})"
     if len(gains) in STUDENT:
         error = statistics.stdev(gains) / len(gains) ** 0.5
@@ -405,7 +404,12 @@ def main() -> None:
     device, workers = args.device, args.workers
     context = multiprocessing.get_context("spawn")
     results: dict[str, dict[str, list[Numbers]]] = {}
-    with ProcessPoolExecutor(args.jobs, mp_context=context) as pool, ending(pool):
+    with (
+        ProcessPoolExecutor(args.jobs, mp_context=context) as pool,
+        ProcessPoolExecutor(args.jobs, mp_context=context) as scorers,
+        ending(pool),
+        ending(scorers),
+    ):
         for job in [pool.submit(train_base, *pair, device, workers) for pair in pairs]:
             job.result()
         say(begin, "base classifiers are trained")
@@ -413,15 +417,19 @@ def main() -> None:
             data.name: pool.submit(make_cue_folder, data, device, _given(args.cues, data.name))
             for data in sets
         }
-        trained = {key: pool.submit(train_arm, *key, device, workers) for key in jobs}
-        notes = {key: job.result() for key, job in trained.items()}
-        folders = {name: job.result() for name, job in cues.items()}
+        training = {pool.submit(train_arm, *key, device, workers): key for key in jobs}
+        scoring, notes = {}, {}
+        for job in as_completed(training):
+            key = training[job]
+            notes[key] = job.result()
+            scoring[scorers.submit(score_arm, *key, cues[key[0].name].result())] = key
         say(begin, "arms and cues are trained, CAMs are written")
-        scored = {key: pool.submit(score_arm, *key, folders[key[0].name]) for key in jobs}
-        for (data, seed, arm), job in scored.items():
+        for job in as_completed(scoring):
+            data, seed, arm = scoring[job]
             row = {"seed": seed, **notes[data, seed, arm], **job.result()}
             row["accuracy"] = 100 * row["label_accuracy"]
             results.setdefault(data.name, {}).setdefault(arm, []).append(row)
+            (args.out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
     say(begin, "all is scored")
     costs = step_costs(device, None, args.steps)
     content = {"results": results, "costs": costs, "seconds": time.perf_counter() - begin}

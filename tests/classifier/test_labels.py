@@ -164,7 +164,7 @@ def test_labels_that_are_all_zero_are_said(tmp_path: Path) -> None:
 def test_what_is_plausible_and_wrong_is_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    labels = read_labels(write(tmp_path / "l.csv", "a,cat\nb,cat\nc,dog\n"))
+    labels = read_labels(write(tmp_path / "l.csv", "a,cat\nb,cat\nc,dog\n"), ["cat", "dog"])
     with caplog.at_level("INFO"):
         labels_of(labels, ["a", "b"])
     assert "labels of 1 other images are not used" in caplog.text
