@@ -72,23 +72,19 @@ def photo_cams(
     height, width = photos[0].shape[:2]
     sizes = ((height, width), (math.ceil(height / STRIDED), math.ceil(width / STRIDED)))
     inputs = [network_input(model, photos, scaled_size(s, height, width)) for s in scales]
+    device = next(model.parameters()).device
     with turn or nullcontext():
-        sums: list[list[Tensor]] = [[] for _ in photos]
+        # Sums at both sizes; an image without a class has none, which cannot be resized.
+        sums = [[torch.zeros(len(ids), *size, device=device) for size in sizes] for ids in classes]
         for batch in inputs:
             scores = F.relu(model.scores(model.features(batch))).float()
             plain, mirrored = scores.chunk(2)
-            for total, z, m, ids in zip(sums, plain, mirrored, classes, strict=True):
+            for totals, z, m, ids in zip(sums, plain, mirrored, classes, strict=True):
                 both = torch.stack([z[ids], m[ids].flip(-1)])
-                for place, size in enumerate(sizes):
-                    part = resized(both, size).sum(0)
-                    if place < len(total):
-                        total[place] += part
-                    else:
-                        total.append(part)
-        return [tuple(_over_maximum(each) for each in total) for total in sums]  # type: ignore[misc]
+                for total in totals if len(ids) else ():
+                    total += resized(both, total.shape[1:]).sum(0)
+        return [(_over_maximum(full), _over_maximum(strided)) for full, strided in sums]
 
 
 def _over_maximum(maps: Tensor) -> np.ndarray:
-    if not len(maps):
-        return np.zeros(maps.shape, np.float32)
     return (maps / (maps.amax((1, 2), keepdim=True) + EPS)).cpu().numpy()
