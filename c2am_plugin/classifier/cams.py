@@ -43,10 +43,8 @@ class CamNetwork:
         on_gpu = next(model.parameters()).device.type != "cpu"
         self.turn: AbstractContextManager = threading.Lock() if on_gpu else nullcontext()
 
-    def __call__(self, photos: Mapping[str, np.ndarray]) -> dict[str, ImageCams]:
-        """{image id: H×W×3 uint8}, all of one size, or none → {image id: CAMs of its classes}."""
-        if not photos:
-            return {}
+    def __call__(self, photos: dict[str, np.ndarray]) -> dict[str, ImageCams]:
+        """{image id: H×W×3 uint8}, all of one size → {image id: CAMs of its classes}."""
         classes = [self.classes[image_id] for image_id in photos]
         found = photo_cams(self.model, list(photos.values()), classes, self.scales, self.turn)
         return {

@@ -23,7 +23,7 @@ from ..training.weights import (
     check_room,
     describe_content,
     fill_network,
-    nested_states,
+    named_tensors,
     read_torch_file,
 )
 from .split import Classifier, head_names
@@ -161,7 +161,7 @@ def _foreign(
     classes: Sequence[str] | None,
     output_stride: int,
 ) -> tuple[Classifier, tuple[str, ...]]:
-    states = list(nested_states(content))
+    states = list(named_tensors(content))
     if not states:
         raise InputError(
             f"{path}: contains no classifier (found {describe_content(content)}); expected last.pt "

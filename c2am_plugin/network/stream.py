@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -33,6 +33,15 @@ from .maps import ScaleLogits, scale_logits
 __all__ = ["Network", "Step", "Stream"]
 
 Step = Callable[[str, np.ndarray, Any], Any]
+
+
+class ManyScales(Protocol):
+    """What a stream sends photographs through: `Network`, or a classifier. Called from several
+    threads with {image id: H×W×3 uint8}, all of one size."""
+
+    scales: tuple[float, ...]
+
+    def __call__(self, photos: dict[str, np.ndarray]) -> Mapping[str, Any]: ...
 
 
 class Network:
@@ -80,15 +89,14 @@ class Network:
 class Stream:
     """Sends images through the network and then a step, several workers at a time.
 
-    network     {image id: H×W×3 uint8}, all of one size → {image id: what the step takes}; a
-                `Network` for C²AM's logits. Called from several threads
+    network     makes of photographs what the step takes
     step        called with (image id, H×W×3 uint8, what the network made of it)
     batch_size  images of one size sent through the network together
     ranks       the processes that share the images; all get the result of all. The bar is of the
                 first one's share
     """
 
-    network: Callable[[dict[str, np.ndarray]], Mapping[str, Any]]
+    network: ManyScales
     paths: dict[str, Path]
     batch_size: int
     workers: int
@@ -151,7 +159,7 @@ def _merged(parts: list[BatchResult]) -> BatchResult:
 
 
 def _each_image(
-    step: Step, network: Callable[[dict[str, np.ndarray]], Mapping[str, Any]], workers: int
+    step: Step, network: ManyScales, workers: int
 ) -> Callable[[_Batch], dict[str, Any]]:
     """A function of a batch: read its photographs, send them through the network together and each
     through `step`. Returns {image id: result, or the C2AMError that kept it}."""

@@ -58,11 +58,12 @@ def test_the_log_shows_what_the_losses_do(finished: Path) -> None:
 
 
 def test_it_learns_which_classes_an_image_shows(labelled: Path, tmp_path: Path) -> None:
-    result = small_classifier(
-        labelled, tmp_path / "run", weights="random", epochs=30, lr=3e-3, turns=True, jitter=False
-    )
-    assert result.label_accuracy > 0.8
-    assert result.loss < float(rows(tmp_path / "run")[0]["loss"])
+    settings: dict[str, Any] = {"rcm": 0.0, "mam": 0.0, "turns": True, "jitter": False}
+    result = small_classifier(labelled, tmp_path / "run", epochs=40, lr=3e-3, **settings)
+    log = rows(tmp_path / "run")
+    assert result.label_accuracy > 0.75  # chance is 0.55
+    assert result.loss < 0.8 * float(log[0]["classification"])
+    assert not any(row["rcm"] or row["mam"] for row in log)
 
 
 def test_a_checkpoint_is_trained_further_and_serves_c2am_train(
