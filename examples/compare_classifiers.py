@@ -49,7 +49,7 @@ from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.labels import IGNORE, pseudo_label, read_label
 from c2am_plugin.files.lists import read_ids
 from c2am_plugin.network.make_cues import make_cues
-from c2am_plugin.network.train import train
+from c2am_plugin.network.train import train_c2am
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.registry import get_adapter
 
@@ -250,7 +250,7 @@ def make_cue_folder(data: Data, device: str | None, given: Path | None) -> Path:
     if given:
         return given
     started(device)
-    trained = train(
+    trained = train_c2am(
         data.images,
         data.out / "c2am",
         backbone=data.backbone,

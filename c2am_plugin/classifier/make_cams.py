@@ -20,11 +20,11 @@ from ..network.inference import fast_copy
 from ..network.maps import SCALES, check_scales
 from ..network.stream import Stream
 from ..registry import get_adapter
+from ..runs.arguments import check_least
 from ..runs.output_folders import OutputFolder, hold_folders, record_path
 from ..runs.ranks import cores, joined
 from ..runs.shards import Shard
 from ..training.devices import pick_device
-from ..training.settings import check_least
 from .cams import CamNetwork
 from .checkpoint import load_classifier
 from .labels import labels_of, read_class_names, read_labels

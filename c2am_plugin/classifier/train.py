@@ -18,10 +18,11 @@ import torch
 
 from ..errors import InputError
 from ..files.photos import check_outside, find_images
+from ..runs.arguments import check_least
 from ..runs.output_folders import OutputFolder, hold_folders
 from ..runs.ranks import Ranks, joined
 from ..training.devices import autocast_type, pick_device
-from ..training.settings import FILES, check_least
+from ..training.settings import FILES
 from ..training.weights import initial_weights, read_torch_file
 from .checkpoint import load_classifier
 from .data import LabelledImages

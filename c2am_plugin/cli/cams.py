@@ -8,7 +8,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .common import count, print_failures, run, shard
+from .common import finish, print_failures, run
+from .options import add_running, command_parser, count, from_zero, method, parse, positive
 
 __all__ = ["cams_main"]
 
@@ -17,12 +18,17 @@ TRAINING = (
     *("run", "weights", "recipe", "epochs", "lr", "batch_size", "crop", "rcm", "mam", "threshold"),
     *("turns", "dilated", "seed", "amp", "resume", "picture_every", "more"),
 )
-SHARED = ("images", "labels", "ids", "classes", "backbone", "workers", "device", "overwrite")
+SHARED = (
+    *("images", "labels", "ids", "classes", "backbone", "workers", "device", "overwrite"),
+    "progress",
+)
 
 
 def cams_main(argv: Sequence[str] | None = None) -> int:
     parser = _cams_parser()
-    args = vars(parser.parse_args(argv))
+    args, quiet = parse(parser, argv)
+    if args.get("method") == "auto":
+        parser.error("--method auto reads files; name the pipeline whose files are written")
     further, checkpoint = args.pop("train_further", False), args.get("checkpoint")
     training = {name: args.pop(name) for name in TRAINING if name in args}
     if further and not checkpoint:
@@ -45,20 +51,20 @@ def cams_main(argv: Sequence[str] | None = None) -> int:
         report = make_cams(**args)
         if not is_first():
             return 0
-        record = str(record_path(report.out, COMMAND, Shard.parse(args.get("shard")).name))
-        print(f"{report.summary()}\nreport: {record}")
-        return print_failures(parser, report.failures, record)
+        record = record_path(report.out, COMMAND, Shard.parse(args.get("shard")).name)
+        print(report.summary())
+        code = print_failures(parser, report.failures, record)
+        finish(f"CAMs to {report.out}", record, "c2am-refine", report.out, "CUES")
+        return code
 
-    return run(parser, work)
+    return run(parser, work, quiet=quiet)
 
 
 def _train(args: dict[str, Any], training: dict[str, Any]) -> str:
     from ..classifier.train import train_classifier
     from ..errors import InputError
-    from ..registry import get_adapter
     from ..runs.ranks import is_first
 
-    get_adapter(args.get("method", "psa"))  # a wrong name is said before the training
     folder = training.pop("run", None) or os.path.abspath(args["out"]) + "_run"
     if os.path.realpath(folder) == os.path.realpath(args["out"]):
         raise InputError(f"{folder}: is the folder of the CAMs; choose another --run")
@@ -81,16 +87,16 @@ def _number_of_recipe(text: str) -> tuple[str, Any]:
 
 
 def _cams_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = command_parser(
         "c2am-cams",
-        description="CAM files of your own images: train a classifier of image-level labels, with "
+        "CAM files of your own images: train a classifier of image-level labels, with "
         "pixel-level self-supervision (RCM, MAM), and write its CAMs in a pipeline's layout. The "
         "same command again goes on where it was interrupted.",
-        epilog="A number that is not given is the recipe's. On N GPUs: "
+        "A number that is not given is the recipe's. On N GPUs: "
         "torchrun --standalone --no-python --nproc-per-node N c2am-cams IMAGES …",
         argument_default=argparse.SUPPRESS,  # the defaults are the functions' own
     )
-    add = parser.add_argument
+    add = parser.add_argument_group("images and outputs").add_argument
     add("images", metavar="IMAGES", help="folder of photographs, or a VOC root")
     add(
         "--labels-file",
@@ -101,31 +107,41 @@ def _cams_parser() -> argparse.ArgumentParser:
         "a folder of VOC's XML or of mask PNGs",
     )
     add("-o", "--out", required=True, metavar="CAMS", help="folder for <id>.npy")
-    add("--method", metavar="NAME", help="the pipeline whose layout is written (default: psa)")
+    add(
+        "--method",
+        type=method,
+        metavar="NAME",
+        help="the pipeline whose layout is written (default: psa)",
+    )
     add("--ids", metavar="FILE", help="list of image ids; in a VOC root also a list's name")
     add("--classes", metavar="FILE", help="class names, background first: the order of the ids")
-    add("--scales", type=float, nargs="+", metavar="S", help="of the CAMs (default: 0.5 1 1.5 2)")
-    add("--shard", type=shard, metavar="I/N", help="only the I-th of N parts, of a --checkpoint")
+    add(
+        "--scales", type=positive, nargs="+", metavar="S", help="of the CAMs (default: 0.5 1 1.5 2)"
+    )
     add("--checkpoint", metavar="FILE", help="a trained classifier: write its CAMs, do not train")
     add("--train-further", action="store_true", help="train the --checkpoint on first")
     add("--backbone", metavar="NAME", help="a torchvision classifier (default: resnet50)")
-    add("--output-stride", type=int, metavar="N", help="pixels for one place of the map: 16, 8")
-    add("--workers", type=count, metavar="N", help="processes or threads for images")
-    add("--device", metavar="NAME", help="cuda, cuda:1, cpu (default: a GPU if there is one)")
-    add("--overwrite", action="store_true", help="replace runs and CAMs of other settings")
+    add("--output-stride", type=count, metavar="N", help="pixels for one place of the map: 16, 8")
     add = parser.add_argument_group("training").add_argument
     add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: CAMS_run)")
     add("--weights", metavar="NAME|FILE", help="torchvision weights, random, or a file")
     add("--recipe", metavar="NAME", help="voc, ppc, small (auto: small below 2,000 images)")
-    add("--rcm", type=float, nargs="?", const=1.0, metavar="X", help="weight of the regions' loss")
+    add(
+        "--rcm",
+        type=from_zero,
+        nargs="?",
+        const=1.0,
+        metavar="X",
+        help="weight of the regions' loss",
+    )
     add("--no-rcm", dest="rcm", action="store_const", const=0.0)
-    add("--mam", type=float, nargs="?", const=1.0, metavar="X", help="weight of the maps' loss")
+    add("--mam", type=from_zero, nargs="?", const=1.0, metavar="X", help="weight of the maps' loss")
     add("--no-mam", dest="mam", action="store_const", const=0.0)
-    add("--threshold", type=float, metavar="X", help="where regions begin: your pipeline's t")
-    add("--epochs", type=int, metavar="N")
-    add("--lr", type=float, metavar="X")
-    add("--batch-size", type=int, metavar="N")
-    add("--crop", type=int, metavar="N", help="side of the square that is cut, in pixels")
+    add("--threshold", type=positive, metavar="X", help="where regions begin: your pipeline's t")
+    add("--epochs", type=count, metavar="N")
+    add("--lr", type=positive, metavar="X")
+    add("--batch-size", type=count, metavar="N")
+    add("--crop", type=count, metavar="N", help="side of the square that is cut, in pixels")
     add("--dilated", action="store_true", help="dilate behind the removed strides")
     add("--turns", action="store_true", help="also turn views, of images without an up")
     add(
@@ -140,4 +156,5 @@ def _cams_parser() -> argparse.ArgumentParser:
     add("--amp", action=argparse.BooleanOptionalAction, help="bfloat16 (default: on a GPU)")
     add("--resume", action="store_true", help="refuse to start anew: there must be a run to go on")
     add("--picture-every", type=int, metavar="STEPS", help="0: no pictures (default: 100)")
+    add_running(parser, shards=True, device=True)
     return parser

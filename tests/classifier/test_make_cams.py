@@ -164,6 +164,7 @@ def test_wrong_usage_is_said_with_the_usage(
         (("--train-further",), "goes on from --checkpoint FILE"),
         (("--shard", "1/2"), "--shard needs --checkpoint FILE"),
         (("--set", "tau"), "not NAME=VALUE"),
+        (("--method", "sem"), "'sem' is unknown"),
     ):
         assert command(*given, *more) == 2
         assert message in capsys.readouterr().err
@@ -178,7 +179,6 @@ def test_a_mistake_is_one_line_in_the_commands_words(
     for labels, more, message in (
         (tmp_path / "few.csv", (), "name the images that have one with --ids"),
         (tmp_path / "other.csv", ("--checkpoint", last), "names emu, which the 2 known classes"),
-        (trained / "labels.csv", ("--method", "sem"), "method 'sem' is unknown"),
         (trained / "labels.csv", ("--batch-size", 9), "take --batch-size 5 or less"),
         (trained / "labels.csv", ("--checkpoint", trained / "labels.csv"), "no file of torch.save"),
         (trained / "labels.csv", ("--run", tmp_path / "cams"), "choose another --run"),
