@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from c2am_plugin.cams import ROUNDING, clip_maps
 from c2am_plugin.errors import InputError
 
 from .npy import TorchArray
 
-__all__ = ["brief", "like", "stack", "to_array"]
+__all__ = ["brief", "like", "scaled", "stack", "to_array"]
 
 # A file may name one array for several classes; for many it would fill the memory.
 REPEATS = 16
@@ -58,12 +59,40 @@ def brief(value: Any) -> str:
         return type(value).__name__
 
 
-def like(old: Any, new: np.ndarray) -> Any:
-    """`new` in the container of the stored value `old`, in its dtype unless `new` is float16."""
+def scaled(maps: np.ndarray, scale: float, clip: bool) -> np.ndarray:
+    """Stored maps as they are read: divided by the file's scale, and clipped if that is wanted.
+
+    Whole numbers become float32 where they have a scale.
+    """
+    if scale != 1 and maps.dtype.kind in "biuf":
+        maps = (maps / scale).astype(maps.dtype if maps.dtype.kind == "f" else np.float32)
+    return clip_maps(maps) if clip else maps
+
+
+def like(
+    old: Any, new: np.ndarray, kept: np.ndarray | bool = False, scale: float = 1.0, own: float = 1.0
+) -> Any:
+    """`new` in the container of the stored value `old`, in its dtype unless `new` is float16.
+
+    kept: bool of the shape of `new` or of one layer, where the stored values stay to the bit,
+    values below 0 included; NaN and what is above the scale never stay. scale: what the file's
+    values are divided by when they are read; own: what `new` is a multiple of, of a layout's own.
+    """
     if isinstance(old, (list, tuple)):
-        return type(old)([like(before, layer) for before, layer in zip(old, new, strict=True)])
-    dtype = new.dtype if new.dtype == np.float16 else to_array("", "", old).dtype
-    array = new.astype(dtype, copy=False)
+        masks = np.broadcast_to(kept, new.shape)
+        layers = zip(old, new, masks, strict=True)
+        return type(old)([like(*each, scale, own) for each in layers])
+    stored = to_array("", "", old)
+    narrow = new.dtype == np.float16 and stored.dtype.kind == "f"
+    array = new if scale == 1 else new * new.dtype.type(scale)
+    if stored.dtype.kind in "biu":
+        array = np.rint(array)
+    array = array.astype(new.dtype if narrow else stored.dtype, copy=False)
+    if np.any(kept):
+        stay = kept & np.isfinite(stored) & (stored <= scale * own * (1 + ROUNDING))
+        if array.dtype != stored.dtype:
+            stay &= stored < 0  # the others are rounded with care for their label
+        array = np.where(stay, stored.astype(array.dtype, copy=False), array)
     if isinstance(old, np.ma.MaskedArray):
         return np.ma.MaskedArray(array, fill_value=old.fill_value)
     return replace(old, array=array) if isinstance(old, TorchArray) else array

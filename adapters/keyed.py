@@ -14,7 +14,7 @@ import numpy as np
 from c2am_plugin.cams import ImageCams, clip_maps
 from c2am_plugin.errors import InputError
 
-from .arrays import brief, like, shrink, to_array
+from .arrays import brief, like, scaled, shrink, to_array
 from .npy import TorchArray, load_npy, save_npy
 from .seed_kinds import Seeds
 
@@ -51,6 +51,11 @@ class KeyedAdapter(Seeds):
     torch_keys = False
     torch_small = True
     full_type: type = np.float32
+    # Further keys of arrays of three dimensions, which are carried over as they are.
+    carried_names: tuple[str, ...] = ()
+    # What a folder's values are divided by beside `scale`; whether they are 0 and 1 alone then.
+    file_scale: float = 1.0
+    binary: bool = False
 
     def load(self, path: Path) -> Any:
         return load_npy(path)
@@ -72,6 +77,8 @@ class KeyedAdapter(Seeds):
             return False
         if not content:
             return True
+        if self._unknown(content):
+            return False
         try:
             keys, channels = self._keys("", content), self._channels(content)
         except InputError:
@@ -113,6 +120,7 @@ class KeyedAdapter(Seeds):
         self, image_id: str, name: str, array: np.ndarray, clip: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Stored channels as CAMs and, where it is one that is compared with, the background."""
+        array = scaled(array, self.file_scale, clip=False)
         if array.ndim != 3 or array.dtype.kind != "f":
             return array, None
         array = array / array.dtype.type(self.scale) if self.scale != 1 else array
@@ -131,13 +139,17 @@ class KeyedAdapter(Seeds):
 
     def dump(self, cams: ImageCams, path: Path) -> None:
         content = self._fresh(cams) if cams.source is None else cams.source.copy()
-        for names, maps, background in (
-            (self.full_names, cams.maps, cams.background),
-            (self.small_names, cams.strided, cams.strided_background),
+        scale = 1.0 if cams.source is None else self.file_scale
+        for names, maps, background, kept in (
+            (self.full_names, cams.maps, cams.background, cams.kept[0]),
+            (self.small_names, cams.strided, cams.strided_background, cams.kept[1]),
         ):
             name, stored = self._array(cams.image_id, content, names)
             if stored is not None and maps is not None and len(cams.class_ids):
-                content[name] = like(content[name], self._whole(stored, maps, background))
+                whole = self._whole(stored, maps, background)
+                stays = np.zeros(whole.shape, bool)
+                stays[self.lead :] = kept if background is None else False
+                content[name] = like(content[name], whole, stays, scale, self.scale)
         self.save(path, content)
 
     def _whole(
@@ -194,6 +206,15 @@ class KeyedAdapter(Seeds):
             if content.get(name) is not None:
                 return name, to_array(image_id, name, content[name])
         return "", None
+
+    def _unknown(self, content: dict[str, Any]) -> list[str]:
+        """Keys that may hold the CAMs of another layout: arrays of three dimensions."""
+        known = {self.keys_name, *self.full_names, *self.small_names, *self.carried_names}
+        return [
+            str(key)
+            for key, value in content.items()
+            if key not in known and getattr(getattr(value, "array", value), "ndim", 0) == 3
+        ]
 
     def _channels(self, content: dict[str, Any]) -> int | None:
         """How many channels a file has; None where it has keys alone."""

@@ -6,30 +6,61 @@ Their numbers differ, see profiles.py. PSA's AffinityNet seeds take the backgrou
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from c2am_plugin.cams import ImageCams, clip_maps
+from c2am_plugin.cams import ImageCams
 from c2am_plugin.errors import InputError
 
-from .arrays import brief, like, stack, to_array
+from .arrays import brief, like, scaled, stack, to_array
 from .npy import TorchArray, load_npy, save_npy
 from .seed_kinds import Seeds
 
 __all__ = ["PsaAdapter"]
 
+# Files that tell whether all of a folder have key 0.
+ENOUGH = 3
+log = logging.getLogger("c2am_plugin")
+
 
 class PsaAdapter(Seeds):
     name = "psa"
     family = "dict"
+    # What the stored values are divided by, and whether they are 0 and 1 alone then.
+    file_scale: float = 1.0
+    binary: bool = False
+    # Whether a folder's maps sum to 1 without being CRF dumps.
+    softmax: bool = False
 
     def load(self, path: Path) -> Any:
         return load_npy(path)
 
     def fits(self, content: Any) -> bool:
         return isinstance(content, dict) and all(_class_of(key) is not None for key in content)
+
+    def look_at(self, contents: Sequence[Any], folder: Path, named: bool) -> None:
+        """Learn from some files of a folder what class 0 is in them.
+
+        CRF dumps have the background there, in every file. So may softmax maps of a set of two
+        classes: other files without key 0, or a method that the user named for a folder that is not
+        called crf, tell them. A background that is not a part of a sum is warned of.
+        """
+        dicts = [each for each in contents if each and self.fits(each)]
+        with_zero = [each for each in dicts if 0 in each]
+        always = len(with_zero) == len(dicts)
+        named_crf = any("crf" in part.lower() for part in folder.parts[-2:])
+        self.softmax = not always or (named and not named_crf)
+        several = [each for each in dicts if len(each) > 1]
+        if always and len(several) == len(dicts) >= ENOUGH:
+            log.warning(
+                "every file has key 0 beside others: if that is the background (as HSC_WSSS stores "
+                "it), its classes begin at 1, and all labels here are wrong; expected 0-based "
+                "classes alone"
+            )
 
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
         if not self.fits(content):
@@ -45,21 +76,24 @@ class PsaAdapter(Seeds):
                 f"{image_id}: CAMs of shapes {brief(sorted(shapes))}; expected one H×W"
             )
         maps = stack(image_id, layers) if layers else np.zeros((0, 0, 0), np.float32)
-        if 0 in content and _is_crf_dump(maps):
+        if 0 in content and not self.softmax and _is_crf_dump(maps):
             raise InputError(
                 f"{image_id}: is a CRF dump (key 0 is the background and all channels sum to 1), "
-                "as in out_la_crf and out_ha_crf; give the folder of the CAMs (PSA's --out_cam)"
+                "as in out_la_crf and out_ha_crf; give the folder of the CAMs (PSA's --out_cam), "
+                "or the `method` by name if these are softmax maps of two classes"
             )
         class_ids = np.array([_class_of(key) for key in content], np.int64)
-        return ImageCams(image_id, class_ids, clip_maps(maps) if clip else maps, None, content)
+        return ImageCams(image_id, class_ids, scaled(maps, self.file_scale, clip), None, content)
 
     def dump(self, cams: ImageCams, path: Path) -> None:
         if cams.source is None:
             save_npy(path, dict(zip(cams.class_ids.tolist(), cams.maps, strict=True)))
             return
         content = cams.source.copy()  # of the same class, whatever kind of dict it is
-        for (key, old), new in zip(cams.source.items(), cams.maps, strict=True):
-            content[key] = like(old, new)
+        kept = np.broadcast_to(cams.kept[0], cams.maps.shape)
+        layers = zip(cams.source.items(), cams.maps, kept, strict=True)
+        for (key, old), new, stays in layers:
+            content[key] = like(old, new, stays, self.file_scale)
         save_npy(path, content)
 
 

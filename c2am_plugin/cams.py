@@ -21,9 +21,14 @@ __all__ = [
     "ImageCams",
     "Profile",
     "SeedAdapter",
+    "below_zero_line",
     "clip_maps",
     "constant_score",
+    "content_of",
+    "is_binary",
     "read_cams",
+    "stored_scale",
+    "value_span",
 ]
 
 # The constant that CAMs with a background of their own are brought to where one has to be swept.
@@ -47,7 +52,9 @@ class ImageCams:
     image_id   the file's name without its suffix (with its subfolders, where there are any)
     class_ids  int64 [K], 0-based foreground classes, no repeats, in the file's order
     maps       floating K×H×W in [0, 1] at the size of the image; float32 in the pipelines' own
-               files. The stored precision is kept, so that writing back loses nothing.
+               files. The stored precision is kept, so that writing back loses nothing. Values
+               below 0, as SEAM's normalisation leaves them, are read as 0: to every pipeline's
+               argmax they are background
     strided    floating K×h×w in [0, 1], the file's second, smaller copy; None where it has none
     background, strided_background
                floating H×W and h×w in [0, 1): t(x), where the file contains the background that the
@@ -55,6 +62,9 @@ class ImageCams:
     source     the file's content as it was read. Only the adapter that read it looks inside, to
                write back the same containers, dtypes, key order and unknown keys. None for CAMs
                that come from elsewhere.
+    kept       of maps and strided: bool (K×)H×W, or one bool, where the stored values stay as they
+               are when the file is written
+    below_zero  whether values below 0 were read as 0
     """
 
     image_id: str
@@ -64,6 +74,8 @@ class ImageCams:
     source: Any = None
     background: np.ndarray | None = None
     strided_background: np.ndarray | None = None
+    kept: tuple[np.ndarray | bool, np.ndarray | bool] = (True, True)
+    below_zero: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         ids = np.asarray(self.class_ids)
@@ -78,7 +90,10 @@ class ImageCams:
         for name in ("maps", "strided"):
             maps = getattr(self, name)
             if maps is not None:
-                object.__setattr__(self, name, _check_maps(self.image_id, name, maps, len(ids)))
+                checked = _check_maps(self.image_id, name, maps, len(ids))
+                object.__setattr__(self, name, checked)
+                if checked is not maps and bool((maps < 0).any()):
+                    object.__setattr__(self, "below_zero", True)
         _check_background(self.image_id, self.background, self.maps)
         _check_background(self.image_id, self.strided_background, self.strided)
 
@@ -96,9 +111,14 @@ class ImageCams:
             return np.zeros(self.maps.shape[1:], self.maps.dtype)
         return highest(self.maps)
 
-    def with_maps(self, maps: np.ndarray, strided: np.ndarray | None) -> ImageCams:
+    def with_maps(
+        self,
+        maps: np.ndarray,
+        strided: np.ndarray | None,
+        kept: tuple[np.ndarray | bool, np.ndarray | bool] = (False, False),
+    ) -> ImageCams:
         """The same image with other maps, of the same shapes, and of the same dtypes or float16."""
-        return replace(self, maps=maps, strided=strided)
+        return replace(self, maps=maps, strided=strided, kept=kept)
 
 
 @dataclass(frozen=True)
@@ -157,7 +177,8 @@ class CamAdapter(Protocol):
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
         """A file's content as ImageCams. Raises InputError where it is not of this format.
 
-        clip: NaN becomes 0 and values outside [0, 1] are clipped; else they are refused.
+        clip: NaN becomes 0 and values above 1 become 1; else both are refused. Values below 0 are
+        read as 0.
         """
 
     def dump(self, cams: ImageCams, path: Path) -> None:
@@ -233,6 +254,16 @@ def constant_score(adapter: CamAdapter, given: float | None = None) -> float:
     return float(score)
 
 
+def stored_scale(adapter: CamAdapter) -> float:
+    """What the values of this adapter's files are divided by when they are read; 1 as a rule."""
+    return float(getattr(adapter, "file_scale", 1.0))
+
+
+def is_binary(adapter: CamAdapter) -> bool:
+    """Whether its files have no other values than 0 and the scale (`files.cam_values`)."""
+    return bool(getattr(adapter, "binary", False))
+
+
 def clip_maps(maps: np.ndarray) -> np.ndarray:
     """Floating maps of any range → the same shape and dtype in [0, 1]; NaN becomes 0.
 
@@ -269,14 +300,53 @@ def _check_maps(image_id: str, name: str, maps: np.ndarray, n_classes: int) -> n
     low, high = maps.min(), maps.max()
     if low >= 0 and high <= 1:
         return maps
-    if low >= -ROUNDING and high <= 1 + ROUNDING:
+    if np.isfinite(low) and high <= 1 + ROUNDING:
         return np.clip(maps, 0, 1)
     bad = ~np.isfinite(maps)
-    below, above = int((maps < 0).sum()), int((maps > 1).sum())
+    above = int((maps > 1).sum())
     finite = maps[~bad]
-    span = f"{finite.min():.4g} to {finite.max():.4g}" if finite.size else "no finite value"
+    span = value_span(finite) if finite.size else "no finite value"
     raise InputError(
-        f"{image_id}: {name} is no CAM in [0, 1]: {below} values below 0, {above} above 1, "
+        f"{image_id}: {name} is no CAM in [0, 1]: {above} above 1, "
         f"{int(bad.sum())} NaN or infinite of {maps.size} (finite range {span}); "
-        "normalise each class by its maximum, or accept them with `clip=True`"
+        "normalise each class by its maximum, give the scale with `scale_by`, or accept them with "
+        "`clip=True`"
     )
+
+
+def value_span(values: np.ndarray) -> str:
+    """The range of finite values for a message, with digits enough to tell it from 0 and 1."""
+    low, high = float(values.min()), float(values.max())
+    for digits in (4, 9, 17):
+        shown = [f"{value:.{digits}g}" for value in (low, high)]
+        told = all(
+            (float(text) > 1) == (value > 1) and (float(text) < 0) == (value < 0)
+            for text, value in zip(shown, (low, high), strict=True)
+        )
+        if told:
+            break
+    return " to ".join(shown)
+
+
+def below_zero_line(count: int, total: int, looked_at: str = "") -> str:
+    """What is reported once about the files of a run that have values below 0."""
+    return (
+        f"{count} of {total} files{looked_at} have values below 0, as SEAM's normalisation leaves "
+        "them; they are read as 0, as the pipeline's own argmax does"
+    )
+
+
+def content_of(content: Any) -> str:
+    """What a file contains, for a message: its keys, and what stands under them."""
+    if not isinstance(content, dict):
+        return _kind(content)
+    shown = [f"{str(key)[:40]!r}: {_kind(value)}" for key, value in list(content.items())[:6]]
+    more = f" and {len(content) - 6} more" if len(content) > 6 else ""
+    return f"{{{', '.join(shown)}{more}}}"
+
+
+def _kind(value: Any) -> str:
+    array = getattr(value, "array", value)
+    if isinstance(array, np.ndarray) and array.ndim:
+        return f"{array.dtype} {'×'.join(map(str, array.shape))}"
+    return type(value).__name__

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .cams import CamAdapter, Profile, read_cams
+from .cams import CamAdapter, Profile, content_of, read_cams
 from .errors import InputError
+from .files.cam_values import read_values
 from .files.folders import first_names, sample
 
 __all__ = [
@@ -144,16 +145,52 @@ def _points(group: str) -> dict[str, EntryPoint]:
     return points
 
 
-def choose_adapter(method: str, paths: Sequence[Path]) -> CamAdapter:
+def choose_adapter(
+    method: str,
+    paths: Sequence[Path],
+    *,
+    scale_by: float | None = None,
+    tell_below_zero: bool = True,
+) -> CamAdapter:
     """The adapter of that name, or with "auto" the one that fits a folder's files, which is said.
 
-    Raises InputError where no adapter has the name or fits.
+    A sample of the files tells how their values are read (`files.cam_values.read_values`):
+    scale_by, or as a folder of 0 and 1, or of 0 and 255. Raises InputError where no adapter has the
+    name or fits.
     """
-    if method != "auto":
-        return get_adapter(method)
-    adapter, conclusion = detect(sample(paths, SAMPLE))
-    log.info("%s", conclusion)
+    some = sample(paths, SAMPLE)
+    if method == "auto":
+        adapter, conclusion = detect(some)
+        log.info("%s", conclusion)
+    else:
+        adapter = get_adapter(method)
+        _check_layout(adapter, some)
+    read_values(adapter, some, scale_by, named=method != "auto", tell_below_zero=tell_below_zero)
     return adapter
+
+
+def _check_layout(adapter: CamAdapter, paths: Sequence[Path]) -> None:
+    """Raise InputError where none of the readable files is of this layout, and name what fits.
+
+    Single files of another layout are left for the run.
+    """
+    other: Path | None = None
+    for path in paths:
+        try:
+            content = adapter.load(path)
+        except InputError:
+            continue
+        if adapter.fits(content):
+            return
+        other = other or path
+    if other is None:
+        return
+    try:
+        read_cams(adapter, other, other.stem)
+    except InputError as error:
+        fitting = [name for name in layout_names() if get_adapter(name).fits(adapter.load(other))]
+        advice = f"; the layout fits `method={first_names(fitting)}`" if fitting else ""
+        raise InputError(f"{error}{advice}") from error
 
 
 def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
@@ -182,7 +219,10 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
                 "keep one format in a folder, or name it with `method`"
             )
         if not fitting:
-            raise InputError(f"{path}: its format is none of {', '.join(layout_names())}")
+            raise InputError(
+                f"{path}: contains {content_of(content)}; its format is none of "
+                f"{', '.join(layout_names())}"
+            )
         candidates, count, last = fitting, count + 1, path
     if last is None and unreadable:
         raise unreadable

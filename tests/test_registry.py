@@ -159,7 +159,7 @@ def test_files_tell_their_format(write, kinds, family):
     [
         (["none"], "no file says.*dict, irn, puzzlecam.*`method`"),
         (["keys alone", "none"], "no file says.*irn, puzzlecam.*`method`"),
-        (["other"], "0 other.npy: its format is none of advcam, .*psa"),
+        (["other"], "0 other.npy: contains .*; its format is none of advcam, .*psa"),
         (["dict", "irn"], "1 irn.npy: is not in dict format.*one format.*`method`"),
         (["puzzlecam", "dict"], "1 dict.npy: is not in puzzlecam format"),
         (["irn", "puzzlecam"], "1 puzzlecam.npy: is not in irn format"),

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ..cams import is_binary
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
 from ..files.folders import first_names
@@ -54,6 +55,7 @@ def benchmark(
     flip_cues: bool = False,
     stretch_cues: bool = False,
     clip: bool = False,
+    scale_by: float | None = None,
     pictures: int = 3,
     show: Sequence[str] = (),
     workers: int | None = None,
@@ -76,7 +78,7 @@ def benchmark(
     guard     adds the guard (guard.py), and tells the gains with it
     strength, calibrate  how far the cues are trusted, as in `refine_cams`
     band      pixels to each side of the outlines that boundaries are scored in
-    flip_cues, stretch_cues, clip  as in `refine_cams`
+    flip_cues, stretch_cues, clip, scale_by  as in `refine_cams`
     pictures  how many images are shown of each: best gain, worst loss, at random
     show      ids of further images to show
 
@@ -96,12 +98,12 @@ def benchmark(
     if images is not None:
         check_backend(crf_backend)
     names = class_names(classes)
-    sources = [source_of(label) for label in cams]
     folders = Folders.find(
         *(cams, cues, gt, images, ids, len(names)),
         flip_cues=flip_cues,
         stretch_cues=stretch_cues,
     )
+    sources = [source_of(label, folders.cams[label], scale_by) for label in cams]
     reader = ImageReader(strength, guard, folders.form, clip, crf_backend)
     chosen, missing = choose_images(folders)
     if unknown := set(show) - {image.image_id for image in chosen}:
@@ -122,6 +124,7 @@ def benchmark(
         "stretch_cues": stretch_cues,
         "flip_cues": flip_cues,
         "clip": clip,
+        "scale_by": scale_by,
         "pictures": pictures,
         "show": list(show),
     }
@@ -157,7 +160,7 @@ def _calibrated(
     progress: bool,
 ) -> Source:
     """The source with its cues calibrated where `refine_cams` would do it, and in the same way."""
-    if not wants_calibration(calibrate, images, reader.form):
+    if not wants_calibration(calibrate, images, reader.form, is_binary(source.adapter)):
         return source
     fit = calibrate_set(
         source.adapter,

@@ -107,6 +107,7 @@ def evaluate_cams(
     *,
     method: str = "auto",
     thresholds: Sequence[float] | np.ndarray = THRESHOLDS,
+    scale_by: float | None = None,
     ids: str | Path | Sequence[str] | None = None,
     n_classes: int = len(VOC_CLASSES),
     clip: bool = False,
@@ -119,11 +120,11 @@ def evaluate_cams(
     are those of the pipeline's own labels.
 
     gt_dir: `<id>.png` of class indices 0 … n_classes − 1, 255 = ignore, or a VOC root.
-    ids: default every image that has both. clip: accept CAMs outside [0, 1] and NaN by clipping, as
-    `refine_cams` does. Raises InputError where a file is missing or bad.
+    ids: default every image that has both. clip, scale_by: as in `refine_cams`.
+    Raises InputError where a file is missing or bad.
     """
     chosen = scored_files(find_files(cam_dir, (".npy",)), cam_dir, gt_dir, ids, n_classes)
-    adapter = choose_adapter(method, [image.file for image in chosen])
+    adapter = choose_adapter(method, [image.file for image in chosen], scale_by=scale_by)
     job = SweepJob(adapter, np.asarray(thresholds, np.float64), n_classes, clip)
     return [scores(matrix) for matrix in cumulate(_total(job, chosen, workers, progress))]
 

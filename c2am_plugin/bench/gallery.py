@@ -100,7 +100,7 @@ def _picture_row(
     cams = reader.cams(image, source, truth.shape)
     raw = reader.raw_cue(image)
     cue = reader.cue(image, source, cams, raw)
-    variants = reader.variants(cams, cue, pipeline.t)
+    variants = reader.variants(source, cams, cue, raw)
     refined = variants[pipeline.headline]
     index = result.image_ids.index(image.image_id)
     panels = [_photograph(photo, raw, truth)] if photo is not None else []

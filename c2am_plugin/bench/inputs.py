@@ -24,7 +24,7 @@ from ..files.names import under_ids
 from ..files.roots import label_files, photo_files
 from ..files.value_ranges import check_labels, check_photos
 from ..refine.pairing import ImageFiles
-from ..registry import MapReader, get_adapter, profiles
+from ..registry import MapReader, choose_adapter, profiles
 from .evaluate import THRESHOLDS
 from .scoring import BenchFiles, Source
 
@@ -83,10 +83,11 @@ class Folders:
         return [ImageFiles(i, cams[i], self.cues[i]) for i in both]
 
 
-def source_of(label: str) -> Source:
+def source_of(label: str, files: Mapping[str, Path], scale_by: float | None = None) -> Source:
     """A source of CAMs, by the name of its profile or "profile:any name"."""
     name = ":".join(label.split(":")[:2])
-    adapter = get_adapter(name if name in profiles() else label.split(":")[0])
+    method = name if name in profiles() else label.split(":")[0]
+    adapter = choose_adapter(method, list(files.values()), scale_by=scale_by)
     return Source(label, adapter, np.union1d(THRESHOLDS, [constant_score(adapter)]))
 
 

@@ -19,8 +19,9 @@ from ..errors import InputError
 from ..files.cues import CueForm, read_cue, resize_cue
 from ..files.labels import pseudo_label, read_label
 from ..files.photos import read_photo_of
+from ..refine.binary import refine_maps
 from ..refine.calibration import Calibration
-from ..refine.formula import refine, with_constant
+from ..refine.formula import with_constant
 from ..refine.guard import class_trust, guard_cue
 from .gains import label_counts
 from .metrics import TooFewClasses, score_histogram
@@ -129,14 +130,23 @@ class ImageReader:
             )
         return cams
 
-    def variants(self, cams: ImageCams, cue: np.ndarray, t: float) -> dict[str, np.ndarray]:
+    def variants(
+        self, source: Source, cams: ImageCams, cue: np.ndarray, raw: np.ndarray
+    ) -> dict[str, np.ndarray]:
         """The CAM as stored, refined, and refined with the guard if that is on: each K×H×W.
 
         All are to be compared with the constant t: those with a background of their own are
         brought to it.
         """
+        t = source.t
         score = cams.score(t)
-        update = partial(refine, background_score=score, strength=self.strength, top=cams.top)
+        update = partial(
+            refine_maps,
+            background_score=score,
+            strength=self.strength,
+            top=cams.top,
+            binary=None if source.fit is None else source.fit.binary_odds(cams, raw, t),
+        )
         found = {"cam": cams.maps, "cues": update(cams.maps, cue)}
         if self.guard:
             drawn = guard_cue(cams.maps, cue, score, cams.top)
@@ -182,7 +192,7 @@ class SweepJob(_Job):
         for source in self.sources:
             cams = self.reader.cams(image, source, truth.shape)
             cue = self.reader.cue(image, source, cams, raw)
-            variants = self.reader.variants(cams, cue, source.t)
+            variants = self.reader.variants(source, cams, cue, raw)
             found[source.label] = {
                 name: self._histogram(maps, cams.class_ids, truth, source.thresholds)
                 for name, maps in variants.items()
@@ -226,7 +236,7 @@ class ScoreJob(_Job):
         for source in self.sources:
             cams = self.reader.cams(image, source, truth.shape)
             cue = self.reader.cue(image, source, cams, raw)
-            variants = self.reader.variants(cams, cue, source.t)
+            variants = self.reader.variants(source, cams, cue, raw)
             trust[source.label] = class_trust(cams.maps, cue) if len(cams.maps) else np.ones(0)
             counts[source.label] = {}
             for plan in self.plans[source.label]:

@@ -105,7 +105,10 @@ def _bench_parser() -> argparse.ArgumentParser:
     )
     add("--flip-cues", action="store_true", help="the cues are high where the background is")
     add("--stretch-cues", action="store_true", help="cues of any shape, as a network's squares")
-    add("--clip", action="store_true", help="accept NaN and values outside [0, 1] by clipping")
+    add("--clip", action="store_true", help="accept NaN and values above 1 by clipping")
+    add(
+        "--scale-by", type=float, metavar="MAX", help="the CAMs' values are from 0 to MAX, e.g. 255"
+    )
 
     add = parser.add_argument_group("rows and pictures").add_argument
     add("--crf", action="store_true", help="also CAM + cues + dense CRF (needs --images)")

@@ -112,7 +112,10 @@ def _refine_parser() -> argparse.ArgumentParser:
         help="what your pipeline compares CAMs with (default: its own), or auto: find it",
     )
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
-    add("--clip", action="store_true", help="accept NaN and values outside [0, 1] by clipping")
+    add("--clip", action="store_true", help="accept NaN and values above 1 by clipping")
+    add(
+        "--scale-by", type=float, metavar="MAX", help="the CAMs' values are from 0 to MAX, e.g. 255"
+    )
     add("--float16", action="store_true", help="store CAMs in half the disk space; same labels")
 
     add = parser.add_argument_group("cues").add_argument

@@ -10,7 +10,7 @@ CAMs contradict each other.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,11 +18,19 @@ from ..cams import ImageCams
 from ..files.cues import resize_cue
 from .formula import Score
 
-__all__ = ["Calibration", "calibrate_cues", "count_sure_pixels", "image_trust"]
+__all__ = [
+    "Calibration",
+    "calibrate_cues",
+    "count_sure_pixels",
+    "image_trust",
+    "with_binary_cams",
+]
 
 LEVELS = 256
 # Of the four numbers: they are settings of a run, which machines whose last bit differs share.
 DIGITS = 6
+# Cues of less accuracy tell nothing about binary CAMs; chance gives 0.5 to 0.52.
+WORTH_ASKING = 0.55
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,29 @@ class Calibration:
     L is the log-odds of the foreground that the cue states, trust that of `image_trust`. accuracy,
     in [0.5, 1], is the share of the CAMs' sure pixels on whose side the cues are, foreground and
     background weighing the same; limit is its log-odds, so that no pixel of a cue is trusted
-    beyond what the cues are worth on the whole.
+    beyond what the cues are worth on the whole. right_1, right_0: of sets of binary CAMs
+    alone, how often the cues confirm a CAM's 1 and its 0, see binary.py.
     """
 
     slope: float
     bias: float
     limit: float
     accuracy: float
+    right_1: float | None = None
+    right_0: float | None = None
+
+    def binary_odds(
+        self, cams: ImageCams, cue: np.ndarray, background_score: float
+    ) -> tuple[float, float] | None:
+        """By what a 1 and a 0 of an image's binary CAMs multiply the odds of t; None: no evidence.
+
+        cue: b as it is stored, as for `apply`.
+        """
+        if self.right_1 is None or self.right_0 is None:
+            return None
+        trust = image_trust(cams, cue, background_score)
+        one, zero = self.right_1 / (1 - self.right_1), (1 - self.right_0) / self.right_0
+        return one**trust, zero**trust
 
     def apply(self, cams: ImageCams, cue: np.ndarray, background_score: Score) -> np.ndarray:
         """An image's cue b (float in [0, 1], 1 = background), remade so that b = t says nothing.
@@ -117,6 +141,25 @@ def calibrate_cues(counts: Iterable[np.ndarray]) -> Calibration:
     accuracy = round(float(np.clip(accuracy, 0.5, 0.999)), DIGITS)
     limit = round(float(np.log(accuracy / (1 - accuracy))), DIGITS)
     return Calibration(slope, bias, limit, accuracy)
+
+
+def with_binary_cams(fit: Calibration, counts: Iterable[np.ndarray]) -> Calibration:
+    """`fit` for a set of binary CAMs: with how often the cues confirm them.
+
+    counts: those that `fit` was made of. A share is taken for no less than a half. Cues that side
+    with the CAMs hardly more often than chance have no evidence at all: they would confirm nothing,
+    and so overrule CAMs that they know nothing of.
+    """
+    total = np.sum(list(counts), axis=0).astype(np.float64)
+    if fit.accuracy < WORTH_ASKING:
+        return Calibration(0.0, 0.0, 0.0, 0.5)
+    says_foreground = fit.slope * _log_odds(np.arange(LEVELS)) + fit.bias > 0
+    zero, one = total[0, ~says_foreground].sum(), total[1, says_foreground].sum()
+    right = [
+        float(np.clip(part / all_, 0.5001, 0.999))
+        for part, all_ in ((one, total[1].sum()), (zero, total[0].sum()))
+    ]
+    return replace(fit, right_1=round(right[0], DIGITS), right_0=round(right[1], DIGITS))
 
 
 def _logistic(x: np.ndarray, weights: np.ndarray) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cams import CamAdapter, ImageCams, read_cams
+from ..cams import CamAdapter, ImageCams, is_binary, read_cams, stored_scale
 from ..crf.dense_crf import Backend
 from ..errors import InputError
 from ..files.cues import CueForm, read_cue_for, resize_cue, same_aspect
@@ -19,8 +19,9 @@ from ..files.image_files import image_shape
 from ..files.labels import IGNORE, pseudo_label, write_confidence, write_label
 from ..files.photos import read_photo_of
 from ..files.writing import atomic_path
+from .binary import harden, refine_maps
 from .calibration import Calibration
-from .formula import Score, refine
+from .formula import NO_NEWS, Score
 from .guard import guard_cue
 from .pairing import ImageFiles
 
@@ -39,6 +40,7 @@ def refine_image(
     *,
     float16: bool = False,
     strided_cue: np.ndarray | None = None,
+    binary: tuple[float, float] | None = None,
 ) -> ImageCams:
     """One image's CAMs, both stored sizes, updated by its cue.
 
@@ -46,20 +48,33 @@ def refine_image(
     background_score: t where the CAMs have no background of their own. strength: as in
     `formula.refine`. float16: the CAMs at the image's size become that, unless a background is
     stored with them; the smaller copy stays what it is. strided_cue: the smaller copy's own cue,
-    where that is not the same smaller. Raises InputError where the shapes do not match.
+    where that is not the same smaller. binary: how binary CAMs are read, see binary.py. Raises
+    InputError where the shapes do not match.
     """
     if len(cams.class_ids) == 0:
         return cams
     t = cams.score(background_score)
     dtype = np.float16 if float16 and cams.background is None else None
-    maps = refine(cams.maps, resize_cue(cue, cams.maps.shape[1:]), t, strength, dtype, cams.top)
+    full = resize_cue(cue, cams.maps.shape[1:])
+    maps = refine_maps(cams.maps, full, t, strength, dtype, cams.top, binary)
+    kept = _kept(cams.maps, maps, full, t, strength)
+    small_kept: np.ndarray | bool = False
     strided = cams.strided
-    if strided is not None:
-        small = resize_cue(cue if strided_cue is None else strided_cue, strided.shape[1:])
+    if cams.strided is not None and strided is not None:
+        small = resize_cue(cue if strided_cue is None else strided_cue, cams.strided.shape[1:])
         if cams.strided_background is not None:
             t = cams.strided_background
-        strided = refine(strided, small, t, strength)
-    return cams.with_maps(maps, strided)
+        strided = refine_maps(cams.strided, small, t, strength, binary=binary)
+        small_kept = _kept(cams.strided, strided, small, t, strength)
+    return cams.with_maps(maps, strided, (kept, small_kept))
+
+
+def _kept(
+    before: np.ndarray, after: np.ndarray, cue: np.ndarray, t: Score, strength: float
+) -> np.ndarray | bool:
+    """Where a cue has no news, and so the file's own values stay: bool K×H×W."""
+    still = np.abs(cue - t) <= NO_NEWS if strength else np.ones(cue.shape, bool)
+    return still & (after == before) if still.any() else False
 
 
 @dataclass(frozen=True)
@@ -73,6 +88,7 @@ class ImageResult:
     n_classes: int
     cue: str
     untouched: bool = False
+    below_zero: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,7 +151,14 @@ class ImageJob:
                 self.strength,
                 float16=self.float16,
                 strided_cue=small,
+                binary=(
+                    None
+                    if self.fit is None
+                    else self.fit.binary_odds(cams, cue, self.background_score)
+                ),
             )
+            if is_binary(self.adapter) and stored_scale(self.adapter) != 1:
+                refined = harden(refined, self.background_score)
         except InputError as error:
             raise InputError(f"{image.cue}: {error}") from error
         if self.out_dir is not None:
@@ -175,7 +198,15 @@ class ImageJob:
         height, width = cams.maps.shape[1:] if cams.maps.size else cue_shape
         same = cue != "none" and bool(cams.maps.size) and self.strength > 0
         untouched = same and np.array_equal(cams.maps, refined.maps)
-        return ImageResult(height * width, before, after, len(cams.class_ids), cue, untouched)
+        return ImageResult(
+            pixels=height * width,
+            before=before,
+            after=after,
+            n_classes=len(cams.class_ids),
+            cue=cue,
+            untouched=untouched,
+            below_zero=cams.below_zero,
+        )
 
     def label(self, image: ImageFiles, refined: ImageCams, shape: Shape) -> np.ndarray:
         """The label uint8 H×W; writes the confidence, if wanted."""

@@ -26,6 +26,7 @@ class RefineReport:
     already_there: int = 0
     left_out: int = 0
     without_class: int = 0
+    below_zero: int = 0
     seconds: float = 0.0
     images_per_second: float = 0.0
     foreground_before: float = 0.0
@@ -39,7 +40,7 @@ class RefineReport:
 
     MERGE: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("pixels", "refined", "kept_unchanged", "already_there"), "sum"),
-        **dict.fromkeys(("without_class", "seconds", "untouched"), "sum"),
+        **dict.fromkeys(("without_class", "seconds", "untouched", "below_zero"), "sum"),
         **dict.fromkeys(("cues_all_background", "cues_all_foreground", "failures"), "join"),
         **dict.fromkeys(("foreground_before", "foreground_after"), "pixels"),
         "images_per_second": "seconds",
@@ -114,6 +115,7 @@ class RefineReport:
             already_there=already,
             left_out=left_out,
             without_class=sum(result.n_classes == 0 for result in results.values()),
+            below_zero=sum(result.below_zero for result in results.values()),
             seconds=round(outcome.seconds, 3),
             images_per_second=round(len(results) / max(outcome.seconds, 1e-9), 2),
             foreground_before=sum(result.before for result in results.values()) / (pixels or 1),

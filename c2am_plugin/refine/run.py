@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cams import CamAdapter, ImageCams
+from ..cams import CamAdapter, ImageCams, below_zero_line, is_binary, stored_scale
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..crf.settings import crf_setting as find_setting
 from ..crf.settings import label_setting
@@ -67,6 +67,7 @@ def refine_cams(
     flip_cues: bool = False,
     stretch_cues: bool = False,
     clip: bool = False,
+    scale_by: float | None = None,
     float16: bool = False,
     labels: str | Path | None = None,
     labels_only: bool = False,
@@ -106,7 +107,10 @@ def refine_cams(
     flip_cues  the cues have the other polarity, high = background
     stretch_cues  bring cues to their image's size whatever their shape is: the squares that a
                network was given and that its maps are stored as
-    clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
+    clip       accept CAMs above 1 and NaN by clipping; else such files fail. Values below 0 are
+               read as 0 without it
+    scale_by   the files' values are CAMs times this, e.g. 255; they are divided by it, and what is
+               written has the same scale. Folders of 0 and 255 alone are recognised without it
     float16    store the CAMs at the image's size in half the room. Labels are the same; the
                smaller copy of PuzzleCAM and IRN stays float32, as their random walks want it
     labels     folder for pseudo labels argmax([t, refined]) as palette PNGs; default none. Where
@@ -160,7 +164,12 @@ def refine_cams(
     pairing = pair(
         *(cam_dir, cue_dir, ids, missing), images=images, flip=flip_cues, stretch=stretch_cues
     )
-    adapter = choose_adapter(method, [image.cam for image in pairing.images])
+    adapter = choose_adapter(
+        method,
+        [image.cam for image in pairing.images],
+        scale_by=scale_by,
+        tell_below_zero=False,
+    )
     if labels and images:
         photos = find_photos(images, pairing.ids)
         with_photos = [replace(image, photo=photos[image.image_id]) for image in pairing.images]
@@ -204,7 +213,7 @@ def refine_cams(
         )
     count = min(max(SAMPLE[0], len(pairing.images) // 10), SAMPLE[1])
     cues = _check_sample(job, sample(pairing.with_cue, count))
-    if wants_calibration(calibrate, pairing.with_cue, job.form):
+    if wants_calibration(calibrate, pairing.with_cue, job.form, is_binary(adapter)):
         fit = calibrate_set(
             adapter,
             pairing.with_cue,
@@ -249,6 +258,7 @@ def _settings(job: ImageJob, cam_dir: Path, cue_dir: Path, missing: str) -> dict
         "flip_cues": job.form.flip,
         "stretch_cues": job.form.stretch,
         "clip": job.clip,
+        "scale_by": stored_scale(job.adapter),
         "float16": job.float16,
     }
 
@@ -277,6 +287,8 @@ def _run(
             progress=progress,
         )
         report = RefineReport.of(job, outcome, already=len(done), left_out=left_out)
+        if report.below_zero:
+            log.info("%s", below_zero_line(report.below_zero, len(outcome.results)))
         stored = asdict(report)
         stored.pop("seeds")  # they have a report of their own
         content = {"settings": outputs[0].settings, "report": stored}

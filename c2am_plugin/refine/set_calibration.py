@@ -9,15 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from ..cams import CamAdapter, read_cams
+from ..cams import CamAdapter, is_binary, read_cams
 from ..errors import InputError
-from ..files.cues import CueForm, is_soft_cue, read_cue_for
+from ..files.cues import CueForm, is_soft_cue, read_cue, read_cue_for
 from ..files.folders import sample
 from ..runs.parallel import run_images
-from .calibration import Calibration, calibrate_cues, count_sure_pixels
+from .calibration import Calibration, calibrate_cues, count_sure_pixels, with_binary_cams
 from .pairing import ImageFiles
 
 __all__ = ["calibrate_set", "check_calibrate", "log_calibration", "name_greys", "wants_calibration"]
@@ -36,12 +37,28 @@ def check_calibrate(calibrate: str) -> None:
         raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
 
 
-def wants_calibration(calibrate: str, images: Sequence[ImageFiles], form: CueForm) -> bool:
-    """Whether `calibrate`, "on", "off" or "auto", means to calibrate the cues of these images."""
+def wants_calibration(
+    calibrate: str, images: Sequence[ImageFiles], form: CueForm, binary: bool = False
+) -> bool:
+    """Whether `calibrate`, "on", "off" or "auto", means to calibrate the cues of these images.
+
+    binary: the CAMs are 0 and 1 alone. An uncalibrated cue could change them only where it is 0 or
+    1, so that "auto" calibrates all cues but hard ones.
+    """
     if calibrate == "auto":
         cues = [image.cue for image in sample(images, SOFT_CUES) if image.cue]
+        if binary:
+            return bool(cues) and not all(_is_hard(cue, form) for cue in cues)
         return bool(cues) and (form.maps or all(is_soft_cue(cue) for cue in cues))
     return calibrate == "on"
+
+
+def _is_hard(path: Path, form: CueForm) -> bool:
+    try:
+        cue = read_cue(path, form=form)
+    except InputError:
+        return True  # the run lists it
+    return bool(((cue == 0) | (cue == 1)).all())
 
 
 def calibrate_set(
@@ -68,7 +85,9 @@ def calibrate_set(
     )
     if not outcome.results:
         raise InputError(next(iter(outcome.failures.values())))
-    return calibrate_cues(outcome.results.values())
+    counts = list(outcome.results.values())
+    fit = calibrate_cues(counts)
+    return with_binary_cams(fit, counts) if is_binary(adapter) else fit
 
 
 def name_greys(calibrate: str, cues: Iterable[np.ndarray]) -> None:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cams import CamAdapter, SeedAdapter, read_cams
+from ..cams import CamAdapter, SeedAdapter, read_cams, stored_scale
 from ..crf.dense_crf import Backend, check_backend, make_ready, use_backend
 from ..errors import InputError
 from ..files.folders import find_files
@@ -47,6 +47,7 @@ def make_seeds(
     method: str = "auto",
     settings: Mapping[str, float] | None = None,
     clip: bool = False,
+    scale_by: float | None = None,
     crf_backend: Backend = "auto",
     ids: str | Path | Sequence[str] | None = None,
     shard: str | None = None,
@@ -67,7 +68,8 @@ def make_seeds(
     settings   the numbers of that step that are not to be the pipeline's own: "low_alpha" and
                "high_alpha" (PSA, SC-CAM 4, 32; SEAM 4, 24), or the background's scores "fg" and
                "bg" (PuzzleCAM 0.40, 0.10; AdvCAM 0.35, 0.15)
-    clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
+    clip       accept CAMs above 1 and NaN by clipping; else such files fail
+    scale_by   the files' values are CAMs times this, as in `refine_cams`
     crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed
     ids        a list file or a sequence of image ids; default every CAM file
     shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
@@ -79,7 +81,7 @@ def make_seeds(
     before any image is worked on.
     """
     found, part = find_cams(Path(cam_dir), ids, images), Shard.parse(shard)
-    adapter = choose_adapter(method, list(found.values()))
+    adapter = choose_adapter(method, list(found.values()), scale_by=scale_by)
     cams = {image_id: found[image_id] for image_id in part.of(list(found))}
     plan = plan_seeds(adapter, cam_dir, out_dir, images, list(cams), settings, clip, crf_backend)
     return plan.run(
@@ -117,6 +119,7 @@ class SeedPlan:
             "images": str(self.images.resolve()),
             "method": self.adapter.name,
             "clip": self.clip,
+            "scale_by": stored_scale(self.adapter),
             "crf": self.crf_backend,
             **self.settings,
         }

@@ -313,7 +313,6 @@ class AdapterContract:
         [
             (np.nan, "1 NaN or infinite"),
             (np.inf, "1 above 1, 1 NaN or infinite"),
-            (-0.5, "1 values below 0.*-0.5"),
             (1.5, "1 above 1.*1.5"),
         ],
     )
@@ -328,6 +327,23 @@ class AdapterContract:
         assert "`clip=True`" in str(refusal.value)
         clipped = self.read(tmp_path / "a.npy", clip=True).maps
         assert clipped[1, 3, 4] == (0 if not value > 0 else 1)
+
+    def test_values_below_0_are_read_as_0_without_a_flag(self, tmp_path):
+        """As every pipeline's argmax takes them; a file's other values stay what they are."""
+
+        def change(class_ids, maps, strided):
+            maps[1, 3, 4] = -0.5
+            return class_ids, maps, strided
+
+        content = self.broken(change)
+        np.save(tmp_path / "a.npy", content)
+        cams = self.read(tmp_path / "a.npy")
+        assert cams.below_zero
+        assert cams.maps[1, 3, 4] == 0
+        assert np.count_nonzero(cams.maps == 0) >= 1
+        self.adapter.dump(cams, tmp_path / "b.npy")
+        expected = np.load(tmp_path / "a.npy", allow_pickle=True).item()
+        assert_same(self.adapter.load(tmp_path / "b.npy"), expected)
 
     def test_rounding_above_one_is_clipped(self, tmp_path):
         def change(class_ids, maps, strided):

@@ -1,0 +1,94 @@
+"""What the values of a folder of CAM files mean, told from a sample of its files.
+
+Three kinds of values go wrong where they are read as they are: those below 0 (read as 0, and
+reported), those of 0 and 255 alone (or 0 and 1), which a drawing helper left in the arrays before
+they were saved, and those whose scale only the user knows. What is found is set on the adapter,
+which divides by its `file_scale` when it reads and multiplies when it writes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..cams import CamAdapter, ImageCams, below_zero_line
+from ..errors import InputError
+
+__all__ = ["read_values"]
+
+log = logging.getLogger("c2am_plugin")
+# The values of a binary CAM's foreground that drawing helpers leave.
+PEAKS = (1.0, 255.0)
+
+
+def read_values(
+    adapter: CamAdapter,
+    paths: Sequence[Path],
+    scale_by: float | None = None,
+    *,
+    named: bool = False,
+    tell_below_zero: bool = True,
+) -> None:
+    """Set on the adapter how the values of these files are read, and report what is unusual.
+
+    scale_by  the files' values are CAMs times this number, above 0; None: told from the files
+    named     whether the user named the method
+
+    Raises InputError for a scale that is no positive number.
+    """
+    if scale_by is not None and not 0 < scale_by < float("inf"):
+        raise InputError(f"scale_by is {scale_by}; expected a positive number, e.g. 255")
+    contents = [content for path in paths if (content := _load(adapter, path)) is not None]
+    look: Any = getattr(adapter, "look_at", None)
+    if look is not None and paths:
+        look(contents, paths[0].parent, named)
+    if not hasattr(adapter, "file_scale"):
+        if scale_by is not None:
+            raise InputError(f"{adapter.name}: this adapter reads values from 0 to 1 alone")
+        return
+    settable: Any = adapter
+    settable.file_scale = PEAKS[-1]
+    cams = [each for content in contents if (each := _parse(adapter, content)) is not None]
+    peak = _binary_peak([each.maps for each in cams])
+    settable.file_scale = float(scale_by or peak or 1.0)
+    settable.binary = peak == settable.file_scale
+    if settable.binary:
+        log.warning(
+            "all values of these CAMs are 0 or %g: they were cut, as by a drawing helper that "
+            "writes into the arrays before they are saved (SC-CAM's released code does); they are "
+            "refined as they are; for continuous CAMs, save or copy them before drawing",
+            peak,
+        )
+    below = sum(each.below_zero for each in cams)
+    if below and tell_below_zero:
+        log.info("%s", below_zero_line(below, len(cams), " looked at"))
+
+
+def _load(adapter: CamAdapter, path: Path) -> Any:
+    try:
+        return adapter.load(path)
+    except InputError:
+        return None  # the run lists it
+
+
+def _parse(adapter: CamAdapter, content: Any) -> ImageCams | None:
+    try:
+        return adapter.parse(content, "")
+    except InputError:
+        return None  # the run lists it, or the values are above every known scale
+
+
+def _binary_peak(scaled: Sequence[np.ndarray]) -> float | None:
+    """The one stored value beside 0 of all these maps, where it is 1 or 255; maps are in 255ths."""
+    found = set()
+    for maps in scaled:
+        if maps.size and (high := maps.max()):
+            known = [p for p in PEAKS if high == (np.full(1, p, maps.dtype) / PEAKS[-1])[0]]
+            if not known or not bool(((maps == 0) | (maps == high)).all()):
+                return None
+            found.update(known)
+    return found.pop() if len(found) == 1 else None
