@@ -48,7 +48,7 @@ def test_files_of_a_producer_are_read_without_a_flag(tmp_path, name, size):
     assert cams.maps.shape == (2, *size)
     stored = layers(np.load(tmp_path / "a.npy", allow_pickle=True).item())
     expected = stored[-1] if stored[-1].ndim == 3 else np.stack(stored)
-    np.testing.assert_array_equal(cams.maps, np.maximum(expected, 0) / adapter.scale)
+    np.testing.assert_array_equal(cams.maps, np.maximum(expected, 0) / adapter.file_scale)
 
 
 @pytest.mark.parametrize("name", ALL)
