@@ -190,7 +190,7 @@ class MapOf:
         try:
             maps = read_cams(self.puzzle, path, path.stem).maps
         except InputError as error:
-            raise InputError(f"{path}: is no map of c2am-cues ({error})") from error
+            raise InputError(f"{error}; expected a map of c2am-cues") from error
         if maps.size == 0:
             raise InputError(f"{path}: holds no map")
         return maps.max(axis=0).astype(np.float32)
