@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test bench clean
+.PHONY: demo test test-quick bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py $(if $(IMAGES),--images $(IMAGES)) $(if $(CAMS),--cams $(CAMS)) -o demo-out
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+# Without trainings, kills, random files and runs of several processes.
+test-quick: $(INSTALLED)
+	$(BIN)/python -m pytest -m "not slow and not kills and not torchrun"
 
 bench: $(INSTALLED)
 	$(BIN)/python tests/bench/bench_all.py

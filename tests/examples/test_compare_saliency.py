@@ -15,6 +15,7 @@ def test_a_cue_that_says_nothing_leaves_the_prior():
     assert compare_saliency.probability(np.array([0.05]), 0.5) == pytest.approx(4.75 / 5.75)
 
 
+@pytest.mark.slow
 def test_better_cues_have_better_rows(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     (tmp_path / "cams").mkdir()

@@ -23,6 +23,7 @@ def test_what_is_counted():
     )
 
 
+@pytest.mark.slow
 def test_a_table_of_five_formats_and_a_picture(tmp_path, monkeypatch, capfd):
     if not COMMAND.exists():
         pytest.skip("the package is not installed here")

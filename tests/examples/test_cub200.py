@@ -64,6 +64,7 @@ def test_a_failed_download_says_what_to_do_by_hand(tmp_path):
     assert "data/CUB_200_2011/images.txt is there, and run this again" in last
 
 
+@pytest.mark.slow
 def test_the_four_steps(cub, tmp_path):
     out = tmp_path / "out"
     report = cub200.run(cub, out, SMALL, workers=1)

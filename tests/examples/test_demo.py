@@ -17,6 +17,8 @@ from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.labels import read_label
 from c2am_plugin.registry import get_adapter
 
+pytestmark = pytest.mark.slow
+
 
 def otsu(channel):
     """Where a channel is above the threshold that parts it best in two."""

@@ -78,6 +78,7 @@ def test_a_failed_download_says_what_to_do_by_hand(tmp_path):
     assert "data/VOCdevkit/VOC2012/JPEGImages is there, and run this again" in last
 
 
+@pytest.mark.slow
 def test_the_five_steps(voc, tmp_path, cams):
     out = tmp_path / "out"
     ids = voc2012.write_unlabelled(voc, out)

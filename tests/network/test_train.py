@@ -35,6 +35,8 @@ from c2am_plugin.network.trainer import Trainer
 from c2am_plugin.runs.ranks import ALONE, Ranks
 from c2am_plugin.training.recipes import choose_recipe
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -10,9 +10,12 @@ import sys
 import pytest
 from fuzz_readers import case, kinds, run_cases
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="memory is measured through /proc"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux"), reason="memory is measured through /proc"
+    ),
+]
 
 # So many of each; the CAM files are what comes from elsewhere most often.
 CASES = {"CAM .npy": 1000, "checkpoint": 20}

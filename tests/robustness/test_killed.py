@@ -26,7 +26,11 @@ COMMAND = Path(sys.executable).with_name("c2am-refine")
 TRAIN = ["--backbone", "squeezenet1_1", "--weights", "random", "--recipe", "paper", "--crop", "64"]
 TRAIN += ["--batch-size", "4", "--epochs", "3", "--lr", "0.01", "--device", "cpu"]
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+pytestmark = [
+    pytest.mark.kills,
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
+]
 
 
 @pytest.fixture(scope="module")

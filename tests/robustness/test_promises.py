@@ -15,6 +15,8 @@ from c2am_plugin.network.make_cues import make_cues
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.runs.parallel import MIN_IMAGES_FOR_JOBLIB
 
+pytestmark = pytest.mark.slow
+
 
 def refined(cams, cues, folder, **options):
     options = {"calibrate": "on", "labels": folder / "labels", "progress": False, **options}
@@ -76,7 +78,9 @@ def test_cues_are_the_same_bytes_with_any_workers(trained, tmp_path, soft):
     for workers in (1, 2, 4):
         folder = tmp_path / str(workers)
         make_cues(
-            *(photos, checkpoint, folder / "cues"),
+            photos,
+            checkpoint,
+            folder / "cues",
             maps=folder / "maps",
             scales=(48, 64),
             soft=soft,

@@ -52,6 +52,8 @@ from c2am_plugin.training.devices import pick_device
 
 CPU = torch.device("cpu")
 
+pytestmark = pytest.mark.torchrun
+
 
 def values(ended: list[Ended]) -> list[Any]:
     assert all(not one.error for one in ended), ended
