@@ -281,7 +281,15 @@ PLAIN_ARRAYS = {
 }
 MASKED_ARRAYS = {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"}
 NUMBERS = (
-    *("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "float32", "float64"),
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "float16",
+    "float32",
+    "float64",
     "bool_",
 )
 BUILDERS: dict[str, Any] = {
@@ -358,11 +366,22 @@ HARMLESS: dict[str, tuple[str, str]] = {
     **{
         name: (f"a {name}", PLAIN_VALUE)
         for name in (
-            *("collections.Counter", "collections.deque", "datetime.date", "datetime.datetime"),
-            *("datetime.timedelta", "decimal.Decimal", "fractions.Fraction", "uuid.UUID"),
-            *("pathlib.PosixPath", "pathlib.PurePosixPath", "pathlib.WindowsPath"),
-            *("pathlib.PureWindowsPath", "pathlib._local.PosixPath"),
-            *("numpy.array", "numpy.zeros", "types.SimpleNamespace"),
+            "collections.Counter",
+            "collections.deque",
+            "datetime.date",
+            "datetime.datetime",
+            "datetime.timedelta",
+            "decimal.Decimal",
+            "fractions.Fraction",
+            "uuid.UUID",
+            "pathlib.PosixPath",
+            "pathlib.PurePosixPath",
+            "pathlib.WindowsPath",
+            "pathlib.PureWindowsPath",
+            "pathlib._local.PosixPath",
+            "numpy.array",
+            "numpy.zeros",
+            "types.SimpleNamespace",
         )
     },
 }

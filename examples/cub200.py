@@ -85,9 +85,8 @@ def run(cub: Path, out: Path, training: dict[str, Any], workers: int | None = No
     recipe."""
     training_list, test_list = write_splits(cub, out)
     images = cub / "images"
-    trained = train_c2am(
-        images, out / "c2am", ids=training_list, **{"recipe": "localisation", **training}
-    )
+    settings = {"recipe": "localisation"} | training
+    trained = train_c2am(images, out / "c2am", ids=training_list, **settings)
     report = make_cues(
         images,
         trained.checkpoint,

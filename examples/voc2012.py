@@ -94,7 +94,8 @@ def run(
     workers: int | None = None,
 ) -> Path:
     """Steps 2 to 5; returns the page. training: options of `train` beyond the paper's recipe."""
-    trained = train_c2am(voc, out / "c2am", ids=ids, **{"recipe": "paper", **training})
+    settings = {"recipe": "paper"} | training
+    trained = train_c2am(voc, out / "c2am", ids=ids, **settings)
     labelled = voc / "ImageSets" / "Segmentation" / "train.txt"
     report = make_cues(
         voc / "JPEGImages", trained.checkpoint, out / "cues", ids=labelled, workers=workers

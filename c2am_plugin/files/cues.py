@@ -40,8 +40,16 @@ CUE_SUFFIXES = (".png", ".npy")
 OTHER_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 # What numpy runs into in a damaged or foreign file.
 DAMAGE = (
-    *(OSError, ValueError, EOFError, MemoryError, SyntaxError, TokenError, TypeError),
-    *(RecursionError, LookupError, ArithmeticError),
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    SyntaxError,
+    TokenError,
+    TypeError,
+    RecursionError,
+    LookupError,
+    ArithmeticError,
 )
 # What is above the full value by less is rounding.
 ROUNDING = 1e-5

@@ -60,7 +60,10 @@ def under_ids(found: Mapping[str, T], ids: Collection[str], what: str) -> dict[s
             example = next(iter(fitting))
             log.info(
                 "the names of the %s have %r more than the ids (%s is taken for %s)",
-                *(what, affix, example, fitting[example]),
+                what,
+                affix,
+                example,
+                fitting[example],
             )
             return {fitting.get(name, name): value for name, value in spelled.items()}
     return spelled

@@ -120,7 +120,9 @@ def check_photos(paths: Sequence[Path], folder: str | Path) -> None:
         full = full_of_16_bits(max(tops["deep"]))
         log.info(
             "%s: 16-bit pictures with values up to %d: %d is taken for white",
-            *(folder, max(tops["deep"]), full),
+            folder,
+            max(tops["deep"]),
+            full,
         )
 
 
@@ -146,7 +148,8 @@ def check_labels(paths: Sequence[Path], folder: str | Path, n_classes: int | Non
         log.warning(
             "%s: the values are 0 and 1 alone, which is the first of %d classes: if these are "
             "masks of one class, name two in `classes` (background and that class)",
-            *(folder, n_classes - 1),
+            folder,
+            n_classes - 1,
         )
 
 

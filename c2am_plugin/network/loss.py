@@ -18,14 +18,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 __all__ = [
-    "C2AMLoss",
     "LossParts",
-    "NegativeLoss",
-    "PositiveLoss",
     "c2am_loss",
     "negative_loss",
     "positive_loss",
@@ -84,32 +81,3 @@ def c2am_loss(foreground: Tensor, background: Tensor, alpha: float = 0.25) -> Lo
         negative_loss(background, foreground),
         positive_loss(background, alpha),
     )
-
-
-class NegativeLoss(nn.Module):
-    """`negative_loss` as a module."""
-
-    def forward(self, background: Tensor, foreground: Tensor) -> Tensor:
-        return negative_loss(background, foreground)
-
-
-class PositiveLoss(nn.Module):
-    """`positive_loss` as a module."""
-
-    def __init__(self, alpha: float = 0.25) -> None:
-        super().__init__()
-        self.alpha = alpha
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        return positive_loss(embeddings, self.alpha)
-
-
-class C2AMLoss(nn.Module):
-    """`c2am_loss` as a module; its value is the sum of the parts."""
-
-    def __init__(self, alpha: float = 0.25) -> None:
-        super().__init__()
-        self.alpha = alpha
-
-    def forward(self, foreground: Tensor, background: Tensor) -> Tensor:
-        return c2am_loss(foreground, background, self.alpha).total

@@ -24,7 +24,6 @@ from ..training.batches import normalise
 __all__ = [
     "SCALES",
     "ScaleLogits",
-    "activation_map",
     "check_scales",
     "default_scales",
     "mean_logit",
@@ -138,13 +137,6 @@ def mean_logit(logits: ScaleLogits, flag: bool) -> np.ndarray:
     ]
     mean = torch.stack(maps).mean(0).numpy()
     return -mean if flag else mean
-
-
-def activation_map(
-    model: nn.Module, image: np.ndarray, flag: bool, scales: Sequence[float] = SCALES
-) -> tuple[np.ndarray, np.ndarray]:
-    """Image H×W×3 uint8 RGB → the released map at both sizes, see `released_map`."""
-    return released_map(scale_logits(model, [image], scales)[0], flag)
 
 
 def scaled_size(scale: float, height: int, width: int) -> tuple[int, int]:

@@ -41,8 +41,18 @@ __all__ = [
 NESTS = ("state_dict", "teacher", "model", "student", "model_state_dict")
 # What torch.load runs into in a damaged file.
 DAMAGE = (
-    *(RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError),
-    *(ArithmeticError, MemoryError, ImportError, struct.error, zipfile.BadZipFile),
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    ArithmeticError,
+    MemoryError,
+    ImportError,
+    struct.error,
+    zipfile.BadZipFile,
 )
 # A backbone without its head may be this much smaller, in bytes for each parameter: VGG's is.
 HEAD_SHARE = 20

@@ -85,7 +85,10 @@ def dicts(kind):
 @pytest.mark.parametrize(
     "kind",
     [
-        *("0-dim tensors as keys", "numpy integers as keys", "OrderedDict", "defaultdict"),
+        "0-dim tensors as keys",
+        "numpy integers as keys",
+        "OrderedDict",
+        "defaultdict",
         "defaultdict of nothing",
     ],
 )
@@ -105,8 +108,14 @@ def test_dicts_and_keys_of_any_kind_survive(tmp_path, kind):
 @pytest.mark.parametrize(
     "value",
     [
-        *(torch.Size([3, 4]), torch.float32, np.float32, np.float64(0.5), np.bool_(True)),
-        *(torch.tensor(3), OrderedDict(a=1), defaultdict(dict, {"a": {}})),
+        torch.Size([3, 4]),
+        torch.float32,
+        np.float32,
+        np.float64(0.5),
+        np.bool_(True),
+        torch.tensor(3),
+        OrderedDict(a=1),
+        defaultdict(dict, {"a": {}}),
     ],
     ids=repr,
 )

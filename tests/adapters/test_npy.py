@@ -788,8 +788,17 @@ NUMPY_NDARRAY = b"X\x05\x00\x00\x00numpyq\x00X\x07\x00\x00\x00ndarrayq\x01"
         (b"}(", b"M\x01\x01N"),
     ],
     ids=[
-        *("MEMOIZE", "EMPTY_LIST", "EMPTY_DICT", "MARK", "TUPLE1", "TUPLE2", "TUPLE3"),
-        *("STACK_GLOBAL", "REDUCE", "SETITEM", "SETITEMS"),
+        "MEMOIZE",
+        "EMPTY_LIST",
+        "EMPTY_DICT",
+        "MARK",
+        "TUPLE1",
+        "TUPLE2",
+        "TUPLE3",
+        "STACK_GLOBAL",
+        "REDUCE",
+        "SETITEM",
+        "SETITEMS",
     ],
 )
 def test_opcodes_that_make_much_of_little_are_refused_in_number(tmp_path, first, again):

@@ -218,7 +218,7 @@ def huge_array():
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"", b"text\nmore\n", b"<html>", b"PK\x03\x04 cut short", b"\x93NUMPY\x01\x00\x02\x00("),
+        b"", b"text\nmore\n", b"<html>", b"PK\x03\x04 cut short", b"\x93NUMPY\x01\x00\x02\x00(",
         huge_array(),
         b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR",
     ],

@@ -105,7 +105,12 @@ def mutual(folder, count):
 def test_folders_that_link_to_each_other_end(tmp_path):
     mutual(tmp_path / "two", 2)
     assert list(find_files(tmp_path / "two", (".npy",))) == [
-        *("d0/l1/l0/x", "d0/l1/x", "d0/x", "d1/l0/l1/x", "d1/l0/x", "d1/x")
+        "d0/l1/l0/x",
+        "d0/l1/x",
+        "d0/x",
+        "d1/l0/l1/x",
+        "d1/l0/x",
+        "d1/x",
     ]
 
 

@@ -10,11 +10,7 @@ import pytest
 import torch
 
 from c2am_plugin.network.loss import (
-    C2AMLoss,
-    NegativeLoss,
-    PositiveLoss,
     c2am_loss,
-    negative_loss,
     positive_loss,
 )
 
@@ -139,14 +135,3 @@ def test_weights_fall_with_the_rank() -> None:
     own = -3 * math.log(0.9995)
     assert steep == pytest.approx((math.exp(50) * own + nearest) / 9, rel=1e-3)
     assert plain < 1
-
-
-def test_the_modules_are_the_functions() -> None:
-    foreground, background = embeddings(5, 4, seed=5)
-    parts = c2am_loss(foreground, background, 0.1)
-    assert C2AMLoss(0.1)(foreground, background).item() == parts.total.item()
-    assert PositiveLoss(0.1)(foreground).item() == positive_loss(foreground, 0.1).item()
-    assert (
-        NegativeLoss()(background, foreground).item()
-        == negative_loss(background, foreground).item()
-    )

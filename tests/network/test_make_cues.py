@@ -24,7 +24,7 @@ from c2am_plugin.network import boundaries
 from c2am_plugin.network.checkpoint import load_checkpoint, save_checkpoint
 from c2am_plugin.network.cue_report import CueReport
 from c2am_plugin.network.inference import fast_copy
-from c2am_plugin.network.maps import activation_map, mean_logit, scale_logits
+from c2am_plugin.network.maps import mean_logit, released_map, scale_logits
 from c2am_plugin.registry import get_adapter
 from c2am_plugin.runs.merging import merge_reports
 
@@ -64,7 +64,7 @@ def test_other_boundaries_cut_the_released_map(
     hard = pixels_of(tmp_path / "hard")
     for name, found in pixels_of(tmp_path / "soft").items():
         image = np.asarray(Image.open(photos / f"{name}.png"))
-        values = activation_map(model, image, True, SCALES)[1][0]
+        values = released_map(scale_logits(model, [image], SCALES)[0], True)[1][0]
         tau = boundaries.otsu(values) if boundary == "otsu" else boundary
         np.testing.assert_allclose(found, 255 * boundaries.soft_values(values, tau), atol=0.51)
         assert np.array_equal(hard[name], cue_crf(image, values > tau) * np.uint8(255))
@@ -83,7 +83,9 @@ def test_agree_takes_the_share_that_made_the_cams(
         cam = boundaries.soft_values(full[0], tau) * 2 * adapter.background_score  # tau → their t
         np.save(tmp_path / "cams" / path.name, {7: cam}, allow_pickle=True)  # type: ignore[arg-type]
     report = run(
-        *(photos, checkpoint, tmp_path / "cues"),
+        photos,
+        checkpoint,
+        tmp_path / "cues",
         boundary="agree",
         cams=tmp_path / "cams",
         method="seam",
@@ -102,7 +104,7 @@ def test_maps_are_stored_in_puzzlecams_layout(
         assert list(content["keys"]) == [0, 1]
         assert isinstance(content["cam"], torch.Tensor)
         image = np.asarray(Image.open(photos / f"{path.stem}.png"))
-        strided, full = activation_map(model, image, True, SCALES)
+        strided, full = released_map(scale_logits(model, [image], SCALES)[0], True)
         np.testing.assert_allclose(content["cam"].numpy(), strided, atol=1e-5)
         np.testing.assert_allclose(content["hr_cam"], full, atol=1e-5)
 

@@ -13,7 +13,6 @@ from c2am_plugin.network.inference import OneChannel, fast_copy
 from c2am_plugin.network.maps import (
     SCALES,
     ScaleLogits,
-    activation_map,
     check_scales,
     default_scales,
     mean_logit,
@@ -30,6 +29,10 @@ def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     coarse = rng.integers(0, 200, (height // 16 + 1, width // 16 + 1, 3))
     blocks = coarse.repeat(16, axis=0).repeat(16, axis=1)[:height, :width]
     return (blocks + rng.integers(0, 56, (height, width, 3))).astype(np.uint8)
+
+
+def map_of(model: torch.nn.Module, image: np.ndarray, flag: bool) -> tuple[np.ndarray, np.ndarray]:
+    return released_map(scale_logits(model, [image])[0], flag)
 
 
 def trained(backbone: str = "squeezenet1_0", stride: int = 8) -> C2AM:
@@ -57,7 +60,7 @@ def test_the_released_maps() -> None:
     flags = set()
     for i in range(2):
         flag = bool(stored[f"{i}_flag"])
-        strided, full = activation_map(fast, stored[f"{i}_image"], flag)
+        strided, full = map_of(fast, stored[f"{i}_image"], flag)
         assert strided.dtype == full.dtype == np.float32
         np.testing.assert_allclose(strided, stored[f"{i}_cam"], atol=1e-5, rtol=0)
         np.testing.assert_allclose(full, stored[f"{i}_hr_cam"], atol=1e-5, rtol=0)
@@ -86,7 +89,7 @@ def test_maps_are_those_of_the_plain_loop(shape: tuple[int, int], flag: bool) ->
     model, image = trained(), photo(*shape)
     expected = released_loop(model, image, flag)
     for network in (model, fast_copy(model)):
-        found = activation_map(network, image, flag)
+        found = map_of(network, image, flag)
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.shape == theirs.shape
             np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)
@@ -118,8 +121,8 @@ def test_a_model_in_training_is_copied_in_eval_mode() -> None:
 
 def test_bf16_is_near() -> None:
     model, image = trained(), photo(64, 80)
-    exact = activation_map(model, image, False)[1]
-    rough = activation_map(fast_copy(model, bf16=True), image, False)[1]
+    exact = map_of(model, image, False)[1]
+    rough = map_of(fast_copy(model, bf16=True), image, False)[1]
     assert 0 < np.abs(exact - rough).max() < 0.1
 
 

@@ -126,7 +126,9 @@ def test_refine_takes_the_guard(tmp_path):
     write_cue(tmp_path / "cues" / "a.png", cue)
     for guard in (False, True):
         refine_cams(
-            *(tmp_path / "cams", tmp_path / "cues", tmp_path / f"out{guard}"),
+            tmp_path / "cams",
+            tmp_path / "cues",
+            tmp_path / f"out{guard}",
             method="psa",
             guard=guard,
             progress=False,

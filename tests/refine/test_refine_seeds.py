@@ -39,7 +39,9 @@ def make_all(make_set, tmp_path):
 
 def run(cams, cues, tmp_path, photos, **options):
     return refine_cams(
-        *(cams, cues, tmp_path / "refined"),
+        cams,
+        cues,
+        tmp_path / "refined",
         seeds=tmp_path / "seeds",
         images=photos,
         progress=False,

@@ -208,34 +208,24 @@ def read_photo_file(path: Path) -> None:
 # --- float cues ----------------------------------------------------------------------------------
 
 HEADERS = (
-    *(
-        b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }",
-        b"{[]: 1}",
-        b"(" * 300,
-        b"-" * 5000 + b"1",
-    ),
-    *(
-        b"{1: 2, 'a': 3}",
-        b"{'descr': '<f4', 'fortran_order': 0, 'shape': (2, 2)}",
-        b"[" * 90 + b"]" * 90,
-    ),
-    *(
-        b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 2)}",
-        b"{'descr': ('<f4', (9999, 9999)), 'fortran_order': False, 'shape': (1, 1)}",
-    ),
-    *(
-        b"{'descr': '|O', 'fortran_order': False, 'shape': ()}",
-        b"__import__('os').system('c2am-fuzz')",
-        b"{'descr': 1 + 1j, 'fortran_order': False, 'shape': (1,)}",
-    ),
-    *(
-        b"{**{}}",
-        b"{'descr': 'f4,' * 9, 'fortran_order': False, 'shape': (1,)}",
-        b"1" * 9000,
-        b"'\\N{DIGIT ONE}'",
-        b"not 1",
-        b"\xff" * 20,
-    ),
+    b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }",
+    b"{[]: 1}",
+    b"(" * 300,
+    b"-" * 5000 + b"1",
+    b"{1: 2, 'a': 3}",
+    b"{'descr': '<f4', 'fortran_order': 0, 'shape': (2, 2)}",
+    b"[" * 90 + b"]" * 90,
+    b"{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (2, 2)}",
+    b"{'descr': ('<f4', (9999, 9999)), 'fortran_order': False, 'shape': (1, 1)}",
+    b"{'descr': '|O', 'fortran_order': False, 'shape': ()}",
+    b"__import__('os').system('c2am-fuzz')",
+    b"{'descr': 1 + 1j, 'fortran_order': False, 'shape': (1,)}",
+    b"{**{}}",
+    b"{'descr': 'f4,' * 9, 'fortran_order': False, 'shape': (1,)}",
+    b"1" * 9000,
+    b"'\\N{DIGIT ONE}'",
+    b"not 1",
+    b"\xff" * 20,
     *(
         b"{'descr': '<f4', 'fortran_order': False, 'shape': (%s,)}" % number
         for number in (b"10**9", b"99999999999", b"9" * 400, b"True", b"1.0", b"3L")
@@ -503,27 +493,21 @@ def checkpoints() -> tuple[bytes, ...]:
 
 
 INFOS = (
-    *(
-        {"backbone": "vit_h_14"},
-        {"backbone": []},
-        {"backbone": None},
-        {"output_stride": "x"},
-        [1],
-        "text",
-        3,
-    ),
-    *(
-        {"output_stride": 0},
-        {"output_stride": -16},
-        {"dilated": []},
-        {"backbone": "regnet_y_128gf"},
-        {1: 2},
-    ),
-    *(
-        {"backbone": "x" * 3000},
-        {"kind": "saliency"},
-        {"kind": "saliency", "backbone": 3, "output_stride": 8, "width": -1},
-    ),
+    {"backbone": "vit_h_14"},
+    {"backbone": []},
+    {"backbone": None},
+    {"output_stride": "x"},
+    [1],
+    "text",
+    3,
+    {"output_stride": 0},
+    {"output_stride": -16},
+    {"dilated": []},
+    {"backbone": "regnet_y_128gf"},
+    {1: 2},
+    {"backbone": "x" * 3000},
+    {"kind": "saliency"},
+    {"kind": "saliency", "backbone": 3, "output_stride": 8, "width": -1},
     {"kind": "saliency", "backbone": "resnet18", "output_stride": 8, "width": 10**9},
 )
 STATES = ({}, {1: 2}, [], None, {"n": 3}, {"backbone.conv1.0.weight": [1]}, {"\n": None})

@@ -45,8 +45,14 @@ def main() -> int:
 
 def row(kind: str, tally: Tally) -> str:
     cells = (
-        *(kind, f"{tally.cases:,}", f"{tally.read:,}", f"{tally.refused:,}", len(tally.findings)),
-        *(f"{tally.seconds:.1f}", f"{tally.growth / MIB:.0f}", f"{100 * tally.share:.0f} %"),
+        kind,
+        f"{tally.cases:,}",
+        f"{tally.read:,}",
+        f"{tally.refused:,}",
+        len(tally.findings),
+        f"{tally.seconds:.1f}",
+        f"{tally.growth / MIB:.0f}",
+        f"{100 * tally.share:.0f} %",
     )
     return f"| {' | '.join(map(str, cells))} |"
 

@@ -137,7 +137,9 @@ def test_without_news_they_are_the_pipelines_own_to_the_byte(
     for path in cue_dir.iterdir():
         write_png(path, np.full(SIZE, 204))
     refine_cams(
-        *(cam_dir, cue_dir, tmp_path / "refined"),
+        cam_dir,
+        cue_dir,
+        tmp_path / "refined",
         method=method,
         background_score=0.2,
         calibrate="off",

@@ -47,9 +47,15 @@ def test_tensorboard_gets_every_number_and_picture_of_the_log(tmp_path, board):
     with closing(Journal(tmp_path, ("step", "loss"), first_step=1, tensorboard=True)) as journal:
         journal.write({"step": 2, "loss": 0.25})
     assert board == [
-        *(("opened", "tensorboard", 1), ("step", 1, 1), ("loss", 0.5, 1)),
-        *(("maps", (4, 6, 3), 1, "HWC"), "closed"),
-        *(("opened", "tensorboard", 2), ("step", 2, 2), ("loss", 0.25, 2), "closed"),
+        ("opened", "tensorboard", 1),
+        ("step", 1, 1),
+        ("loss", 0.5, 1),
+        ("maps", (4, 6, 3), 1, "HWC"),
+        "closed",
+        ("opened", "tensorboard", 2),
+        ("step", 2, 2),
+        ("loss", 0.25, 2),
+        "closed",
     ]
     assert (tmp_path / "log.csv").read_text().split() == ["step,loss", "1,0.5", "2,0.25"]
 

@@ -55,7 +55,8 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, flag: bool | None) ->
     assert loaded.flag is flag
     assert {k: loaded.info[k] for k in info} == info
     assert (loaded.model.name, loaded.model.stride, loaded.model.dilated) == (
-        *("squeezenet1_1", 8),
+        "squeezenet1_1",
+        8,
         True,
     )
     assert not loaded.model.training
@@ -173,8 +174,12 @@ def test_layouts_that_torch_save_does_not_write_never_reach_torch_load(
 @pytest.mark.parametrize(
     "wrong",
     [
-        *({"flag": []}, {"info": [1]}, {"info": {"backbone": []}}, {"info": {"dilated": "x"}}),
-        *({"info": {"output_stride": 7}}, {"info": {"backbone": "x" * 5000}}),
+        {"flag": []},
+        {"info": [1]},
+        {"info": {"backbone": []}},
+        {"info": {"dilated": "x"}},
+        {"info": {"output_stride": 7}},
+        {"info": {"backbone": "x" * 5000}},
         {"state_dict": {1: torch.ones(2)}},
         {"state_dict": {"a\nb": torch.ones(2), "x" * 5000: torch.ones(2)}},
     ],
