@@ -99,7 +99,12 @@ def benchmark(
         check_backend(crf_backend)
     names = class_names(classes)
     folders = Folders.find(
-        *(cams, cues, gt, images, ids, len(names)),
+        cams,
+        cues,
+        gt,
+        images,
+        ids,
+        len(names),
         flip_cues=flip_cues,
         stretch_cues=stretch_cues,
     )

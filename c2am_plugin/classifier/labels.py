@@ -111,7 +111,9 @@ def labels_of(labels: ImageLabels, ids: Sequence[str]) -> np.ndarray:
     if without:
         log.warning(
             "%d of %d classes have no image: %s",
-            *(len(without), len(counts), first_names(without)),
+            len(without),
+            len(counts),
+            first_names(without),
         )
     if always := [n for n, c in zip(labels.classes, counts, strict=True) if c == len(ids)]:
         log.warning("every image shows %s: nothing tells where it is", first_names(always))

@@ -159,8 +159,14 @@ def train_classifier(
         views = LabelledImages(list(found.values()), chosen, plan, seed)
         log.info(
             "recipe %s: %d images, %d classes, %d epochs of %d steps, RCM %g, MAM %g, on %s",
-            *(recipe, len(found), len(known.classes), plan.epochs, per_epoch),
-            *(plan.rcm, plan.mam, where.type),
+            recipe,
+            len(found),
+            len(known.classes),
+            plan.epochs,
+            per_epoch,
+            plan.rcm,
+            plan.mam,
+            where.type,
         )
         loop = Run(run, settings, known.classes, trainer, views)
         loop.go(workers, picture_every, progress)

@@ -15,11 +15,33 @@ __all__ = ["cams_main"]
 
 # Of training alone, and of training and loading a checkpoint, as the functions name them.
 TRAINING = (
-    *("run", "weights", "recipe", "epochs", "lr", "batch_size", "crop", "rcm", "mam", "threshold"),
-    *("turns", "dilated", "seed", "amp", "resume", "picture_every", "more"),
+    "run",
+    "weights",
+    "recipe",
+    "epochs",
+    "lr",
+    "batch_size",
+    "crop",
+    "rcm",
+    "mam",
+    "threshold",
+    "turns",
+    "dilated",
+    "seed",
+    "amp",
+    "resume",
+    "picture_every",
+    "more",
 )
 SHARED = (
-    *("images", "labels", "ids", "classes", "backbone", "workers", "device", "overwrite"),
+    "images",
+    "labels",
+    "ids",
+    "classes",
+    "backbone",
+    "workers",
+    "device",
+    "overwrite",
     "progress",
 )
 

@@ -162,7 +162,7 @@ def refine_cams(
 
     # Read everything that could refuse the run before anything is written.
     pairing = pair(
-        *(cam_dir, cue_dir, ids, missing), images=images, flip=flip_cues, stretch=stretch_cues
+        cam_dir, cue_dir, ids, missing, images=images, flip=flip_cues, stretch=stretch_cues
     )
     adapter = choose_adapter(
         method,
