@@ -1,17 +1,17 @@
-"""What can go wrong, as one small tree.
+"""The exception tree of this package.
 
-Every message is one line for the person at the keyboard: which file, what was found, what was
-expected, what to do. It names arguments in backquotes, as Python calls them: `labels`,
-`calibrate="on"`. The commands print it with their own options in their places (cli.common) and
-exit with 1; anything that is not a C2AMError is a bug and keeps its traceback.
+Every message is one line for the user: which file, what was found, what was expected, what to do.
+It names arguments in backquotes, as Python spells them: `labels`, `calibrate="on"`. The commands
+put their own options in place of the arguments (cli.common) and exit with 1. Anything that is not
+a C2AMError is a bug and keeps its traceback.
 
     C2AMError
-    ├── InputError           a file, folder or argument is not as it should be; also a ValueError
-    │   └── UnsafeFileError  a file asked to run code when it is read
-    ├── OutputError          writing would destroy or mix what is already there
-    ├── TrainingError        training cannot go on, or its result would be worthless
+    ├── InputError           a file, folder or argument is invalid; also a ValueError
+    │   └── UnsafeFileError  a file asks to run code when it is loaded
+    ├── OutputError          writing would destroy existing files or mix with them
+    ├── TrainingError        training cannot continue, or its result would be worthless
     ├── LostRank             another process of a run under torchrun has ended
-    └── MissingDependency    an optional package is needed and absent
+    └── MissingDependency    a required optional package is not installed
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ __all__ = [
 
 
 class C2AMError(Exception):
-    """The base of every error that this package raises on purpose."""
+    """The base class of every error that this package raises deliberately."""
 
 
 class InputError(C2AMError, ValueError):
-    """A file, folder or argument is not as it should be."""
+    """A file, folder or argument is invalid."""
 
 
 class UnsafeFileError(InputError):
-    """A file names code that it wants run when it is read; nothing of it was run."""
+    """A file asks to run code when it is loaded; none of that code was run."""
 
 
 class OutputError(C2AMError):
-    """Writing would destroy or mix what is already there."""
+    """Writing would destroy existing files or mix with them."""
 
 
 class TrainingError(C2AMError):
-    """Training cannot go on, or its result would be worthless."""
+    """Training cannot continue, or its result would be worthless."""
 
 
 class LostRank(C2AMError):
@@ -52,4 +52,4 @@ class LostRank(C2AMError):
 
 
 class MissingDependency(C2AMError):
-    """An optional package is needed for this and is not installed."""
+    """A required optional package is not installed."""

@@ -1,1 +1,1 @@
-"""What a folder of cues is, before anything is made of it."""
+"""Describe a folder of cues before it is used."""

@@ -1,4 +1,4 @@
-"""What `describe` found in a folder of cues, as numbers and as lines for the person."""
+"""What `describe_cues` found in a folder of cues, as numbers and as text for the user."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from ..files.folders import first_names
 
 __all__ = ["Agreement", "CueDescription", "Polarity"]
 
-# So much better than a coin or than the other side is more than chance.
+# A larger difference from chance, or between the two polarities, counts as significant.
 CLEARLY = 0.02
 
 
 class Polarity(NamedTuple):
-    """Which side of cues is the foreground, by the rule that backgrounds reach the border.
+    """Which side of the cues is the foreground, by the rule that backgrounds reach the border.
 
-    verdict  "foreground" is high (255), "background" is high (inverted), or "undecided"
-    share    of the images, those whose border is lower than their inside; 0.5 where none says
-    voters   images that are not flat
+    verdict  "foreground": high values (255) are foreground; "background": high values are
+             background (inverted); or "undecided"
+    share    share of the voters whose border is lower than the interior; 0.5 without voters
+    voters   number of images that are not flat
     """
 
     verdict: str
@@ -31,10 +32,11 @@ class Polarity(NamedTuple):
 
 @dataclass(frozen=True)
 class Agreement:
-    """How cues and CAMs of the same images agree on what the CAMs are sure of.
+    """How cues and CAMs of the same images agree where the CAMs are sure.
 
-    Shares in [0, 1] of the sure pixels on whose side the cues are, both sides weighing the same;
-    0.5 is worth nothing. as_it_stands: cut at mid-grey; fitted: as --calibrate on would take it.
+    Shares in [0, 1] of the sure pixels on which the cues agree, both sides weighted equally; 0.5 is
+    chance. as_it_stands: cut at mid-grey; fitted: calibrated, as `calibrate="on"` would use the
+    cues; flipped: inverted, then calibrated.
     """
 
     method: str
@@ -49,13 +51,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class CueDescription:
-    """What a folder of cues is.
+    """The contents of a folder of cues.
 
-    soft, hard   files with values between the ends, and with 0 and 1 alone
-    ours         those of `soft` that c2am-cues wrote as soft cues, whose odds mean something
-    sizes        {(width, height): files}
-    foreground   float64 [files], the share of each that is above mid-grey
-    empty, full  files with nothing above mid-grey, and with nothing else
+    soft, hard   number of files with intermediate values, and with only 0 and 1
+    ours         those of `soft` that c2am-cues wrote as soft cues, whose values are odds
+    sizes        {(width, height): number of files}
+    foreground   float64 [files], the share of each file's pixels above mid-grey
+    empty, full  ids of files with no pixel, and with every pixel, above mid-grey
     failures     {id: why it cannot be read}
     """
 
@@ -72,7 +74,7 @@ class CueDescription:
     agreement: Agreement | None = None
 
     def text(self) -> str:
-        """The description in some lines, and at the end what to do with such cues."""
+        """The description in a few lines; the last one is the command to use such cues with."""
         lines = {
             "files": self._files(),
             "values": self._values(),
@@ -92,17 +94,17 @@ class CueDescription:
 
     def _values(self) -> str:
         if not self.soft:
-            return "hard: 0 and the maximum alone"
-        by = f", {self.ours} of them by c2am-cues, whose odds mean something" if self.ours else ""
+            return "hard: only 0 and the maximum"
+        by = f", {self.ours} of them calibrated odds from c2am-cues" if self.ours else ""
         return f"soft: {self.soft} grey{by}" + (f"; {self.hard} hard" if self.hard else "")
 
     def _polarity(self) -> str:
         share, voters = self.polarity.share, self.polarity.voters
-        how = f"the border is darker than the inside in {share:.0%} of {voters} cues"
+        how = f"the border is darker than the interior in {share:.0%} of {voters} cues"
         meaning = {
-            "foreground": "high is foreground, as it should be",
+            "foreground": "high is foreground, as expected",
             "background": "looks inverted: high is background",
-            "undecided": "undecided; look at some",
+            "undecided": "undecided; look at some of the cues",
         }
         return f"{meaning[self.polarity.verdict]} ({how})"
 
@@ -124,8 +126,8 @@ class CueDescription:
             if names
         ]
         return (
-            f"{100 * self.foreground.mean():.1f} % of an image above mid-grey (mean; quartiles "
-            f"{low:.1f}, {middle:.1f}, {high:.1f} %)" + "".join(flat)
+            f"{100 * self.foreground.mean():.1f} % of the pixels are above mid-grey (mean over "
+            f"cues; quartiles {low:.1f}, {middle:.1f}, {high:.1f} %)" + "".join(flat)
         )
 
     def _pairs(self, found: Agreement) -> str:
@@ -139,13 +141,13 @@ class CueDescription:
 
     def _agreement(self, found: Agreement) -> str:
         return (
-            f"of what the CAMs are sure of, the cues get {found.as_it_stands:.0%} right cut at "
-            f"mid-grey, {found.fitted:.0%} once fitted, {found.flipped:.0%} flipped and fitted "
-            "(50% is chance)"
+            f"where the CAMs are sure, {found.as_it_stands:.0%} of the cue pixels agree when cut "
+            f"at mid-grey, {found.fitted:.0%} when calibrated, {found.flipped:.0%} when flipped "
+            "and calibrated (50% is chance)"
         )
 
     def _advice(self) -> str:
-        """What c2am-refine should be told. CAMs know more about the polarity than borders do."""
+        """The options for c2am-refine. CAMs decide the polarity better than borders do."""
         inverted = self.polarity.verdict == "background"
         worth = 0.5
         if self.agreement:
@@ -154,7 +156,7 @@ class CueDescription:
                 inverted = self.agreement.flipped > self.agreement.fitted
         options = " --flip-cues" if inverted else ""
         if self.ours < self.soft:
-            options += " --calibrate on (the greys of others are no odds)"
+            options += " --calibrate on (third-party grey values are not odds)"
         if self.agreement and worth < 0.5 + CLEARLY:
-            options += "; but they say nothing about these CAMs: are they of the same images?"
+            options += "; but the cues do not agree with these CAMs: are they of the same images?"
         return f"c2am-refine CAM_DIR CUES{options}"

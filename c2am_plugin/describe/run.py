@@ -1,6 +1,6 @@
-"""What a folder of cues is: whoever made it, hard or soft, which side is high, how much foreground.
+"""Describe a folder of cues from any source: hard or soft, which side is high, how much foreground.
 
-Any folder of saliency maps is a cue folder, and few say what they are. Nothing is written.
+Any folder of saliency maps is a cue folder, and few come with a description. Nothing is written.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from .report import Agreement, CueDescription, Polarity
 
 __all__ = ["CueDescription", "describe_cues"]
 
-# The border is this share of the shorter side, all round.
+# The width of the border, as a share of the shorter side.
 BORDER = 0.03
-# The images that have to agree on which side is high.
+# The share of images that must agree on which side is high.
 MAJORITY = 0.6
-ROUNDING = 1e-6  # of the means of a flat cue
+ROUNDING = 1e-6  # rounding error of the means of a flat cue
 
 
 class CueFacts(NamedTuple):
-    """Of one cue: (width, height), what its values are, means over border and inside, the share
-    above mid-grey, and `count_sure_pixels` with its CAMs (None: other shape, or no CAMs)."""
+    """One cue: (width, height), whether it is hard or ours, its means over border and interior, its
+    share above mid-grey, and `count_sure_pixels` with its CAMs (None: other shape, or no CAMs)."""
 
     size: tuple[int, int]
     hard: bool
@@ -55,10 +55,10 @@ def describe_cues(
     workers: int | None = None,
     progress: bool = True,
 ) -> CueDescription:
-    """Look at every cue of a folder (`<id>.png`, float `.npy`), and at CAM files beside if given.
+    """Describe the cues of a folder (`<id>.png`, float `.npy`), and how they agree with CAM files.
 
-    method: the format of the CAM files. stretch_cues: as in `refine_cams`. Raises InputError where
-    a folder holds nothing to look at, or no cue can be read.
+    method: the format of the CAM files. stretch_cues: as in `refine_cams`. Raises InputError if a
+    folder contains no such files, or if no cue can be read.
     """
     stored = find_files(cams, (".npy",)) if cams else {}
     files, form = find_cues(cues, stored, stretch=stretch_cues, read_map=MapReader.find())
@@ -94,7 +94,7 @@ def describe_cues(
 
 @dataclass(frozen=True)
 class CueFile:
-    """One cue, and the CAM file of the same image where there is one."""
+    """One cue, and the CAM file of the same image if there is one."""
 
     image_id: str
     cue: Path
@@ -103,7 +103,7 @@ class CueFile:
 
 @dataclass(frozen=True)
 class DescribeJob:
-    """Looks at one cue, and how it agrees with its CAMs; adapter: None where there are no CAMs."""
+    """Describes one cue and how it agrees with its CAMs; adapter: None without CAMs."""
 
     adapter: CamAdapter | None
     form: CueForm = PLAIN

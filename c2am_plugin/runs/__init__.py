@@ -1,1 +1,1 @@
-"""How a run over many images goes: workers, shards, output folders, locks, signals, ranks."""
+"""Runs over many images: workers, shards, output folders, locks, signals, ranks."""

@@ -1,8 +1,8 @@
-"""One run at a time into a folder: a lock that the system drops when its process ends.
+"""One run at a time per folder: a lock that the system releases when its process ends.
 
-Knows folders, not what is written into them. What is locked is a hidden file in the folder, so
-that whatever leads there, a link or another machine's mount, meets the same lock. It is removed at
-the end; one that a killed run left behind is locked by nobody and in nobody's way.
+Knows folders, not what is written into them. The lock is on a hidden file in the folder, so every
+path to the folder, through a link or another machine's mount, meets the same lock. The file is
+removed at the end; a file that a killed run left behind is not locked and blocks no other run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _held: set[int] = set()
 
 
 def _let_go() -> None:
-    """In a forked child: a lock must not outlive its run in the hands of a worker."""
+    """Release the locks in a forked child: a worker must not keep a lock after its run."""
     for descriptor in _held:
         os.close(descriptor)
     _held.clear()
@@ -43,12 +43,13 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def lock_folder(folder: Path, shard: str = "") -> Iterator[bool]:
-    """Hold `folder`, which has to be there, against every other run, in this process or another.
+    """Lock `folder`, which must exist, against every other run, in this process or another.
 
-    shard: hold only that part of it, a name that can stand in a file's. Different shards may be
-    held at once; the whole and a shard may not.
-    Yields whether it is held. On a file system without locks it is not; that is logged, and the
-    run goes on. Raises OutputError, which says by whom, where another run holds it.
+    shard: lock only this part of the folder; the name must be valid in a file name. Different
+    shards may be locked at the same time; the whole folder and a shard may not.
+    Yields whether the folder is locked. On a file system without locks it is not; a warning is
+    logged, and the run continues. Raises OutputError, which names the other run, if that run has
+    locked the folder.
     """
     with ExitStack() as stack:
         held = stack.enter_context(_lock(folder, LOCK, shared=bool(shard)))
@@ -67,21 +68,21 @@ def _lock(folder: Path, name: str, shared: bool) -> Iterator[bool]:
     try:
         yield True
     finally:
-        if descriptor in _held:  # it is not in a forked child
+        if descriptor in _held:  # not so in a forked child
             _held.remove(descriptor)
             with suppress(OSError):
-                if shared:  # the last of the shards removes the file
+                if shared:  # the last shard removes the file
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(folder / name)
             os.close(descriptor)
 
 
 def _acquire(folder: Path, name: str, shared: bool) -> int | None:
-    """The descriptor of the locked file; None where the file system has no locks."""
+    """The descriptor of the locked file; None if the file system has no locks."""
     path = folder / name
     while True:
         if path.is_symlink():
-            raise OutputError(f"{path}: is a link, and what it leads to would be lost; remove it")
+            raise OutputError(f"{path}: is a link, and its target would be overwritten; remove it")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             _flock(descriptor, shared)
@@ -89,14 +90,15 @@ def _acquire(folder: Path, name: str, shared: bool) -> int | None:
             holder = os.read(descriptor, 300).decode(errors="replace") or "it has just started"
             os.close(descriptor)
             raise OutputError(
-                f"{folder}: another run writes into it ({holder}); wait until that ends, or "
-                "choose another folder"
+                f"{folder}: another run is writing into it ({holder}); wait until that run ends, "
+                "or choose another folder"
             ) from error
         except OSError as error:
             os.close(descriptor)
             path.unlink(missing_ok=True)
             log.warning(
-                "%s: cannot be locked here (%s); see to it that no second run writes into it",
+                "%s: cannot be locked on this file system (%s); make sure that no second run "
+                "writes into it",
                 folder,
                 error.strerror,
             )
@@ -105,7 +107,7 @@ def _acquire(folder: Path, name: str, shared: bool) -> int | None:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, _myself().encode(), 0)
             return descriptor
-        os.close(descriptor)  # its holder removed it just before it was locked here
+        os.close(descriptor)  # the previous holder removed the file just before this lock
 
 
 def _flock(descriptor: int, shared: bool) -> None:

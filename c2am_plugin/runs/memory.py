@@ -1,7 +1,7 @@
-"""What freed memory does next: it stays with the process, up to its peak, for the next image.
+"""Keep freed memory in the process, up to its peak, for the next image.
 
-The commands ask for that, and the worker processes of a run. The functions of the library do not:
-the process that calls them is not theirs.
+The commands and the worker processes of a run do this. The library functions do not, because the
+process belongs to their caller.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ MALLOPT = ((-4, 0), (-1, (1 << 31) - 1), (-8, 1))
 
 @cache
 def keep_freed_memory() -> None:
-    """Let glibc keep what was freed. The effect is on the whole process.
+    """Make glibc keep freed memory, for the whole process.
 
-    By default large arrays are mapped anew each time, and up to half of the time of small work
-    goes into clearing their pages. C libraries other than glibc are left alone.
+    By default large arrays are mapped anew each time, and small tasks spend up to half of their
+    time clearing pages. Has no effect with C libraries other than glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

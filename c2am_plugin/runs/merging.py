@@ -1,7 +1,7 @@
-"""One report of all N shards of a run. Knows reports by the classes that its caller names.
+"""Merge the reports of all N shards of a run. Knows only the report classes the caller passes.
 
-A report is a dataclass whose `MERGE` says for each field how several become one: "sum", "join"
-(lists and dicts), or the field that weighs it in a mean. A field without a rule is the same in all.
+A report is a dataclass. Its `MERGE` gives the rule for each field: "sum", "join" (lists and dicts),
+or the name of the field that weights its mean. A field without a rule is the same in all shards.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ T = TypeVar("T")
 def merge_reports(
     out_dir: str | Path, kinds: Mapping[str, Callable[..., Any]]
 ) -> list[tuple[str, Any]]:
-    """One report of all shards that wrote into `out_dir`: [(command, report)], stored beside it.
+    """Merge the reports of all shards that wrote into `out_dir` and store the result beside it.
 
-    kinds: {command: class of its report}. A run that was not split, which is shard 1/1, has the
-    report of all already, and keeps it. Raises InputError where a shard's report is missing, or
-    they are of different runs.
+    kinds: {command: class of its report}. Returns [(command, report)]. A run without shards (1/1)
+    already has its report and keeps it. Raises InputError if a shard's report is missing or the
+    shards belong to different runs.
     """
     merged = []
     for command, kind in kinds.items():
@@ -39,12 +39,15 @@ def merge_reports(
             continue
         settings = [part["settings"] for part in parts]
         if any(other != settings[0] for other in settings):
-            raise InputError(f"{out_dir}: its shards ran with different settings; run them anew")
+            raise InputError(
+                f"{out_dir}: its shards ran with different settings; run all of them again with "
+                "the same settings"
+            )
         try:
             report = _merge([kind(**part["report"]) for part in parts])
         except (TypeError, ValueError, AttributeError) as error:
             raise InputError(
-                f"{out_dir}: its shards' reports do not fit together ({error}); run them anew"
+                f"{out_dir}: the reports of its shards do not match ({error}); run the shards again"
             ) from error
         if len(parts) > 1:
             content = {"settings": settings[0], "report": _as_dict(report)}
@@ -52,14 +55,14 @@ def merge_reports(
         merged.append((command, report))
     if not merged:
         raise InputError(
-            f"{out_dir}: no run wrote a report into its parent folder; expected the output folder "
-            f"of {', '.join(kinds)}"
+            f"{out_dir}: its parent folder contains no report of a run into it; expected the "
+            f"output folder of {', '.join(kinds)}"
         )
     return merged
 
 
 def _reports_of(out_dir: str | Path, command: str) -> list[dict[str, Any]]:
-    """The stored reports of all shards of one command, in order; else that of a whole run."""
+    """The stored reports of all shards of one command, in order, or that of an unsplit run."""
     record = record_path(out_dir, command)
     if not record.parent.is_dir():
         raise InputError(f"{out_dir}: no such folder")
@@ -71,8 +74,8 @@ def _reports_of(out_dir: str | Path, command: str) -> list[dict[str, Any]]:
     counts = sorted({count for _, count in found})
     if len(counts) > 1:
         raise InputError(
-            f"{out_dir}: has reports of runs in {' and in '.join(map(str, counts))} shards; "
-            f"remove {record.stem}.*-of-N.json of those that do not count"
+            f"{out_dir}: has reports of runs with {' and with '.join(map(str, counts))} shards; "
+            f"remove the files {record.stem}.*-of-N.json that are obsolete"
         )
     wanted = [(index, count) for count in counts for index in range(1, count + 1)]
     if lacking := [f"{index}/{count}" for index, count in wanted if (index, count) not in found]:
@@ -96,7 +99,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {"settings": content["settings"], "report": content["report"]}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise InputError(
-            f"{path}: is not a report of a run that ended ({error}); run it anew"
+            f"{path}: is not the report of a finished run ({error}); run the command again"
         ) from error
 
 
@@ -111,7 +114,7 @@ def _merge(reports: Sequence[T]) -> T:
         elif rule == "join":
             values[name] = _join(parts)
         elif rule is None:
-            # A shard that found nothing to do may have left a field empty.
+            # A shard without any images may have left a field empty.
             values[name] = next((part for part in parts if part), parts[0])
         else:
             values[name] = _mean(parts, [getattr(report, rule) for report in reports])

@@ -1,7 +1,7 @@
-"""Who may write where: a run claims its folders before it writes, and holds them until it ends.
+"""Which run may write where: a run locks its folders before it writes, until it ends.
 
-Knows folders, names and settings, not what the files hold. The settings of a run are kept beside
-its folder (`record_path`); they tell its files from those of another run, or of nobody.
+Knows folders, names and settings, not the contents of files. The settings of a run are stored
+beside its folder (`record_path`); they distinguish its files from those of other runs and programs.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ __all__ = [
     "record_path",
 ]
 
-# Nothing takes so long to write, in seconds.
+# Seconds. A temporary file this old is abandoned: no file takes as long to write.
 LONG_DEAD = 86400
 
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder that will get the files `<id><suffix>`, made with these settings (fit for JSON)."""
+    """A folder for the files `<id><suffix>`, and the settings they are made with (JSON values)."""
 
     folder: Path
     settings: dict[str, Any]
@@ -53,19 +53,19 @@ def hold_folders(
     overwrite: bool = False,
     shard: str = "",
 ) -> Iterator[set[str]]:
-    """Make the folders ready for a run, and hold them against every other while it lasts.
+    """Prepare the folders for a run, and lock them against every other run until it ends.
 
-    Yields the ids that are done: their files are in all folders, written with the same settings;
-    a resumed run skips them. With `overwrite` these are removed first, so the set is empty.
-    shard: several runs with different ids may share the folders, each under another name.
-    Raises OutputError where files are there that another run, or somebody else, wrote, or where
-    another run is writing now. All folders are asked before anything is touched in any.
+    Yields the ids that are done: all folders already contain their files, written with the same
+    settings; a resumed run skips them. `overwrite` removes these files first, so the set is empty.
+    shard: runs with different ids may share the folders, each under its own name.
+    Raises OutputError if a folder contains files of another run or program, or if another run is
+    writing into it now. All folders are checked before any of them is changed.
     """
     check_folders(command, ids, outputs, overwrite=overwrite)
     done = set(ids)
     with ExitStack() as stack:
         held = [stack.enter_context(_hold(output.folder, shard)) for output in outputs]
-        # Once more: another run may have come and gone since.
+        # Check again: another run may have started and ended since.
         there = [_check(output, command, ids, overwrite) for output in outputs]
         for output, safe, present in zip(outputs, held, there, strict=True):
             _clear_away(output, command, ids, safe, shard)
@@ -73,7 +73,7 @@ def hold_folders(
             done &= set() if overwrite else {name.removesuffix(output.suffix) for name in present}
         try:
             yield done
-        except BaseException:  # workers that were cut short could not clear up
+        except BaseException:  # interrupted workers could not clean up
             for output, safe in zip(outputs, held, strict=True):
                 _clear_away(output, command, ids, safe, shard)
             raise
@@ -82,22 +82,22 @@ def hold_folders(
 def check_folders(
     command: str, ids: Collection[str], outputs: Sequence[OutputFolder], *, overwrite: bool = False
 ) -> None:
-    """Raise what `hold_folders` would of what the folders hold, and touch nothing."""
+    """Raise what `hold_folders` would raise for the contents of the folders; change nothing."""
     for output in outputs:
         _check(output, command, ids, overwrite)
 
 
 def as_setting(value: Any) -> Any:
-    """A path, a sequence of ids or nothing, as JSON holds it."""
+    """A path, a sequence of ids or None, as a JSON value."""
     return str(value) if isinstance(value, (str, Path)) else value and list(value)
 
 
 def hold_file(
     path: Path, command: str, settings: dict[str, Any], *, overwrite: bool = False
 ) -> None:
-    """Make ready for a run whose result is the one file `path`, written as a whole at its end.
+    """Prepare for a run whose result is the single file `path`, written as a whole at the end.
 
-    Raises OutputError where the file is there and another run, or somebody else, wrote it.
+    Raises OutputError if the file exists and another run or program wrote it.
     """
     record, settings = record_path(path, command), _as_stored(settings)
     if path.is_dir():
@@ -106,7 +106,7 @@ def hold_file(
         if path.exists() and read_record(record) != settings:
             if not overwrite:
                 raise OutputError(
-                    f"{path}: is there already and is not of a {command} run with these settings; "
+                    f"{path}: exists and was not written by a {command} run with these settings; "
                     "choose another name, or replace it with `overwrite=True`"
                 )
             path.unlink()
@@ -131,7 +131,7 @@ def _naming(folder: Path) -> Iterator[None]:
 
 
 def _check(output: OutputFolder, command: str, ids: Iterable[str], overwrite: bool) -> set[str]:
-    """The names of this run that are there already. Raises OutputError, touches nothing."""
+    """The names of this run's files that exist. Raises OutputError; changes nothing."""
     folder, settings = output.folder, _as_stored(output.settings)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder}: is a file; choose another folder")
@@ -144,26 +144,26 @@ def _check(output: OutputFolder, command: str, ids: Iterable[str], overwrite: bo
         difference = _difference(earlier, settings, changed)
         if theirs and not overwrite:
             raise OutputError(
-                f"{folder}: holds {len(theirs)} files of a run with other settings ({difference}); "
-                "choose another folder, or replace them with `overwrite=True`"
+                f"{folder}: contains {len(theirs)} files of a run with other settings "
+                f"({difference}); choose another folder, or replace them with `overwrite=True`"
             )
         suffixes = {Path(name).suffix for name in names}
         others = {name for name in present - names if Path(name).suffix in suffixes}
         if others:
             raise OutputError(
-                f"{folder}: also holds files of a run with other settings ({difference}) that this "
-                f"run would not replace ({first_names(others)}); choose another folder"
+                f"{folder}: also contains files of a run with other settings ({difference}) that "
+                f"this run would not replace ({first_names(others)}); choose another folder"
             )
     if earlier is None and theirs and not overwrite:
         raise OutputError(
-            f"{folder}: {len(theirs)} files are there already that no {command} run wrote "
+            f"{folder}: contains {len(theirs)} files that no {command} run wrote "
             f"({first_names(theirs)}); choose another folder, or replace them with `overwrite=True`"
         )
     return theirs
 
 
 def _difference(then: dict[str, Any], now: dict[str, Any], changed: list[str]) -> str:
-    # What was stored then may have been changed by hand, or worse.
+    # The stored settings may have been edited or damaged.
     parts = [f"{k} {str(then.get(k))[:200]} then, {now.get(k)} now" for k in changed if k in now]
     unknown = [k for k in changed if k not in now]
     if unknown:
@@ -174,8 +174,8 @@ def _difference(then: dict[str, Any], now: dict[str, Any], changed: list[str]) -
 def _clear_away(
     output: OutputFolder, command: str, ids: Iterable[str], held: bool, shard: str
 ) -> None:
-    """Remove the temporary files of runs that are over: their writers would have to hold what is
-    held here."""
+    """Remove the temporary files of runs that have ended. Their writers cannot be running: they
+    would need the lock that this run has."""
     dead = {image_id + output.suffix for image_id in ids} if held else set()
     remains = [*_temporaries(output.folder, None if held and not shard else dead)]
     if held and not shard:
@@ -189,7 +189,8 @@ def _clear_away(
 
 
 def _prepare(output: OutputFolder, command: str, present: Iterable[str], overwrite: bool) -> None:
-    """Remove what is to be replaced, then note the settings; an interrupted run must not mix."""
+    """Remove the files to be replaced, then store the settings, so that no interrupted run leaves
+    files of two settings."""
     record, settings = record_path(output.folder, command), _as_stored(output.settings)
     if overwrite:
         with _naming(output.folder):
@@ -204,7 +205,7 @@ def _as_stored(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _present_files(folder: Path) -> set[str]:
-    """Names below `folder`, hidden files left out."""
+    """Names of files below `folder`, without hidden files."""
     return {
         prefix + name
         for _, prefix, names in walk(folder)
@@ -214,8 +215,8 @@ def _present_files(folder: Path) -> set[str]:
 
 
 def _temporaries(folder: Path, targets: set[str] | None) -> Iterator[str]:
-    """Temporary files below `folder` that were to become one of `targets` (None: anything), or are
-    so old that nobody is still writing them."""
+    """Temporary files below `folder` that were to become one of `targets` (None: any file), or are
+    too old to be still in use."""
     for root, prefix, names in walk(folder):
         for name in names:
             if not (name.startswith(".") and name.endswith(TEMPORARY)):
@@ -229,12 +230,12 @@ def _temporaries(folder: Path, targets: set[str] | None) -> Iterator[str]:
 def _is_old(path: str) -> bool:
     try:
         return time.time() - os.stat(path).st_mtime > LONG_DEAD
-    except FileNotFoundError:  # its run finished it just now
+    except FileNotFoundError:  # its run has just finished it
         return False
 
 
 def read_record(record: Path) -> dict[str, Any] | None:
-    """The settings of an earlier run as JSON gives them back, None where there was none."""
+    """The settings of an earlier run as JSON values; None if there was no run."""
     if not record.exists():
         return None
     try:
@@ -244,14 +245,16 @@ def read_record(record: Path) -> dict[str, Any] | None:
             raise TypeError(f"settings are {type(settings).__name__}")
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise OutputError(f"{record}: is not a run's settings ({reason}); remove it") from error
+        raise OutputError(
+            f"{record}: does not contain the settings of a run ({reason}); remove it"
+        ) from error
     return settings
 
 
 def record_path(folder: str | Path, command: str, shard: str = "") -> Path:
-    """Where a run's settings and report are kept: beside the folder, which holds results only.
+    """The path of a run's settings and report: beside the folder, which contains only results.
 
-    shard: the name of the part of the run whose report is meant.
+    shard: the name of the shard that the report belongs to.
     """
     folder = Path(os.path.abspath(folder))
     return folder.with_name(".".join(filter(None, (folder.name, command, shard, "json"))))

@@ -1,7 +1,8 @@
-"""One way to run many images: parallel, resumable, with progress and a list of failures.
+"""Process many images: in parallel, with progress and a list of failures.
 
-Knows folders, ids and files, not what is in them. Every command of the package goes through
-`hold_folders` (may I write here?), `run_images` (do it) and `atomic_path` (all or nothing).
+Knows items and their ids, not what the files contain. Every command of the package uses
+`hold_folders` (may this run write here?), `run_images` (the work) and `atomic_path` (no
+half-written files).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ __all__ = ["BatchResult", "Item", "run_images"]
 
 
 class Item(Protocol):
-    """What one image's work needs of its own: the id and, as a rule, the paths of its files.
+    """What the work on one image needs: its id and, usually, the paths of its files.
 
-    It travels to other processes, so it has to be small and picklable.
+    It is sent to other processes, so it must be small and picklable.
     """
 
     @property
@@ -40,17 +41,17 @@ class Item(Protocol):
 I = TypeVar("I", bound=Item)  # noqa: E741
 T = TypeVar("T")
 
-# Each copy of this process gets at least this many images, as starting it has to pay.
+# Each copy of this process gets at least this many images, to be worth its start-up time.
 MIN_IMAGES_TO_FORK = 8
-# joblib's processes, which import everything anew, are started from this many images on.
+# joblib's processes, which import everything again, are used from this many images on.
 MIN_IMAGES_FOR_JOBLIB = 200
-# On a cluster: so many images are sent at once, so that the progress bar moves.
+# Images sent to a cluster at once; few enough for the progress bar to move.
 PART = 2000
 
 
 @dataclass
 class BatchResult:
-    """What a run over images gave: results by id, failures as {id: one line}, and seconds."""
+    """The outcome of a run over images: results by id, failures as {id: one line}, and seconds."""
 
     results: dict[str, Any] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -68,18 +69,18 @@ def run_images(
 ) -> BatchResult:
     """Call `work(item)` for every item, in parallel, with one progress bar on stderr.
 
-    workers: None for one a core. prefer: "threads" where the work releases the GIL, "processes"
-    where it does not (then `work` must be picklable) and there are images enough to pay for
-    starting them: copies of this process where it may be copied and joblib is not in use, else
-    joblib's. joblib.parallel_config overrides both. What travels to another process for an image is
-    its item, and `work`, which therefore knows no paths of single images.
-    An image that fails does not stop the run; its error is kept by id. Raises C2AMError where the
+    workers: None for one per core. prefer: "threads" if the work releases the GIL, otherwise
+    "processes" (then `work` must be picklable). Processes are used if there are enough images to
+    be worth their start-up time. They are copies of this process if it can be copied and joblib is
+    not loaded, otherwise joblib's. joblib.parallel_config overrides both. Another process is sent
+    `work` and one item per image, so `work` should not contain the paths of single images.
+    An image that fails does not stop the run; its error is kept by id. Raises C2AMError if the
     system kills a worker process.
     """
     from tqdm import tqdm
 
     class Bar(tqdm):
-        monitor_interval = 0  # a thread, beside which the next run could not be copied
+        monitor_interval = 0  # no monitor thread: the next run could not copy this process
 
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}; expected at least 1")
@@ -101,8 +102,8 @@ def run_images(
     except BrokenProcessPool as error:
         raise C2AMError(
             f"{title}: the system killed a worker process, most often because memory ran out; "
-            f"{len(outcome.results)} of {len(items)} images are done. Run the same command again to"
-            " go on, best with fewer `workers`"
+            f"{len(outcome.results)} of {len(items)} images are done. Run the same command again "
+            "to continue, preferably with fewer `workers`"
         ) from error
     except BaseException:
         hand.stop()
@@ -116,8 +117,8 @@ def run_images(
 def _start(
     work: Callable[[I], T], items: Sequence[I], workers: int | None, prefer: str, hand: _Hand
 ) -> AbstractContextManager[Iterator[tuple[str, T | None, str | None]]]:
-    """Begin the work: (id, result, failure) of each image when it is done, in no certain order."""
-    if "joblib" not in sys.modules:  # who has loaded it may have told it where to run
+    """Begin the work: yields (id, result, failure) per finished image, in arbitrary order."""
+    if "joblib" not in sys.modules:  # a caller that loaded it may have configured a backend
         if workers == 1:
             return closing(_attempt(hand, work, item) for item in items)
         if prefer == "processes" and len(items) >= 2 * MIN_IMAGES_TO_FORK and can_copy():
@@ -133,28 +134,28 @@ def _start(
     try:
         parallel = Parallel(workers or -1, prefer=prefer, return_as="generator_unordered")
         return closing(parallel(calls))
-    except ValueError:  # Dask's backend gives all results at once
+    except ValueError:  # Dask's backend returns all results at once
         return closing(_in_parts(Parallel(workers or -1), calls))
 
 
 def _in_parts(parallel: Any, calls: Iterator[Any]) -> Generator[Any, None, None]:
-    """The results of a joblib backend that returns lists: a part of the calls at a time."""
+    """The results of a joblib backend that returns lists, PART calls at a time."""
     while part := list(islice(calls, PART)):
         yield from parallel(part)
 
 
 class _Hand:
-    """The images that threads of this process have in hand; they take no more after `stop`."""
+    """Counts the images that threads of this process are working on; `stop` starts no more."""
 
     def __init__(self) -> None:
         self.images, self.stopped, self.changed = 0, False, Condition()
-        self.owner = get_ident()  # interrupts reach this thread alone, and end its image as well
+        self.owner = get_ident()  # interrupts reach only this thread, and also end its image
 
     def __reduce__(self) -> tuple[type[_Hand], tuple[()]]:
         return _Hand, ()  # joblib ends other processes itself
 
     def stop(self) -> None:
-        """Wait until the images in hand are done: threads cut short would leave their files."""
+        """Wait for the images in progress: interrupted threads would leave temporary files."""
         with self.changed:
             self.stopped = True
             self.changed.wait_for(lambda: self.images == 0)
@@ -179,7 +180,7 @@ def _joblib_attempt(
         keep_freed_memory()
         end_with(parent)
     elif os.getpid() != parent and current_process().name.startswith("LokyProcess"):
-        os._exit(1)  # a child of joblib, begun too late
+        os._exit(1)  # a joblib worker that started after its run had ended
     return _attempt(hand, work, item)
 
 

@@ -1,8 +1,8 @@
-"""Worker processes: copies of this one where that is safe, and none that outlives its run.
+"""Worker processes: copies of this one where that is safe. No worker outlives its run.
 
-A copy of a process starts in a few milliseconds, where joblib's workers import everything anew.
-Only a process with a single thread may be copied: a lock that another thread holds would stay
-held in the copy.
+A copy of a process starts in a few milliseconds; joblib's workers import everything again.
+Only a process with a single thread may be copied: a lock of another thread would never be
+released in the copy.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ __all__ = ["can_copy", "end_with", "run_in_copies"]
 
 I = TypeVar("I")  # noqa: E741
 T = TypeVar("T")
-# So many items are on their way to each worker, so that none waits for its next.
+# Items queued per worker, so that no worker waits for its next item.
 AHEAD = 4
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>: the signal to get when the parent dies
 
-_work: Callable[[Any], Any]  # of a worker
+_work: Callable[[Any], Any]  # set in each worker
 
 
 def can_copy() -> bool:
-    """Whether this process has a single thread, those of C libraries counted (known on Linux)."""
+    """Whether this process has a single thread, counting those of C libraries (Linux only)."""
     try:
         return len(os.listdir("/proc/self/task")) == 1
     except OSError:
@@ -48,11 +48,11 @@ def can_copy() -> bool:
 def run_in_copies(
     work: Callable[[I], T], items: Sequence[I], workers: int
 ) -> Iterator[Iterator[T]]:
-    """Copies of this process, made at once, that do `work(item)` for every item.
+    """Call `work(item)` for every item in copies of this process, which are made immediately.
 
-    Yields the results, in no certain order. `work` need not be picklable. At the end of the block
-    what is in hand is finished. SIGINT and SIGTERM are a KeyboardInterrupt between two results;
-    BrokenProcessPool is raised where a worker is killed.
+    Yields the results, in arbitrary order. `work` need not be picklable. Items in progress are
+    finished at the end of the block. SIGINT and SIGTERM raise KeyboardInterrupt between two
+    results; a killed worker raises BrokenProcessPool.
     """
     arrived: SimpleQueue[Future[T] | None] = SimpleQueue()  # None: a signal
     rest = iter(items)
@@ -74,12 +74,12 @@ def run_in_copies(
         try:
             before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             try:
-                submit(AHEAD * workers)  # the copies begin here; `_begin` lets the signals through
+                submit(AHEAD * workers)  # the copies start here; `_begin` unblocks the signals
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             yield results()
         except BrokenProcessPool:
-            time.sleep(0.1)  # a signal to all processes may reach this one last
+            time.sleep(0.1)  # a signal sent to all processes may reach this one last
             if signalled:
                 raise KeyboardInterrupt from None
             raise
@@ -105,7 +105,7 @@ def _begin(work: Callable[[Any], Any], parent: int) -> None:
 
 
 def _call(item: Any) -> Any:
-    # By the system's mask, as a handler in Python waits for locks that a dead worker may hold.
+    # Blocked by the system, because a Python handler would wait for locks of a dead worker.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
         return _work(item)
@@ -115,10 +115,10 @@ def _call(item: Any) -> Any:
 
 @cache
 def end_with(parent: int) -> None:
-    """In a worker process of joblib: end soon after the run does.
+    """In a worker process of joblib: exit soon after the run ends.
 
-    joblib's workers outlive a killed run, and would go on to write into a folder that the next
-    run has claimed.
+    joblib's workers outlive a killed run. They would continue to write into a folder that the next
+    run has locked.
     """
 
     def watch() -> None:

@@ -1,14 +1,15 @@
-"""Several processes that work as one, as torchrun starts them: the only file that knows them.
+"""Several processes that work as one, as torchrun starts them: the only module about processes.
 
-Knows torch.distributed, neither networks nor images. Each process is a rank; everything else asks
-`Ranks` and does not notice how many there are: alone, a rank's share is all, and a sum is itself.
+Knows torch.distributed, neither networks nor images. Each process is a rank. Other code asks
+`Ranks` and need not know their number: for a single process, its share is everything and a sum is
+the value itself.
 
-There is no DistributedDataParallel, because C2AM's loss is not a mean over images: its pairs lie
-across ranks. Every rank computes the loss of the whole batch from the embeddings of all, and
-takes its own images' part of the gradient; the sum of what the ranks make of their parts is the
-gradient of one process with the whole batch, whatever the sizes of the parts. DDP would average,
-would want a gather that passes gradients on, scaled up by the number of ranks, and would have to be
-told of a backbone that is frozen for some steps and of a network that is gone through in parts.
+DistributedDataParallel is not used, because C2AM's loss is not a mean over images: its pairs span
+ranks. Every rank computes the loss of the whole batch from the embeddings of all ranks and
+backpropagates the gradient of its own images. The sum over the ranks is the gradient of one process
+with the whole batch, whatever the sizes of the parts. DDP would average; it would need a gather
+that passes gradients through, scaled by the number of ranks, and special handling of a backbone
+that is frozen for some steps and of a batch that passes through the network in parts.
 """
 
 from __future__ import annotations
@@ -40,10 +41,10 @@ _joins = itertools.count()
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those of its run: number `rank` of `count`.
+    """This process within its run: number `rank` of `count`.
 
-    Where a method talks to the others all ranks have to call it, in the same order. Raises
-    LostRank where one of them is gone.
+    A method that communicates must be called by all ranks, in the same order. It raises LostRank
+    if one of them has ended.
     """
 
     rank: int = 0
@@ -51,15 +52,16 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this rank is the one that writes and speaks."""
+        """Whether this rank is the one that writes files and logs."""
         return self.rank == 0
 
     def share(self, items: Sequence[T]) -> Sequence[T]:
-        """This rank's items: the shares are disjoint, complete, and differ in length by one."""
+        """This rank's items. The shares are disjoint, cover all, and differ in length by at most
+        one."""
         return items[self.rank :: self.count]
 
     def first(self, work: Callable[[], T]) -> T:
-        """What the first rank's `work` returns, which alone is called. It has to be picklable."""
+        """Call `work` on the first rank only; all ranks get its result, which must be picklable."""
         result = [work() if self.is_first else None]
         if self.count > 1:
             with _losing():
@@ -67,7 +69,7 @@ class Ranks:
         return result[0]  # type: ignore[return-value]
 
     def collect(self, value: T) -> list[T]:
-        """Every rank's value, by rank. It has to be picklable."""
+        """The values of all ranks, in order of rank. They must be picklable."""
         values: list[Any] = [value] * self.count
         if self.count > 1:
             with _losing():
@@ -75,9 +77,10 @@ class Ranks:
         return values
 
     def gather(self, *tensors: Tensor) -> tuple[list[Tensor], slice]:
-        """n×… of each rank, n as it may be → N×… of all, and which of them are this rank's.
+        """n×… of each rank → N×… of all ranks, and the slice of it that is this rank's.
 
-        Several tensors of one n, type and device at once. No gradient passes through.
+        n may differ between ranks. All tensors passed have the same n, dtype and device. No
+        gradient passes through.
         """
         if self.count == 1:
             return [tensor.detach() for tensor in tensors], slice(None)
@@ -88,12 +91,12 @@ class Ranks:
         wholes = [tensor.new_zeros(sum(counts), *tensor.shape[1:]) for tensor in tensors]
         for whole, tensor in zip(wholes, tensors, strict=True):
             whole[mine] = tensor.detach()
-        # A sum with zeros is exact, and parts of different sizes are no matter to it.
+        # A sum with zeros is exact and allows parts of different sizes.
         self.add(wholes)
         return wholes, mine
 
     def add(self, tensors: Iterable[Tensor]) -> None:
-        """Replace tensors by their sums over the ranks; floating, of one type and device."""
+        """Replace tensors by their sums over the ranks; floating, of one dtype and device."""
         tensors = list(tensors)
         if self.count == 1 or not tensors:
             return
@@ -118,17 +121,17 @@ ALONE = Ranks()
 
 
 def is_first() -> bool:
-    """Whether this process is its run's only or first one, within and after `joined`."""
+    """Whether this is the only or the first process of its run, within and after `joined`."""
     return not _is_launched() or os.environ["RANK"] == "0"
 
 
 def local_rank() -> int | None:
-    """This process's number on its machine, from 0; None where no torchrun started it."""
+    """The number of this process on its machine, from 0; None without torchrun."""
     return int(os.environ["LOCAL_RANK"]) if _is_launched() else None
 
 
 def cores() -> int:
-    """The cores that this process may keep busy: its share of the machine's."""
+    """The number of cores that this process may use: its share of the machine's."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1)) if _is_launched() else 1
     return max(1, (os.cpu_count() or 1) // processes)
 
@@ -140,32 +143,32 @@ def _is_launched() -> bool:
 
 @contextmanager
 def joined(patience: timedelta | None = None) -> Iterator[Ranks]:
-    """Within the block this process is a rank, where torchrun started it; else it is alone.
+    """Within the block this process is a rank if torchrun started it; otherwise it is alone.
 
-    patience: how long one waits for another; default torch's own, of minutes.
+    patience: how long a rank waits for another; default torch's own, a few minutes.
 
-    An error on one rank ends all, and is said once: the first rank that has something to say lets
-    it out of the block, the others leave quietly with the exit code that it has (SystemExit).
-    Ranks behind the first log warnings only. SIGTERM is an interrupt, as Ctrl-C is. On a CPU each
-    process computes on its share of the cores.
+    An error on one rank ends all ranks and is reported once: the first rank to fail lets its error
+    out of the block, the others exit silently with the same exit code (SystemExit). Ranks other
+    than the first log only warnings. SIGTERM interrupts, as Ctrl-C does. On a CPU each process
+    computes on its share of the cores.
     """
     if not _is_launched():
         yield ALONE
         return
     store, rank, count = _rendezvous()
-    # A second run of this process must not find the keys of the one before.
+    # A second run in this process must not find the keys of the previous one.
     store = dist.PrefixStore(f"c2am-{next(_joins)}", store)
     with _one_voice(store), _warnings_only(rank > 0), terminable():
-        # Objects go by the CPU, so that they need neither the GPU nor its queue.
+        # Objects are sent through the CPU, so they need neither the GPU nor its queue.
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         with _losing():
             dist.init_process_group(
                 backend, store=store, rank=rank, world_size=count, timeout=patience
             )
-        if os.environ.get("OMP_NUM_THREADS") == "1":  # torchrun's, where nobody has said anything
+        if os.environ.get("OMP_NUM_THREADS") == "1":  # torchrun's default
             torch.set_num_threads(cores())
         yield Ranks(rank, count)
-        # Not after an error: what the others still wait for would have to come first.
+        # Not after an error: it would wait for the other ranks' pending operations.
         dist.destroy_process_group()
 
 
@@ -181,8 +184,8 @@ def _losing() -> Iterator[None]:
     except RuntimeError as error:
         reason = " ".join(str(error).split())
         raise LostRank(
-            f"another process of this run has ended or cannot be reached; where it was killed, "
-            f"memory may have been short ({reason[:200]})"
+            f"another process of this run has ended or cannot be reached; if it was killed, "
+            f"memory may have run out ({reason[:200]})"
         ) from error
 
 
@@ -201,7 +204,7 @@ def _one_voice(store: dist.Store) -> Iterator[None]:
 def _speaks_first(store: dist.Store) -> bool:
     try:
         return store.add("spoken", 1) == 1
-    except RuntimeError:  # its keeper is gone, so that nobody can know
+    except RuntimeError:  # the process that kept the store has ended
         return True
 
 

@@ -1,4 +1,4 @@
-"""One of N runs that share a folder of images, as Slurm arrays and plain loops start them."""
+"""One of N runs that share a folder of images, as started by Slurm arrays and plain loops."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Shard:
-    """Number `index` (from 1) of `count` disjoint and complete parts of a run's images.
+    """Part `index` (from 1) of `count` disjoint parts that together cover a run's images.
 
-    The one part of one is the whole, and has no name.
+    Part 1 of 1 is the whole run and has no name.
     """
 
     index: int
@@ -26,7 +26,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str | None) -> Shard:
-        """ "2/4" is the second of four, None the whole. Raises InputError."""
+        """ "2/4" is the second of four parts, None the whole. Raises InputError."""
         if text is None:
             return cls(1, 1)
         match = re.fullmatch(r"(\d+)/(\d+)", text)
@@ -35,7 +35,7 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def of(self, items: Sequence[T]) -> list[T]:
-        """This shard's images: every N-th, so that neighbours of like size are spread."""
+        """This shard's images: every N-th, so that neighbours of similar size are spread."""
         return list(items[self.index - 1 :: self.count])
 
     @property

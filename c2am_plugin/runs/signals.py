@@ -1,4 +1,4 @@
-"""All that signals do to a run: SIGTERM counts as Ctrl-C, steps are finished, workers are deaf."""
+"""How a run handles signals: SIGTERM acts as Ctrl-C, steps are finished, workers ignore both."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """Within the block SIGTERM, by which schedulers end what takes too long, is a
-    KeyboardInterrupt. In threads, which get no signals, nothing changes."""
+    """Within the block SIGTERM, which schedulers send at a job's time limit, raises
+    KeyboardInterrupt. Threads other than the main one get no signals; there nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -30,7 +30,8 @@ def terminable() -> Iterator[None]:
 
 @contextmanager
 def interrupts() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set, so that no step is cut in two; asking twice stops."""
+    """An event that Ctrl-C and SIGTERM set, so that the step is finished; a second signal raises
+    KeyboardInterrupt at once."""
     asked = threading.Event()
 
     def note(number: int, frame: Any) -> None:
@@ -51,10 +52,10 @@ def interrupts() -> Iterator[threading.Event]:
 
 @contextmanager
 def signals_into(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
-    """Within the block SIGINT and SIGTERM, unless ignored, put None into the queue; yields those
-    that came.
+    """Within the block SIGINT and SIGTERM, unless ignored, put None into the queue. Yields the
+    list of the signals received.
 
-    An exception out of the blue could leave a lock of the pool held for ever.
+    An exception at an arbitrary point could leave a lock of the pool held for ever.
     """
     signalled: list[int] = []
 
@@ -62,9 +63,7 @@ def signals_into(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
         signalled.append(number)
         queue.put(None)
 
-    if (
-        threading.current_thread() is not threading.main_thread()
-    ):  # which alone may say what signals do
+    if threading.current_thread() is not threading.main_thread():  # only it may set handlers
         yield signalled
         return
     heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
@@ -78,6 +77,6 @@ def signals_into(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
 
 def ignore_signals(_: int) -> None:
     # Ctrl-C reaches every process of the terminal, and the SIGTERM of a scheduler or of torchrun
-    # those of the job; the training loop decides when to stop.
+    # every process of the job; the training loop decides when to stop.
     for kind in SIGNALS:
         signal.signal(kind, signal.SIG_IGN)

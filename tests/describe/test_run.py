@@ -41,11 +41,9 @@ def test_soft_ones_of_somebody(soft):
     text = found.text()
     assert "soft: 4 grey\n" in text
     assert "all 32×24 (width×height)" in text
-    assert (
-        "high is foreground, as it should be (the border is darker than the inside in 100%" in text
-    )
+    assert "high is foreground, as expected (the border is darker than the interior in 100%" in text
     assert text.endswith(
-        "c2am-refine CAM_DIR CUES --calibrate on (the greys of others are no odds)"
+        "c2am-refine CAM_DIR CUES --calibrate on (third-party grey values are not odds)"
     )
 
 
@@ -64,7 +62,7 @@ def test_undecided_ones(tmp_path):
         write_png(tmp_path / "cues" / f"{image_id}.png", np.rint(255 * saliency))
     found = described(tmp_path / "cues")
     assert found.polarity == ("undecided", 0.5, 4)
-    assert "undecided; look at some" in found.text()
+    assert "undecided; look at some of the cues" in found.text()
     assert "--flip-cues" not in found.text()
 
 
@@ -82,7 +80,7 @@ def test_hard_ones_flat_ones_and_sizes(tmp_path):
     assert found.polarity.voters == 2
     assert found.sizes == {(32, 24): 3, (64, 48): 1}
     text = found.text()
-    assert "hard: 0 and the maximum alone" in text
+    assert "hard: only 0 and the maximum" in text
     assert "2 different, 32 to 64 wide and 24 to 48 high; most often 32×24 (3)" in text
     assert "1 all background (empty); 1 all foreground (full)" in text
     assert text.endswith("c2am-refine CAM_DIR CUES")
@@ -100,7 +98,7 @@ def test_those_of_c2am_cues_and_mixed_ones(soft, tmp_path):
     write_cue(soft / "hard.png", blob() > 0.5)
     found = described(soft)
     assert (found.soft, found.hard, found.ours) == (6, 1, 1)
-    assert "soft: 6 grey, 1 of them by c2am-cues" in found.text()
+    assert "soft: 6 grey, 1 of them calibrated odds from c2am-cues" in found.text()
     for name in "abcd":
         (soft / f"{name}.png").unlink()
     (soft / "float.npy").unlink()
@@ -114,7 +112,10 @@ def test_quartiles_are_of_the_files(tmp_path):
         write_png(tmp_path / "cues" / f"{index}.png", pixels.reshape(10, 10))
     found = described(tmp_path / "cues")
     np.testing.assert_allclose(found.foreground, [0, 0.1, 0.2, 0.3, 1])
-    assert "32.0 % of an image above mid-grey (mean; quartiles 10.0, 20.0, 30.0 %)" in found.text()
+    assert (
+        "32.0 % of the pixels are above mid-grey (mean over cues; quartiles 10.0, 20.0, 30.0 %)"
+        in found.text()
+    )
 
 
 # --- beside CAMs ----------------------------------------------------------------------------------
@@ -173,7 +174,7 @@ def test_cues_of_other_images(tmp_path, cams):
     assert max(found.agreement.fitted, found.agreement.flipped) < 0.6
     write_png(tmp_path / "flat" / "a.png", np.full((24, 32), 100))
     said = described(tmp_path / "flat", cams=cams).text()
-    assert "they say nothing about these CAMs: are they of the same images?" in said
+    assert "the cues do not agree with these CAMs: are they of the same images?" in said
 
 
 def test_cams_that_are_sure_of_one_side_only_tell_nothing(soft, cams):

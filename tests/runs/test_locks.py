@@ -61,7 +61,7 @@ def test_the_second_run_is_refused_with_who_and_since_when(tmp_path, hold):
         pass
     message = str(refusal.value)
     assert "\n" not in message
-    said = rf"another run writes into it \(process {first.pid} on {re.escape(socket.gethostname())}"
+    said = rf"another run is writing into it \(process {first.pid} on {re.escape(socket.gethostname())}"
     assert re.search(said + r" since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\)", message)
 
 
@@ -113,7 +113,7 @@ def test_a_file_system_without_locks_is_said_and_breaks_no_run(tmp_path, monkeyp
             assert not held
             assert not too
     assert list(tmp_path.iterdir()) == []
-    assert "cannot be locked here (No locks available)" in caplog.text
+    assert "cannot be locked on this file system (No locks available)" in caplog.text
     monkeypatch.setattr(locks, "fcntl", None)  # as on Windows
     with lock_folder(tmp_path) as held:
         assert not held

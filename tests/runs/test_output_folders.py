@@ -106,7 +106,9 @@ def test_remains_of_a_killed_run_are_cleared_away(tmp_path):
 )
 def test_a_damaged_record_is_named(tmp_path, text):
     (tmp_path / "out.c2am-x.json").write_text(text)
-    with pytest.raises(OutputError, match=r"out\.c2am-x\.json: is not a run's settings"):
+    with pytest.raises(
+        OutputError, match=r"out\.c2am-x\.json: does not contain the settings of a run"
+    ):
         claim(tmp_path / "out")
 
 
@@ -158,9 +160,9 @@ def test_nothing_is_touched_in_one_folder_where_another_is_refused(tmp_path, why
 def test_a_folder_is_held_until_the_run_ends(tmp_path):
     claims = [OutputFolder(tmp_path / "out", A)]
     with hold_folders("c2am-x", FILES, claims):
-        with pytest.raises(OutputError, match="another run writes into it"):
+        with pytest.raises(OutputError, match="another run is writing into it"):
             claim(tmp_path / "out")
-        with pytest.raises(OutputError, match="another run writes into it"):
+        with pytest.raises(OutputError, match="another run is writing into it"):
             claim(tmp_path / "out", command="c2am-y")
     assert claim(tmp_path / "out") == set()
     with pytest.raises(KeyboardInterrupt), hold_folders("c2am-x", FILES, claims):
@@ -214,7 +216,7 @@ def test_a_file_is_replaced_by_the_same_run_only(tmp_path):
     path.write_text("first")
     hold_file(path, "c2am-boxes", {"threshold": 0.5})
     assert path.read_text() == "first"
-    with pytest.raises(OutputError, match="not of a c2am-boxes run with these settings"):
+    with pytest.raises(OutputError, match="not written by a c2am-boxes run with these settings"):
         hold_file(path, "c2am-boxes", {"threshold": 0.6})
     assert path.read_text() == "first"
     hold_file(path, "c2am-boxes", {"threshold": 0.6}, overwrite=True)
@@ -224,7 +226,7 @@ def test_a_file_is_replaced_by_the_same_run_only(tmp_path):
 def test_a_file_of_somebody_else_is_not_replaced(tmp_path):
     path = tmp_path / "boxes.json"
     path.write_text("theirs")
-    with pytest.raises(OutputError, match="is there already"):
+    with pytest.raises(OutputError, match=": exists and was not written by"):
         hold_file(path, "c2am-boxes", {})
     assert path.read_text() == "theirs"
     with pytest.raises(OutputError, match="is a folder"):

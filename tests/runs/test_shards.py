@@ -112,7 +112,7 @@ def test_a_missing_shard_is_said(whole, tmp_path):
     with pytest.raises(InputError, match="shard 2/3 has not finished"):
         merge_reports(out, KINDS)
     refine(cam_dir, cue_dir, out, shard="1/2")
-    with pytest.raises(InputError, match="in 2 and in 3 shards"):
+    with pytest.raises(InputError, match="with 2 and with 3 shards"):
         merge_reports(out, KINDS)
 
 
@@ -143,7 +143,7 @@ def test_more_shards_than_images(make_set, tmp_path, capsys):
     ("name", "message"),
     [
         ("nowhere/out", "no such folder"),
-        ("out", "no run wrote a report"),
+        ("out", "its parent folder contains no report of a run"),
         ("file/out", "no such folder"),
     ],
 )
@@ -163,7 +163,7 @@ def test_a_damaged_report_is_said(whole, tmp_path, content):
         refine(cam_dir, cue_dir, tmp_path / "parts", shard=f"{index}/2")
     path = record_path(tmp_path / "parts", "c2am-refine", "2-of-2")
     path.write_bytes(content.encode(errors="surrogateescape"))
-    with pytest.raises(InputError, match=r"2-of-2\.json: is not a report of a run that ended"):
+    with pytest.raises(InputError, match=r"2-of-2\.json: is not the report of a finished run"):
         merge_reports(tmp_path / "parts", KINDS)
 
 
@@ -179,7 +179,7 @@ def test_reports_that_do_not_fit_together_are_said(whole, tmp_path, change, caps
     content["report"] |= change
     path.write_text(json.dumps(content))
     assert merge_main([str(tmp_path / "parts")]) == 1
-    assert "reports do not fit together" in capsys.readouterr().err
+    assert "the reports of its shards do not match" in capsys.readouterr().err
 
 
 def test_shards_of_other_settings_are_not_merged(whole, tmp_path):
