@@ -26,9 +26,9 @@ def bench_main(argv: Sequence[str] | None = None) -> int:
     args, quiet = parse(parser, argv)
     args["cams"] = dict(folders := args["cams"])
     if len(args["cams"]) < len(folders):
-        parser.error("two --cams have the same name; give one a name of its own, e.g. psa:b=DIR")
+        parser.error("two --cams have the same name; give one a different name, e.g. psa:b=DIR")
     if args["crf"] and not args["images"]:
-        parser.error("--crf works on photographs: it needs --images DIR")
+        parser.error("--crf needs the photographs: add --images DIR")
 
     def work() -> int:
         from ..bench.benchmark import benchmark
@@ -70,7 +70,7 @@ def _bench_parser() -> argparse.ArgumentParser:
         type=_named_folder,
         metavar="NAME=DIR",
         help="CAM files of a pipeline, e.g. psa, irn, weaktr:coco; repeatable. "
-        "psa:mine=DIR is in PSA's format and called psa:mine",
+        "psa:mine=DIR: CAMs in PSA's layout, shown as psa:mine",
     )
     add("--cues", required=True, metavar="DIR", help="<id>.png cues, 255 = foreground")
     add(
@@ -79,14 +79,14 @@ def _bench_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="<id>.png of class indices, or a VOC root",
     )
-    add("-o", "--out", required=True, metavar="DIR", help="where the page and the tables go")
+    add("-o", "--out", required=True, metavar="DIR", help="folder for the page and the tables")
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
-    add("--images", metavar="DIR", help="photographs: for CAM + dense CRF and for the pictures")
+    add("--images", metavar="DIR", help="photographs, for CAM + dense CRF and for the pictures")
     add(
         "--classes",
         metavar="NAME|FILE",
-        help="voc (default), coco, coco91 (COCO by its ids), or class names, one per line, "
-        "background first",
+        help="voc (default), coco, coco91 (COCO by its ids), or a file of class names, one per "
+        "line, background first",
     )
 
     add = parser.add_argument_group("cues").add_argument
@@ -95,7 +95,7 @@ def _bench_parser() -> argparse.ArgumentParser:
         type=from_zero,
         default=1.0,
         metavar="S",
-        help="influence of the cues: 1 as in the paper (default), 0 none",
+        help="influence of the cues: 1 as in the paper (default), 0 no influence",
     )
     add("--calibrate", choices=("auto", "on", "off"), default="auto", help="as in c2am-refine")
     add(
@@ -103,11 +103,11 @@ def _bench_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also down-weight cues that would erase most of a class",
     )
-    add("--flip-cues", action="store_true", help="the cues are high where the background is")
-    add("--stretch-cues", action="store_true", help="cues of any shape, as a network's squares")
+    add("--flip-cues", action="store_true", help="the cues are high on the background")
+    add("--stretch-cues", action="store_true", help="accept cues of any shape, e.g. square inputs")
     add("--clip", action="store_true", help="accept NaN and values above 1 by clipping")
     add(
-        "--scale-by", type=float, metavar="MAX", help="the CAMs' values are from 0 to MAX, e.g. 255"
+        "--scale-by", type=float, metavar="MAX", help="the CAM values range from 0 to MAX, e.g. 255"
     )
 
     add = parser.add_argument_group("rows and pictures").add_argument
@@ -130,8 +130,8 @@ def _bench_parser() -> argparse.ArgumentParser:
         type=whole,
         default=3,
         metavar="N",
-        help="images shown of each kind: best, worst, random (default: 3)",
+        help="number of images shown of each kind: best, worst, random (default: 3)",
     )
     add("--show", action="append", default=[], metavar="ID", help="show this image; repeatable")
-    add_running(parser, overwrite="replace a page of other settings")
+    add_running(parser, overwrite="replace a page made with other settings")
     return parser

@@ -15,9 +15,9 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
     parser = _boxes_parser()
     args, quiet = parse(parser, argv)
     if args["predictions"] and not args["gt"]:
-        parser.error("--predictions are scored with the boxes: they need --gt TRUTH")
+        parser.error("--predictions are scored with the boxes: add --gt TRUTH")
     if args["form"] == "psol" and not args["images"]:
-        parser.error("--format psol names boxes by the paths of the images: it needs --images DIR")
+        parser.error("--format psol names boxes by the image paths: add --images DIR")
 
     def work() -> int:
         from ..boxes.make_boxes import make_boxes
@@ -37,8 +37,8 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
 def _boxes_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "c2am-boxes",
-        "Class-agnostic boxes of background cues or stored maps: around the largest connected "
-        "component of each. Coordinates are half-open pixels: 0 0 W H is a whole image.",
+        "Make class-agnostic boxes from background cues or stored maps, one around the largest "
+        "connected component of each. Coordinates are half-open pixels: 0 0 W H is a whole image.",
     )
     add = parser.add_argument_group("maps and boxes").add_argument
     add(
@@ -58,19 +58,19 @@ def _boxes_parser() -> argparse.ArgumentParser:
         "--all",
         dest="all_components",
         action="store_true",
-        help="boxes of all components (default: of the largest only)",
+        help="boxes around all components (default: only around the largest)",
     )
     add(
         "--format",
         dest="form",
         choices=("auto", "coco", "text", "psol"),
         default="auto",
-        help="COCO's JSON; lines of id x0 y0 x1 y1; the JSON that PSOL's training reads "
-        "(auto: text for .txt, else coco)",
+        help="coco: COCO's JSON; text: lines of id x0 y0 x1 y1; psol: the JSON that PSOL's "
+        "training reads; auto: text for .txt, else coco",
     )
-    add("--images", metavar="DIR", help="photographs: boxes are scaled to their sizes")
+    add("--images", metavar="DIR", help="photographs, to whose sizes the boxes are scaled")
     add("--ids", metavar="FILE", help="list of image ids (default: every map)")
-    add("--flip-cues", action="store_true", help="the cues are high where the background is")
+    add("--flip-cues", action="store_true", help="the cues are high on the background")
     add("--normalise", action="store_true", help="stretch each map to [0, 1] first")
 
     add = parser.add_argument_group("scores").add_argument
@@ -80,5 +80,5 @@ def _boxes_parser() -> argparse.ArgumentParser:
         help="score the boxes: a folder of VOC's XML, CUB's folder, or a COCO JSON",
     )
     add("--predictions", metavar="CSV", help="lines of id,class,class,… for top-1 and top-5")
-    add_running(parser, overwrite="replace a file of other settings or of another origin")
+    add_running(parser, overwrite="replace a file made with other settings or by another program")
     return parser

@@ -1,4 +1,4 @@
-"""What every command does alike: log to stderr, exit codes, the last line."""
+"""What all commands share: logging to stderr, exit codes, the last line."""
 
 from __future__ import annotations
 
@@ -21,11 +21,14 @@ __all__ = ["finish", "print_failures", "run", "say"]
 def run(
     parser: argparse.ArgumentParser,
     work: Callable[[], int],
-    again: str = "to go on",
+    again: str = "to continue",
     quiet: bool = False,
 ) -> int:
-    """Do the work as a command does. again: what the same command does after an interrupt."""
-    keep_freed_memory()  # before there are threads, as each might take an arena of its own
+    """Run a command's work and return its exit code.
+
+    again: what running the same command does after an interrupt, for the message.
+    """
+    keep_freed_memory()  # before any thread starts, as each might get its own memory arena
     log = logging.getLogger("c2am_plugin")
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine(parser))
@@ -54,7 +57,7 @@ def run(
 def print_failures(
     parser: argparse.ArgumentParser, failures: dict[str, str], report: str | Path
 ) -> int:
-    """Exit code 1 and the first failures, where there are any; 0 otherwise."""
+    """Print the first failures and return exit code 1; return 0 where there are none."""
     if not failures:
         return 0
     for message in list(failures.values())[:5]:
@@ -64,9 +67,9 @@ def print_failures(
 
 
 def finish(written: str, report: str | Path | None = None, *following: str | Path) -> None:
-    """The last line: what was written and where, and the words of the command that comes next.
+    """Print the last line: what was written and where, and the next command, word by word.
 
-    Words in capitals stand for what the person has to fill in.
+    Words in capitals are placeholders for the user to fill in.
     """
     where = f" (report: {report})" if report else ""
     command = " ".join(shlex.quote(str(word)) for word in following)
@@ -83,7 +86,7 @@ class _OneLine(logging.Formatter):
 
 
 def say(parser: argparse.ArgumentParser, message: str) -> None:
-    """Print a message of the library to stderr, as one line of this command."""
+    """Print a library message to stderr as one line, in the words of this command."""
     print(_line(parser, message), file=sys.stderr)
 
 
@@ -92,5 +95,5 @@ def _line(parser: argparse.ArgumentParser, message: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """On one line, and without what commands a terminal: names of files may hold anything."""
+    """One line without terminal control characters, as file names may contain any character."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -45,27 +45,27 @@ def _convert_parser() -> argparse.ArgumentParser:
         required=True,
         type=method,
         metavar="NAME",
-        help="the pipeline that is to read them: irn, psa …",
+        help="the pipeline that will read them: irn, psa …",
     )
-    add("-o", "--out", dest="out_dir", required=True, metavar="OUT", help="folder for the files")
+    add("-o", "--out", dest="out_dir", required=True, metavar="OUT", help="output folder")
     add(
         "--method",
         type=method,
         default="auto",
         metavar="NAME",
-        help="the pipeline that wrote them (default: tell the layout from the files)",
+        help="the pipeline that wrote them (default: detect the layout from the files)",
     )
     add(
         "--background-score",
         "--threshold",
         type=background_score,
         metavar="T",
-        help="what the CAMs are compared with (default: that of --method)",
+        help="the score that the CAMs are compared with (default: that of --method)",
     )
     add(
         "--fold",
         action="store_true",
-        help="change the values so that the background score of --to gives the same labels",
+        help="rescale the CAMs so that the background score of --to gives the same labels",
     )
     add("--clip", action="store_true", help="accept NaN and values outside [0, 1] by clipping")
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")

@@ -29,11 +29,11 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
     parser = _cues_parser()
     args, quiet = parse(parser, argv)
     if (args.get("boundary") == "agree") != ("cams" in args):
-        parser.error("--boundary agree and --cams CAM_DIR go together: one is missing")
+        parser.error("--boundary agree and --cams CAM_DIR must be given together")
     if "shard" in args and args.get("boundary") == "agree":
         parser.error(
-            "--boundary agree looks at all images: find it once without --shard, then give the "
-            "number that was found"
+            "--boundary agree needs all images: find the boundary once without --shard, then pass "
+            "the number"
         )
 
     def work() -> int:
@@ -83,26 +83,26 @@ def _cues_parser() -> argparse.ArgumentParser:
         "--threshold",
         type=boundary,
         metavar="X|boundary|otsu|agree",
-        help="where foreground begins: X of the map's maximum; the network's own boundary "
-        "(default); Otsu's for each image; X where the maps agree best with your CAMs",
+        help="where foreground begins: X times the map's maximum; the network's own boundary "
+        "(default); Otsu's threshold of each image; the X that agrees best with your CAMs",
     )
     add("--cams", metavar="CAM_DIR", help="stored CAM files, for --boundary agree")
     add(
         "--method",
         type=method,
         metavar="NAME",
-        help="the pipeline of --cams (default: tell from the files)",
+        help="the pipeline of --cams (default: detect from the files)",
     )
     add(
         "--polarity",
         choices=("auto", "border", "contour", "keep", "flip"),
-        help="where P is high: as the checkpoint says (auto, default), measured on these images "
-        "(border, contour), on the foreground (keep), on the background (flip)",
+        help="where P is high: as recorded in the checkpoint (auto, default), as measured on these "
+        "images (border, contour), on the foreground (keep), or on the background (flip)",
     )
     add(
         "--soft",
         action=argparse.BooleanOptionalAction,
-        help="grey cues to be read as odds (default), or 0/255 after the dense CRF",
+        help="grey cues that are read as odds (default), or 0/255 after the dense CRF",
     )
     add(
         "--crf-backend",
@@ -117,9 +117,13 @@ def _cues_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="S",
         help="up to 8: factors of the image's size; from 32: sides of a square in pixels "
-        "(default: 0.5 1 1.5 2, or squares about the size that the network was trained with)",
+        "(default: 0.5 1 1.5 2, or squares close to the size of the training images)",
     )
-    add("--bf16", action="store_true", help="compute in bfloat16: faster on some devices, rougher")
+    add(
+        "--bf16",
+        action="store_true",
+        help="compute in bfloat16: faster on some devices, less precise",
+    )
     add(
         "--batch-size",
         type=count,

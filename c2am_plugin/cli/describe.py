@@ -30,7 +30,7 @@ def describe_main(argv: Sequence[str] | None = None) -> int:
 def _describe_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "c2am-describe",
-        "Describe a folder of cues or of saliency maps of any origin: hard or soft, which side "
+        "Describe a folder of cues or saliency maps from any source: hard or soft, which side "
         "is high, sizes, share of foreground, and how to use them. Writes nothing.",
     )
     add = parser.add_argument_group("cues").add_argument
@@ -41,8 +41,8 @@ def _describe_parser() -> argparse.ArgumentParser:
         type=method,
         default="auto",
         metavar="NAME",
-        help="the pipeline of --cams (default: tell from the files)",
+        help="the pipeline of --cams (default: detect from the files)",
     )
-    add("--stretch-cues", action="store_true", help="cues of any shape, as a network's squares")
+    add("--stretch-cues", action="store_true", help="accept cues of any shape, e.g. square inputs")
     add_running(parser, overwrite="")
     return parser

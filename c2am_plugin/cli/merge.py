@@ -12,9 +12,9 @@ __all__ = ["merge_main"]
 
 def merge_main(argv: Sequence[str] | None = None) -> int:
     parser = command_parser(
-        "c2am-merge", "Join the reports of a run that was done in parts (--shard I/N)."
+        "c2am-merge", "Merge the reports of a run that was split into parts (--shard I/N)."
     )
-    parser.add_argument("out_dir", metavar="OUT", help="the folder that all parts wrote into")
+    parser.add_argument("out_dir", metavar="OUT", help="the folder that all parts wrote to")
     args, quiet = parse(parser, argv)
 
     def work() -> int:

@@ -1,6 +1,6 @@
-"""What the commands' options have in common: values that are checked, and options that recur.
+"""What the commands' options have in common: checked values and recurring options.
 
-A value that does not fit is wrong usage: one line and exit code 2, in every command.
+An invalid value is wrong usage in every command: one line and exit code 2.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def command_parser(
         "--quiet",
         action="store_true",
         default=False,
-        help="show warnings, errors and the result only",
+        help="print only warnings, errors and the result",
     )
     return parser
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[Values, bool]:
-    """The values by argument name, a progress bar where a person watches, and --quiet."""
+    """The values by argument name, and --quiet. There is a progress bar only on a terminal."""
     values = vars(parser.parse_args(argv))
     quiet = values.pop("quiet")
     values["progress"] = not quiet and sys.stderr.isatty()
@@ -129,7 +129,7 @@ def shard(text: str) -> str:
 
 
 def _number(text: str, fits: Callable[[float], bool], expected: str) -> float:
-    """An option's value; argparse turns the error into a usage message and exit code 2."""
+    """A number that `fits`; argparse turns the error into a usage message and exit code 2."""
     try:
         value = float(text)
     except ValueError:
@@ -144,18 +144,18 @@ def add_running(
     *,
     workers: str = "images processed at once (default: one per core)",
     least_workers: Callable[[str], int] = count,
-    overwrite: str = "replace files of other settings or of another origin",
+    overwrite: str = "replace files made with other settings or by another program",
     shards: bool = False,
     device: bool = False,
 ) -> None:
-    """The group of options about where and how a command runs, last in its help."""
+    """Add the options about where and how a command runs, as the last group of its help."""
     add = parser.add_argument_group("running").add_argument
     if shards:
         add(
             "--shard",
             type=shard,
             metavar="I/N",
-            help="process only the I-th of N parts of the images; c2am-merge joins the reports",
+            help="process only the I-th of N parts of the images; c2am-merge merges the reports",
         )
     add("--workers", type=least_workers, metavar="N", help=workers)
     if device:

@@ -34,7 +34,7 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
     _check_usage(parser, args)
     args["seed_settings"] = dict(args["seed_settings"] or ()) or None
 
-    # Refining does no linear algebra, and BLAS threads take a third of the start to start.
+    # Refining uses no linear algebra, and starting BLAS threads takes a third of the start-up time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     def work() -> int:
@@ -77,11 +77,11 @@ def _following(report: RefineReport, args: Values) -> tuple[str, ...]:
 
 def _check_usage(parser: argparse.ArgumentParser, args: Values) -> None:
     if args["crf"] and not (args["labels"] and args["images"]):
-        parser.error("--crf works on the labels: it needs --labels DIR and --images DIR")
+        parser.error("--crf smooths the labels: it needs --labels DIR and --images DIR")
     if args["labels_only"] and (not args["labels"] or args["seeds"] or args["out_dir"]):
         parser.error("--labels-only needs --labels DIR, and neither --out nor --seeds")
     if args["seeds"] and not args["images"]:
-        parser.error("seeds are made with the photographs: --seeds needs --images DIR")
+        parser.error("--seeds needs the photographs: add --images DIR")
     if not args["crf"] and (args["crf_setting"] or args["ignore_below"] or args["confidence"]):
         parser.error("--crf-setting, --ignore-below and --confidence need --crf")
     if args["seed_settings"] and not args["seeds"]:
@@ -91,8 +91,8 @@ def _check_usage(parser: argparse.ArgumentParser, args: Values) -> None:
 def _refine_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "c2am-refine",
-        "Refine a folder of stored CAM files by a folder of background cues.",
-        "Soft cues of c2am-cues are calibrated to the CAMs first; other cues are used unchanged.",
+        "Refine a folder of stored CAM files with a folder of background cues.",
+        "Soft cues of c2am-cues are first calibrated to the CAMs; other cues are used unchanged.",
     )
     add = parser.add_argument_group("CAMs").add_argument
     add("cam_dir", metavar="CAM_DIR", help="<id>.npy files that your pipeline wrote")
@@ -102,14 +102,15 @@ def _refine_parser() -> argparse.ArgumentParser:
         type=method,
         default="auto",
         metavar="NAME",
-        help="your pipeline: psa, irn, weaktr, weaktr:coco … (default: tell from the files)",
+        help="your pipeline: psa, irn, weaktr, weaktr:coco … (default: detect from the files)",
     )
     add(
         "--background-score",
         "--threshold",
         type=score_or_auto,
         metavar="T|auto",
-        help="what your pipeline compares CAMs with (default: its own), or auto: find it",
+        help="the score that your pipeline compares CAMs with (default: its own); auto: find it "
+        "from the cues",
     )
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
     add("--clip", action="store_true", help="accept NaN and values above 1 by clipping")
@@ -125,31 +126,31 @@ def _refine_parser() -> argparse.ArgumentParser:
         type=from_zero,
         default=1.0,
         metavar="S",
-        help="influence of the cues: 1 as in the paper (default), 0 none",
+        help="influence of the cues: 1 as in the paper (default), 0 no influence",
     )
     add(
         "--calibrate",
         choices=("auto", "on", "off"),
         default="auto",
-        help="fit the cues' odds to your CAMs first (auto: only soft cues of c2am-cues)",
+        help="calibrate the cues to your CAMs first (auto: only soft cues of c2am-cues)",
     )
     add(
         "--guard",
         action="store_true",
         help="down-weight cues that would erase most of a class",
     )
-    add("--flip-cues", action="store_true", help="the cues are high where the background is")
-    add("--stretch-cues", action="store_true", help="cues of any shape, as a network's squares")
+    add("--flip-cues", action="store_true", help="the cues are high on the background")
+    add("--stretch-cues", action="store_true", help="accept cues of any shape, e.g. square inputs")
     add(
         "--missing",
         choices=("error", "keep", "skip"),
         default="error",
-        help="an image without a cue: stop (default), keep its CAM, or leave it out",
+        help="images without a cue: stop (default), keep their CAMs, or leave them out",
     )
 
     add = parser.add_argument_group("labels and seeds").add_argument
     add("--labels", metavar="DIR", help="also write pseudo labels, as palette PNGs")
-    add("--labels-only", action="store_true", help="write labels and no CAM files")
+    add("--labels-only", action="store_true", help="write only labels, not CAM files")
     add("--images", metavar="DIR", help="photographs, or a VOC root: for --crf, --seeds")
     add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
     add(
@@ -164,7 +165,7 @@ def _refine_parser() -> argparse.ArgumentParser:
         type=probability,
         default=0.0,
         metavar="P",
-        help="255 where the CRF's winner is less probable (CLIP-ES: 0.95)",
+        help="label 255 where the CRF's winning class has a lower probability (CLIP-ES: 0.95)",
     )
     add("--confidence", metavar="DIR", help="also write that probability, <id>.png, 255 = 1")
     add("--seeds", metavar="DIR", help="also make what your next stage trains on (needs --images)")

@@ -20,12 +20,12 @@ def saliency_main(argv: Sequence[str] | None = None) -> int:
     args, quiet = parse(parser, argv)
     cues, checkpoint = args.pop("cues", None), args.pop("checkpoint", None)
     if (cues is None) == (checkpoint is None):
-        parser.error("give CUES to train on, or --checkpoint FILE of a trained network")
+        parser.error("give either CUES to train on, or --checkpoint FILE of a trained network")
     shared = {name: args.pop(name) for name in SHARED if name in args}
     out, scales = args.pop("out"), args.pop("scales", None)
     if checkpoint and args:
         option = "--" + next(iter(args)).replace("_", "-")
-        parser.error(f"{option} is about training, and --checkpoint is already trained")
+        parser.error(f"{option} is for training only; a --checkpoint is already trained")
 
     def work() -> int:
         from ..runs.output_folders import record_path
@@ -47,7 +47,7 @@ def _train(cues: str, out: str, args: Values) -> str:
     from ..saliency.train import train_saliency
 
     folder = args.pop("run", None) or os.path.abspath(out) + "_run"
-    taken = {"the cues that are learnt from": cues, "the training run": folder}
+    taken = {"the cues to learn from": cues, "the training run": folder}
     for name, path in taken.items():
         if os.path.realpath(path) == os.path.realpath(out):
             raise InputError(f"{out}: is the folder of {name}; choose another --out")
@@ -61,7 +61,7 @@ def _saliency_parser() -> argparse.ArgumentParser:
         "c2am-saliency",
         "Refine cues: train a saliency network on images and their cues, then write its "
         "predictions as soft cues. The same command again continues where it was interrupted.",
-        "A number that is not given is the recipe's.",
+        "Numbers that are not given are the recipe's.",
         argument_default=argparse.SUPPRESS,  # the defaults are the functions' own
     )
     add = parser.add_argument_group("images and cues").add_argument
@@ -69,16 +69,20 @@ def _saliency_parser() -> argparse.ArgumentParser:
     add("cues", nargs="?", metavar="CUES", help="<id>.png to learn from, 255 = foreground")
     add("-o", "--out", required=True, metavar="OUT", help="folder for the soft cues <id>.png")
     add("--ids", metavar="FILE", help="list of image ids; in a VOC root also a list's name")
-    add("--second", metavar="CUES2", help="further cues: learn nothing where the two contradict")
-    add("--flip-cues", action="store_true", help="the cues are high where the background is")
-    add("--stretch-cues", action="store_true", help="cues of any shape, as a network's squares")
+    add(
+        "--second",
+        metavar="CUES2",
+        help="a second set of cues: learn nothing where the two disagree",
+    )
+    add("--flip-cues", action="store_true", help="the cues are high on the background")
+    add("--stretch-cues", action="store_true", help="accept cues of any shape, e.g. square inputs")
     add("--checkpoint", metavar="FILE", help="RUN/last.pt instead of CUES: predict, do not train")
     add(
         "--scales",
         type=positive,
         nargs="+",
         metavar="S",
-        help="sizes to predict at, as for c2am-cues",
+        help="sizes to predict at, as in c2am-cues",
     )
 
     add = parser.add_argument_group("training").add_argument
@@ -89,8 +93,13 @@ def _saliency_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help="torchvision weights, random, or a file, also RUN/last.pt of c2am-train",
     )
-    add("--seed", type=whole, metavar="N", help="of the random numbers (default: 0)")
-    add("--picture-every", type=whole, metavar="STEPS", help="0: no pictures (default: 50)")
+    add("--seed", type=whole, metavar="N", help="seed of the random numbers (default: 0)")
+    add(
+        "--picture-every",
+        type=whole,
+        metavar="STEPS",
+        help="steps between pictures; 0: no pictures (default: 50)",
+    )
 
     add = parser.add_argument_group("recipe and its numbers").add_argument
     add(
@@ -100,7 +109,12 @@ def _saliency_parser() -> argparse.ArgumentParser:
     )
     add("--epochs", type=count, metavar="N", help="passes over the images")
     add("--lr", type=positive, metavar="X", help="learning rate")
-    add("--side", type=whole, metavar="N", help="side of the square an image becomes; 0: its size")
+    add(
+        "--side",
+        type=whole,
+        metavar="N",
+        help="side of the square that images are resized to; 0: their own size",
+    )
     add("--width", type=count, metavar="N", help="channels of the head's widest level")
     add(
         "--output-stride",
@@ -108,12 +122,12 @@ def _saliency_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="image pixels per position of the coarsest map",
     )
-    add("--accumulate", type=count, metavar="N", help="images whose gradients make a step")
+    add("--accumulate", type=count, metavar="N", help="images whose gradients make one step")
     add_running(
         parser,
-        workers="processes that read images; 0: none beside this one",
+        workers="processes that read images; 0: only this one",
         least_workers=whole,
-        overwrite="replace runs and cues of other settings",
+        overwrite="replace runs and cues made with other settings",
         device=True,
     )
     return parser

@@ -16,7 +16,10 @@ def train_main(argv: Sequence[str] | None = None) -> int:
     parser = _train_parser()
     args, quiet = parse(parser, argv)
     if args.get("sync_bn") and "micro_batch" in args:
-        parser.error("--sync-bn and --micro-batch exclude each other: a part is not the batch")
+        parser.error(
+            "--sync-bn and --micro-batch cannot be combined: BatchNorm would see only a part of "
+            "the batch"
+        )
 
     def work() -> int:
         from ..network.train import train_c2am
@@ -42,7 +45,7 @@ def _train_parser() -> argparse.ArgumentParser:
         "c2am-train",
         "Train C2AM on unlabelled images. The same command again continues a run "
         "that was interrupted.",
-        "A number that is not given is the recipe's. On N GPUs: "
+        "Numbers that are not given are the recipe's. On N GPUs: "
         "torchrun --standalone --no-python --nproc-per-node N c2am-train IMAGES -o RUN …",
         argument_default=argparse.SUPPRESS,  # the defaults are train_c2am's own
     )
@@ -50,9 +53,18 @@ def _train_parser() -> argparse.ArgumentParser:
     add("images", metavar="IMAGES", help="folder of images, or a VOC root")
     add("-o", "--out", required=True, metavar="RUN", help="gets last.pt, log.csv, pictures/")
     add("--ids", metavar="FILE", help="list of image ids; in a VOC root also a list's name")
-    add("--resume", action="store_true", help="insist on an interrupted run; never start anew")
-    add("--picture-every", type=whole, metavar="STEPS", help="0: no pictures (default: 100)")
-    add("--tensorboard", action="store_true", help="also log for TensorBoard, into RUN")
+    add(
+        "--resume",
+        action="store_true",
+        help="require an interrupted run to continue; never start a new one",
+    )
+    add(
+        "--picture-every",
+        type=whole,
+        metavar="STEPS",
+        help="steps between pictures; 0: no pictures (default: 100)",
+    )
+    add("--tensorboard", action="store_true", help="also log to RUN for TensorBoard")
 
     add = parser.add_argument_group("network").add_argument
     add("--backbone", metavar="NAME", help="a torchvision classifier (default: resnet50)")
@@ -62,18 +74,18 @@ def _train_parser() -> argparse.ArgumentParser:
         help="torchvision weights (default: IMAGENET1K_V1), random, or a file (MoCo, DetCo, "
         "DINO, SwAV, torchvision)",
     )
-    add("--dilated", action="store_true", help="dilate the layers behind the removed strides")
+    add("--dilated", action="store_true", help="dilate the layers after the removed strides")
     add(
         "--amp",
         action=argparse.BooleanOptionalAction,
-        help="compute in bfloat16 (default: on a GPU that has it)",
+        help="compute in bfloat16 (default: on a GPU that supports it)",
     )
     add(
         "--sync-bn",
         action="store_true",
         help="under torchrun: BatchNorm over the images of all processes (GPUs only)",
     )
-    add("--seed", type=whole, metavar="N", help="of the random numbers (default: 0)")
+    add("--seed", type=whole, metavar="N", help="seed of the random numbers (default: 0)")
 
     add = parser.add_argument_group("recipe and its numbers").add_argument
     add(
@@ -81,7 +93,7 @@ def _train_parser() -> argparse.ArgumentParser:
         choices=("auto", *RECIPES),
         help="auto (default) is small for fewer than 2,000 images, else paper",
     )
-    add("--batch-size", type=count, metavar="N", help="images that are compared with each other")
+    add("--batch-size", type=count, metavar="N", help="images compared with each other in a step")
     add(
         "--micro-batch",
         type=count,
@@ -96,8 +108,13 @@ def _train_parser() -> argparse.ArgumentParser:
         metavar="X",
         help="how fast the weight of a pair falls with its rank",
     )
-    add("--resize", type=count, metavar="N", help="side of the square an image becomes, in pixels")
-    add("--crop", type=count, metavar="N", help="side of the random crop of it, in pixels")
+    add(
+        "--resize",
+        type=count,
+        metavar="N",
+        help="side of the square that images are resized to, in pixels",
+    )
+    add("--crop", type=count, metavar="N", help="side of the random crop of that, in pixels")
     add(
         "--output-stride",
         type=count,
@@ -106,9 +123,9 @@ def _train_parser() -> argparse.ArgumentParser:
     )
     add_running(
         parser,
-        workers="processes that read images; 0: none beside this one",
+        workers="processes that read images; 0: only this one",
         least_workers=whole,
-        overwrite="replace a run of other settings",
+        overwrite="replace a run made with other settings",
         device=True,
     )
     return parser

@@ -1,5 +1,7 @@
-"""The library speaks of arguments, a command of its options: the one place that turns one into the
-other."""
+"""Translate the library's argument names into the options of a command.
+
+Library messages name arguments; this is the only place that turns them into options.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +10,16 @@ import re
 
 __all__ = ["as_options"]
 
-# How the library names an argument, with or without a value: `labels`, `calibrate="on"`.
+# How a library message names an argument, with or without a value: `labels`, `calibrate="on"`.
 ARGUMENT = re.compile(r"`(\w+)(?:=([^`]*))?`")
 
 
 def as_options(parser: argparse.ArgumentParser, message: str) -> str:
-    """The arguments that a message of the library names, as options of this command.
+    """A library message with its argument names replaced by the options of this command.
 
     `flip_cues` becomes --flip-cues, `calibrate="on"` --calibrate on, `soft=False` --no-soft, and a
-    positional argument what the usage calls it. What is not an argument of the command stays.
+    positional argument becomes its name in the usage. Names that are not arguments of the command
+    stay.
     """
     actions = {action.dest: action for action in parser._actions}
 

@@ -222,4 +222,4 @@ def test_interrupted_is_130(make_set, monkeypatch, refine):
     monkeypatch.setattr(module, "run_images", interrupt)
     code, _, lines = refine(cam_dir, cue_dir)
     assert code == 130
-    assert lines[-1] == "c2am-refine: interrupted; run the same command again to go on"
+    assert lines[-1] == "c2am-refine: interrupted; run the same command again to continue"

@@ -274,7 +274,7 @@ def test_agree_and_cams_go_together(capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as stop:
             cues_main(["images", "--checkpoint", "x.pt", "-o", "out", *extra])
         assert stop.value.code == 2
-        assert "go together" in capsys.readouterr().err
+        assert "must be given together" in capsys.readouterr().err
 
 
 def test_cams_of_other_sizes_are_said(

@@ -66,7 +66,7 @@ def assert_finished(folder, undisturbed):
 def assert_stopped(status, said, command):
     assert status == 130, said
     last = said.strip().splitlines()[-1]
-    assert last == f"{command}: interrupted; run the same command again to go on"
+    assert last == f"{command}: interrupted; run the same command again to continue"
     assert "Traceback" not in said
 
 

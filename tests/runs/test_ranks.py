@@ -505,7 +505,7 @@ def test_the_command_under_torchrun(photos: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     _, text = process.communicate(timeout=300)
     assert [line for line in ours(text) if "interrupted" in line] == [
-        "c2am-train: interrupted; run the same command again to go on"
+        "c2am-train: interrupted; run the same command again to continue"
     ], text
     assert sum("by 2 processes" in line for line in ours(text)) == 1
     assert (out / "resume.pt").exists()

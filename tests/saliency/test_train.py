@@ -381,9 +381,9 @@ def test_the_command_with_a_trained_network(
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ([], "give CUES to train on, or --checkpoint"),
-        (["cues", "--checkpoint", "x.pt"], "give CUES to train on, or --checkpoint"),
-        (["--checkpoint", "x.pt", "--epochs", "3"], "--epochs is about training"),
+        ([], "give either CUES to train on, or --checkpoint"),
+        (["cues", "--checkpoint", "x.pt"], "give either CUES to train on, or --checkpoint"),
+        (["--checkpoint", "x.pt", "--epochs", "3"], "--epochs is for training only"),
     ],
 )
 def test_wrong_usage(given: list[str], told: str, capsys: pytest.CaptureFixture[str]) -> None:
