@@ -139,7 +139,7 @@ def check_labels(paths: Sequence[Path], folder: str | Path, n_classes: int | Non
             count += 1
         except InputError:
             continue  # the run reports it
-    if IGNORE in seen and seen <= {0, IGNORE}:
+    if seen == {0, IGNORE}:
         raise InputError(
             f"{folder}: no pixel of {count} labels is of a class: the values are 0 and 255, and "
             "255 is ignored; store masks as 0 and 1"

@@ -311,7 +311,7 @@ def test_truth_without_a_label_and_unknown_pipelines(data, tmp_path):
         run({"psa": cams}, tmp_path / "empty", gt)
     with pytest.raises(InputError, match="known are"):
         run({"psaa": cams}, cues, gt)
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError, match="no CAM folder is given"):
         run({}, cues, gt)
 
 
