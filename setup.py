@@ -47,7 +47,7 @@ setup(
         "torchvision>=0.16",  # backbones, their weights, image transforms
         "scipy>=1.9",  # connected components and resampling of maps
         "Pillow>=9.4",  # PNG and JPEG, palettes
-        "imageio>=2.9",  # reads photographs of any format
+        "imageio>=2.28",  # reads photographs, through Pillow
         "tqdm>=4.60",  # progress bars
         "joblib>=1.3",  # parallel runs on threads, processes or a cluster
         "numba>=0.57",  # the dense CRF, compiled

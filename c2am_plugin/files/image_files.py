@@ -9,13 +9,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
+import numpy as np
+from imageio.plugins.pillow import PillowPlugin
+from imageio.v3 import imread
 from PIL import Image, UnidentifiedImageError
 
 from ..errors import InputError
 from .folders import plain_file
 
-__all__ = ["image_shape", "open_image"]
+__all__ = ["image_shape", "open_image", "read_pixels"]
 
 # Pillow knows many more; one of them (EPS) hands the file to Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
@@ -44,15 +48,48 @@ def open_image(path: str | Path, what: str = "an image") -> Iterator[Image.Image
 
     Raises InputError, "cannot be read as `what`", also for what goes wrong in the block.
     """
+    with _refused(path, what), open(path, "rb", opener=plain_file) as file, _checked(file) as image:
+        yield image
+
+
+def read_pixels(path: str | Path) -> np.ndarray:
+    """The pixels of a photograph as stored: uint8 H×W×3 RGB, whatever the mode of 8 bits; 16-bit
+    greys as integers H×W, floating ones as float32 H×W. Raises InputError."""
+    with _refused(path, "an image"), open(path, "rb", opener=plain_file) as file:
+        with _checked(file) as image:
+            deep = image.mode == "F" or image.mode.startswith("I")
+        file.seek(0)
+        mode = None if deep else "RGB"
+        return imread(file, plugin=_Pixels, index=0, mode=mode)  # type: ignore[arg-type]
+
+
+def image_shape(path: str | Path) -> tuple[int, int]:
+    """(height, width) of an image file, from its header. Raises InputError."""
+    with open_image(path) as image:
+        return image.height, image.width
+
+
+class _Pixels(PillowPlugin):
+    """imageio's reader, which also reads EXIF: notes that are not used, and may be damaged."""
+
+    def metadata(self, index: int | None = None, exclude_applied: bool = True) -> dict[str, Any]:
+        return {}
+
+
+@contextmanager
+def _checked(file: BinaryIO) -> Iterator[Image.Image]:
+    """An image of the formats and the size that are read, nothing of it decoded yet."""
+    with Image.open(file, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MOST_PIXELS:
+            raise ValueError(f"{width}×{height} pixels; expected at most {MOST_PIXELS}")
+        yield image
+
+
+@contextmanager
+def _refused(path: str | Path, what: str) -> Iterator[None]:
     try:
-        with (
-            open(path, "rb", opener=plain_file) as file,
-            Image.open(file, formats=FORMATS) as image,
-        ):
-            width, height = image.size
-            if width * height > MOST_PIXELS:
-                raise ValueError(f"{width}×{height} pixels; expected at most {MOST_PIXELS}")
-            yield image
+        yield
     except InputError:  # of the block
         raise
     except UnidentifiedImageError as error:
@@ -61,9 +98,3 @@ def open_image(path: str | Path, what: str = "an image") -> Iterator[Image.Image
     except DAMAGE as error:
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise InputError(f"{path}: cannot be read as {what} ({reason})") from error
-
-
-def image_shape(path: str | Path) -> tuple[int, int]:
-    """(height, width) of an image file, from its header. Raises InputError."""
-    with open_image(path) as image:
-        return image.height, image.width

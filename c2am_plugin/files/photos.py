@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .folders import first_names
-from .image_files import open_image
+from .image_files import read_pixels
 from .lists import lacking, wanted_ids
 from .names import under_ids
 from .roots import lists_of, photo_files, photo_folders
@@ -45,14 +45,13 @@ def read_photo(path: str | Path) -> np.ndarray:
     maps must lie on the same pixels. Greys of 16 bits, or of 12 or 8 in a 16-bit file, are scaled
     to 8 bits, not cut off; floating ones, whose white is not known, are refused.
     """
-    with open_image(path) as image:
-        if image.mode == "F":
-            raise InputError(f"{path}: has floating pixels; expected a photograph of 8 or 16 bits")
-        if image.mode.startswith("I"):
-            pixels = np.asarray(image, np.float64)
-            grey = (pixels * (255 / full_of_16_bits(pixels.max()))).round().clip(0, 255)
-            return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
-        return np.asarray(image.convert("RGB"))
+    pixels = read_pixels(path)
+    if pixels.dtype.kind == "f":
+        raise InputError(f"{path}: has floating pixels; expected a photograph of 8 or 16 bits")
+    if pixels.ndim == 3:
+        return pixels
+    grey = (pixels * (255 / full_of_16_bits(pixels.max()))).round().clip(0, 255)
+    return np.repeat(grey.astype(np.uint8)[..., None], 3, axis=2)
 
 
 def read_photo_of(path: str | Path, shape: tuple[int, ...], what: str = "CAM") -> np.ndarray:

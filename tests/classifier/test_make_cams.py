@@ -22,6 +22,8 @@ from c2am_plugin.files.photos import read_photo
 from c2am_plugin.registry import get_adapter, layout_names
 from c2am_plugin.runs.merging import merge_reports
 
+pytestmark = pytest.mark.slow
+
 OF = {"i0": [1], "i1": [0], "i2": [0, 1], "i3": [], "i4": [1]}  # dots are class 0
 
 

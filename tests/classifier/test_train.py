@@ -19,6 +19,8 @@ from c2am_plugin.classifier.recipes import RECIPES, learning_rate, make_recipe
 from c2am_plugin.errors import InputError, TrainingError
 from c2am_plugin.training.weights import initial_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -13,6 +13,8 @@ from c2am_plugin.network.model import C2AM
 from c2am_plugin.saliency.net import Aggregation, PoolNet, PyramidPooling
 from c2am_plugin.training.weights import initial_weights
 
+pytestmark = pytest.mark.slow
+
 
 def network(name: str = "squeezenet1_1", stride: int = 16, width: int = 16) -> PoolNet:
     torch.manual_seed(0)
