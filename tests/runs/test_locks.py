@@ -61,8 +61,9 @@ def test_the_second_run_is_refused_with_who_and_since_when(tmp_path, hold):
         pass
     message = str(refusal.value)
     assert "\n" not in message
-    said = rf"another run is writing into it \(process {first.pid} on {re.escape(socket.gethostname())}"
-    assert re.search(said + r" since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\)", message)
+    host = re.escape(socket.gethostname())
+    told = rf"another run is writing into it \(process {first.pid} on {host}"
+    assert re.search(told + r" since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\)", message)
 
 
 def test_a_killed_run_is_no_obstacle_and_leaves_nothing_in_the_end(tmp_path, hold):
