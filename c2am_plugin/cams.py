@@ -65,6 +65,10 @@ class ImageCams:
     kept       of maps and strided: bool (K×)H×W, or one bool, where the stored values stay as they
                are when the file is written
     below_zero  whether values below 0 were read as 0
+
+    >>> cams = ImageCams("a", np.array([7, 2]), np.zeros((2, 4, 6), np.float32))
+    >>> cams.class_ids, cams.top.shape
+    (array([7, 2]), (4, 6))
     """
 
     image_id: str
@@ -224,7 +228,17 @@ class SeedAdapter(CamAdapter, Protocol):
 
 
 def read_cams(adapter: CamAdapter, path: Path, image_id: str, *, clip: bool = False) -> ImageCams:
-    """One file through its adapter; what is wrong with it is said with the file's name."""
+    """The CAMs of one file.
+
+    adapter: of the file's pipeline, see `get_adapter`. path: the file. image_id: its image's.
+    clip: accept values above 1 and NaN by clipping. Raises InputError, with the file's name.
+
+    >>> from c2am_plugin import get_adapter, read_cams
+    >>> path = Path("psa_cam/2007_000032.npy")
+    >>> cams = read_cams(get_adapter("psa"), path, "2007_000032")  # doctest: +SKIP
+    >>> cams.maps.shape, cams.class_ids  # doctest: +SKIP
+    ((1, 281, 500), array([0]))
+    """
     content = adapter.load(path)
     try:
         return adapter.parse(content, image_id, clip=clip)

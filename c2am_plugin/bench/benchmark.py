@@ -81,11 +81,18 @@ def benchmark(
     flip_cues, stretch_cues, clip, scale_by  as in `refine_cams`
     pictures  how many images are shown of each: best gain, worst loss, at random
     show      ids of further images to show
+    workers   images processed at once; default one per core
+    overwrite  replace a report that another program wrote into `out`
+    progress  show a bar on stderr
 
     All rows are made of the same images: those with ground truth, a cue, a CAM of every pipeline
     and, with `images`, a photograph; the others are counted and named in `missing`. Calibration
     needs no ground truth: it uses the images with a CAM and a cue, as in `refine_cams`. Raises
     InputError where nothing is left, OutputError where `out` holds something else.
+
+    >>> from c2am_plugin import benchmark
+    >>> result = benchmark({"psa": "psa_cam"}, "cues", "VOC2012", "report")  # doctest: +SKIP
+    >>> print(result.table())  # doctest: +SKIP
     """
     if crf and images is None:
         raise InputError("`crf` works on photographs: it needs `images`")

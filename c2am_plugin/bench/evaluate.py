@@ -119,9 +119,21 @@ def evaluate_cams(
     CAMs whose files contain a background are brought to a constant of 0.5 first: the scores at 0.5
     are those of the pipeline's own labels.
 
-    gt_dir: `<id>.png` of class indices 0 … n_classes − 1, 255 = ignore, or a VOC root.
-    ids: default every image that has both. clip, scale_by: as in `refine_cams`.
+    cam_dir    a pipeline's CAM files
+    gt_dir     `<id>.png` of class indices 0 … n_classes − 1, 255 = ignore, or a VOC root
+    method     the name of the pipeline, or "auto" to tell the layout from the files
+    thresholds  background scores t, rising; default 0.01 to 0.60 in steps of 0.01
+    ids        a list file or image ids; default every image that has both
+    n_classes  classes of the ground truth, the background among them; default VOC's 21
+    clip, scale_by  as in `refine_cams`
+    workers    images processed at once; default one per core
+    progress   show a bar on stderr
+
     Raises InputError where a file is missing or bad.
+
+    >>> from c2am_plugin import evaluate_cams
+    >>> scores = evaluate_cams("psa_cam", "VOC2012", thresholds=[0.15, 0.2])  # doctest: +SKIP
+    >>> [round(100 * each.miou, 1) for each in scores]  # doctest: +SKIP
     """
     chosen = scored_files(find_files(cam_dir, (".npy",)), cam_dir, gt_dir, ids, n_classes)
     adapter = choose_adapter(method, [image.file for image in chosen], scale_by=scale_by)
@@ -138,7 +150,17 @@ def evaluate_labels(
     workers: int | None = None,
     progress: bool = True,
 ) -> Scores:
-    """Scores of a folder of label PNGs. Arguments as in `evaluate_cams`."""
+    """Scores of a folder of label PNGs against ground truth.
+
+    label_dir  `<id>.png` of class indices, 0 = background, 255 = ignore
+    gt_dir, ids, n_classes, workers, progress  as in `evaluate_cams`
+
+    Raises InputError where a file is missing or bad.
+
+    >>> from c2am_plugin import evaluate_labels
+    >>> scores = evaluate_labels("labels", "VOC2012")  # doctest: +SKIP
+    >>> scores.miou, scores.iou[15]  # the mean, and that of class 14 (person)  # doctest: +SKIP
+    """
     chosen = scored_files(find_files(label_dir, (".png",)), label_dir, gt_dir, ids, n_classes)
     return scores(_total(LabelJob(n_classes), chosen, workers, progress))
 

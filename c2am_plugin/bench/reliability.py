@@ -120,7 +120,17 @@ def evaluate_cues(
 ) -> Reliability:
     """The reliability of a folder of cues, 255 = foreground, against ground-truth class indices.
 
-    ids: default every image that has both. Raises InputError where a file is missing or bad.
+    cue_dir    `<id>.png`, or float `.npy` in [0, 1], high = foreground
+    gt_dir     `<id>.png` of class indices, 0 = background, 255 = ignore, or a VOC root
+    ids        a list file or image ids; default every image that has both
+    bins       number of equal intervals of [0, 1] that the cues' values are counted in
+    workers    images processed at once; default one per core
+    progress   show a bar on stderr
+
+    Raises InputError where a file is missing or bad.
+
+    >>> from c2am_plugin import evaluate_cues
+    >>> evaluate_cues("cues", "VOC2012", bins=10)  # doctest: +SKIP
     """
     cues = find_cues(cue_dir, label_files(gt_dir), read_map=MapReader.find())
     chosen = scored_files(cues.files, cue_dir, gt_dir, ids)

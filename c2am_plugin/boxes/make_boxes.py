@@ -76,10 +76,15 @@ def make_boxes(
     flip_cues       the cues are high where the background is
     normalise       stretch each map to [0, 1] first, as the WSOL evaluation does
     workers         images at a time; default one a core
+    overwrite       replace files that another run wrote
+    progress        show a bar on stderr
 
     Coordinates are half-open: x0 y0 0 0 and x1 y1 W H is the whole image. An image that cannot be
     read does not stop the others and is in the report, which is stored beside `out`. Raises
     InputError or OutputError before anything is written.
+
+    >>> from c2am_plugin import make_boxes
+    >>> make_boxes("cues", "boxes.json", images="JPEGImages")  # doctest: +SKIP
     """
     boundary = either("boundary, threshold", boundary, None, threshold)
     form = choose_format(form, out or "")

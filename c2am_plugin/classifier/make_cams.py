@@ -73,13 +73,18 @@ def make_cams(
                    mirror
     batch_size     images of one size sent through the network together; default 8 on a GPU, else 1
     shard          "I/N": work on the I-th of N parts of the images, I from 1
+    workers        images (batches) processed at once; default one per core
+    device         "cpu", "cuda", "cuda:1"; default a GPU if there is one
+    overwrite      replace files that another run wrote
+    progress       show a bar on stderr
 
     Maps are float32 in [0, 1], each divided by its maximum + 1e-5. Under torchrun the processes
     share the images. What is done already is skipped, and an interrupted run goes on. An image that
     fails does not stop the others and is in the report, which is also stored, with the settings,
     beside out. Raises InputError or OutputError before anything is written.
 
-    Example: `make_cams("JPEGImages", "labels.csv", "run/last.pt", "cams", method="puzzlecam")`
+    >>> from c2am_plugin import make_cams
+    >>> make_cams("JPEGImages", "labels.csv", "run/last.pt", "cams")  # doctest: +SKIP
     """
     out = Path(out)
     with ExitStack() as stack:

@@ -74,6 +74,14 @@ def train_classifier(
     recipe       "voc", "ppc", "small", or "auto": small below 2,000 images, else voc
     numbers      what is to differ from the recipe, by the names of `recipes.Recipe`: lr, epochs,
                  batch_size, crop, rcm, mam, threshold, scales, …
+    dilated      dilate the layers behind the removed strides
+    seed         of weights, order and crops, an integer from 0
+    amp          bfloat16 autocast; None: on a GPU that has it
+    overwrite    replace a run with other settings
+    workers      processes that read images; default one per core
+    device       "cpu", "cuda", "cuda:1"; default a GPU if there is one
+    picture_every  steps between two pictures; 0 for none
+    progress     show a bar on stderr
     resume       insist on going on with an interrupted run. Calling again with the same settings
                  goes on without it; a finished run is left as it is
 
@@ -83,7 +91,8 @@ def train_classifier(
     weights, interrupted or not. Raises InputError for bad settings, images or labels, OutputError
     where `run` holds another run, TrainingError where training fails.
 
-    Example: `train_classifier("JPEGImages", "labels.csv", "run", epochs=8, rcm=1.0)`
+    >>> from c2am_plugin import train_classifier
+    >>> train_classifier("JPEGImages", "labels.csv", "run", epochs=8, rcm=1.0)  # doctest: +SKIP
     """
     run = Path(run)
     with ExitStack() as stack:

@@ -60,6 +60,7 @@ def convert_cams(
     shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
     workers    images processed at once; default one per core
     overwrite  replace files that another run or another program wrote
+    progress   show a bar on stderr
 
     Class ids, containers, dtypes and sizes are the target's; unknown keys of a file are dropped. A
     background that the source's files contain is folded into the CAMs where the target's do not,
@@ -69,7 +70,8 @@ def convert_cams(
     and is in the report, which is also stored, with the settings, beside out_dir. Raises InputError
     or OutputError before any image is worked on.
 
-    Example: convert_cams("weaktr/cams", "cams_irn", to="irn", method="weaktr")
+    >>> from c2am_plugin import convert_cams
+    >>> convert_cams("weaktr/cams", "cams_irn", to="irn", method="weaktr")  # doctest: +SKIP
     """
     if background_score is not None:
         check_background_score(background_score)

@@ -55,8 +55,11 @@ def label_crf(
 ) -> np.ndarray:
     """Move the borders of hard labels to the edges of the image.
 
-    Arguments as for `label_probabilities`. Returns H×W labels of the same dtype: those of the
-    highest probability. Raises as it does.
+    image, labels, n_labels and options are those of `label_probabilities`. Returns H×W labels of
+    the same dtype: those of the highest probability. Raises as it does.
+
+    >>> from c2am_plugin import label_crf
+    >>> label = label_crf(image, label, gt_prob=0.7)  # doctest: +SKIP
     """
     labels = np.asarray(labels)
     values, found = label_probabilities(image, labels, n_labels, **options)
@@ -83,6 +86,11 @@ def label_probabilities(
     labels: H×W integer (or bool). With `n_labels` None the labels that occur take part, whatever
         their values; otherwise 0 … n_labels−1 do, whether they occur or not.
     gt_prob: how likely a given label is right, in (0, 1); the rest is shared by the other labels.
+    gaussian_sxy, gaussian_compat: pixels, and weight, of the smoothness term.
+    bilateral_sxy, bilateral_srgb, bilateral_compat: pixels, steps of colour (of 255), and weight,
+        of the appearance term.
+    iterations: steps of mean field.
+    backend: "numba", "pydensecrf", or "auto": numba where it is installed.
 
     Returns the L labels' values, of the same dtype, rising, and L×H×W float32 that sum to 1 over
     L. Raises InputError where an argument does not fit, MissingDependency where the backend (or,
@@ -112,6 +120,9 @@ def cue_crf(image: np.ndarray, foreground: np.ndarray, **options: Any) -> np.nda
     options: as for `label_crf`.
 
     Returns H×W bool, True for foreground. Raises as `label_crf` does.
+
+    >>> from c2am_plugin import cue_crf
+    >>> foreground = cue_crf(image, b < 0.5)  # doctest: +SKIP
     """
     return label_crf(image, foreground, 2, **options).astype(bool)
 
@@ -132,8 +143,13 @@ def softmax_crf(
 
     image: H×W×3 uint8, RGB.
     probabilities: L×H×W float in [0, 1], clipped from below at 1e-5; they need not sum to 1.
+    gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat, iterations and
+        backend: as for `label_probabilities`; the defaults are those of PSA's code.
 
     Returns L×H×W float32 that sum to 1 over L. Raises as `label_crf` does.
+
+    >>> from c2am_plugin import softmax_crf
+    >>> sharper = softmax_crf(image, scores, iterations=10)  # doctest: +SKIP
     """
     model = Model(
         gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat, iterations

@@ -57,8 +57,17 @@ def describe_cues(
 ) -> CueDescription:
     """Describe the cues of a folder (`<id>.png`, float `.npy`), and how they agree with CAM files.
 
-    method: the format of the CAM files. stretch_cues: as in `refine_cams`. Raises InputError if a
-    folder contains no such files, or if no cue can be read.
+    cues       folder of cues, high = foreground
+    cams       folder of a pipeline's CAM files of the same images; None: the cues alone
+    method     the name of that pipeline, or "auto" to tell the layout from the files
+    stretch_cues  as in `refine_cams`
+    workers    images processed at once; default one per core
+    progress   show a bar on stderr
+
+    Raises InputError if a folder contains no such files, or if no cue can be read.
+
+    >>> from c2am_plugin import describe_cues
+    >>> print(describe_cues("cues", "psa_cam").summary())  # doctest: +SKIP
     """
     stored = find_files(cams, (".npy",)) if cams else {}
     files, form = find_cues(cues, stored, stretch=stretch_cues, read_map=MapReader.find())

@@ -86,8 +86,11 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
     Reads 8-bit and 16-bit grey PNGs (0 = background, the maximum = foreground), 1-bit, palette
     and RGB masks (black = background, any other colour = foreground; where a palette or an RGB
     picture has greys alone they keep their values) and float `.npy` arrays H×W in [0, 1],
-    1 = foreground. flip: the file has the other polarity. form: what `find_cues` found out about
+    1 = foreground. path: of the file. flip: the file has the other polarity. form: what `find_cues` found out about
     its folder, and its polarity. Raises InputError.
+
+    >>> from c2am_plugin import read_cue
+    >>> b = read_cue("cues/2007_000032.png")  # doctest: +SKIP
     """
     path = Path(path)
     saliency, full = stored_pixels(path, form)
@@ -165,7 +168,11 @@ def write_cue(path: str | Path, saliency: np.ndarray) -> None:
     """Write saliency H×W, 1 = foreground, as an 8-bit grey PNG, atomically.
 
     bool: a hard cue, 0/255. Floating in [0, 1]: a soft cue whose odds mean something, mid-grey
-    being undecided; the file says so in a text field, which `is_soft_cue` finds.
+    being undecided; the file says so in a text field, which `is_soft_cue` finds. Missing folders
+    of `path` are made. Raises OSError where the file cannot be written.
+
+    >>> from c2am_plugin import write_cue
+    >>> write_cue("cues/2007_000032.png", 1 - b)  # doctest: +SKIP
     """
     pixels = np.rint(np.asarray(saliency, np.float32) * 255).astype(np.uint8)
     notes = PngImagePlugin.PngInfo()

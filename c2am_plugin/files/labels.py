@@ -71,7 +71,13 @@ PALETTE = palette().tobytes()
 
 
 def write_label(path: str | Path, label: np.ndarray) -> None:
-    """Write a label H×W uint8 (0 background, c + 1 for class c, 255 ignore) as PNG, atomically."""
+    """Write a label H×W uint8 (0 background, c + 1 for class c, 255 ignore) as PNG, atomically.
+
+    path: missing folders are made. Raises OSError where the file cannot be written.
+
+    >>> from c2am_plugin import write_label
+    >>> write_label("labels/2007_000032.png", label)  # doctest: +SKIP
+    """
     image = Image.fromarray(label)
     image.putpalette(PALETTE)
     with atomic_path(path) as temporary:
@@ -87,9 +93,12 @@ def write_confidence(path: str | Path, probability: np.ndarray) -> None:
 def read_label(path: str | Path) -> np.ndarray:
     """A label file as uint8 H×W of class indices, 255 = ignore.
 
-    Palette and grey PNGs, also of 1 bit (background and class 0) and of 16 bits. Raises InputError
+    path: of palette and grey PNGs, also of 1 bit (background and class 0) and of 16 bits. Raises InputError
     for colours where indices are wanted, and for what becomes of VOC's labels where a palette PNG
     is read as RGB or in grey and saved again.
+
+    >>> from c2am_plugin import read_label
+    >>> label = read_label("SegmentationClass/2007_000032.png")  # doctest: +SKIP
     """
     path = Path(path)
     with open_image(path, "a label image") as image:
@@ -175,7 +184,12 @@ def pseudo_label(
     """argmax([t, maps]) as uint8 H×W: 0 background, c + 1 for 0-based class c.
 
     maps: floating K×H×W in [0, 1]; class_ids: int [K], below 254; background_score: t, or t(x) H×W.
-    Ties go to the background.
+    Ties go to the background. Raises InputError for a class that does not fit 8 bits.
+
+    >>> import numpy as np
+    >>> maps = np.array([[[0.9, 0.1, 0.2]], [[0.3, 0.4, 0.2]]])
+    >>> pseudo_label(maps, np.array([0, 14]), background_score=0.2)
+    array([[ 1, 15,  0]], dtype=uint8)
     """
     if len(class_ids) == 0:
         return np.zeros(maps.shape[1:], np.uint8)

@@ -41,9 +41,13 @@ def find_photos(images: str | Path, ids: Sequence[str]) -> dict[str, Path]:
 def read_photo(path: str | Path) -> np.ndarray:
     """A photograph as uint8 H×W×3 RGB, whatever its mode. Raises InputError.
 
+    path: of a PNG, JPEG, BMP, WEBP or TIFF; of several pictures in a file the first is read.
     A rotation noted in EXIF is not applied: the pipelines do not either, and their CAMs and our
     maps must lie on the same pixels. Greys of 16 bits, or of 12 or 8 in a 16-bit file, are scaled
     to 8 bits, not cut off; floating ones, whose white is not known, are refused.
+
+    >>> from c2am_plugin import read_photo
+    >>> image = read_photo("JPEGImages/2007_000032.jpg")  # doctest: +SKIP
     """
     pixels = read_pixels(path)
     if pixels.dtype.kind == "f":

@@ -97,11 +97,18 @@ def make_cues(
     shard        "I/N": work on the I-th of N parts of the images, I from 1; N such runs, at once or
                  one after another, do what one without it does (`c2am-merge`)
     workers      images (batches) at a time; default one a core
+    device       "cpu", "cuda", "cuda:1"; default a GPU if there is one
+    overwrite    replace cues that another run wrote
+    progress     show a bar on stderr
 
     Under torchrun the processes share the images, and all return the report of all.
     What is done already is skipped, and an interrupted run goes on. An image that fails does not
     stop the others and is in the report, which is also stored, with the settings, beside out.
     Raises InputError or OutputError before anything is written.
+
+    >>> from c2am_plugin import make_cues
+    >>> report = make_cues("JPEGImages", "run/last.pt", "cues", boundary="agree",
+    ...     cams="psa_cam")  # doctest: +SKIP
     """
     # Read everything that could refuse the run before anything is written.
     out, maps = Path(out), Path(maps) if maps else None

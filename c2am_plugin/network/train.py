@@ -92,9 +92,10 @@ def train_c2am(
     InputError for bad settings or images, OutputError where `out` holds another run, TrainingError
     where training fails: out of memory, a loss that is not finite, or a P that is constant.
 
-        from c2am_plugin import train_c2am
-        result = train_c2am("VOC2012", "run", recipe="paper", batch_size=64)
-        result.checkpoint, result.flag     # run/last.pt; whether P is high on the background
+    >>> from c2am_plugin import train_c2am
+    >>> result = train_c2am("VOC2012", "run", recipe="paper", batch_size=64)  # doctest: +SKIP
+    >>> result.checkpoint, result.flag  # whether P is high on the background  # doctest: +SKIP
+    (PosixPath('run/last.pt'), True)
     """
     out = Path(out)
     with ExitStack() as stack:

@@ -50,6 +50,13 @@ def refine_image(
     stored with them; the smaller copy stays what it is. strided_cue: the smaller copy's own cue,
     where that is not the same smaller. binary: how binary CAMs are read, see binary.py. Raises
     InputError where the shapes do not match.
+
+    >>> import numpy as np
+    >>> from c2am_plugin import ImageCams, pseudo_label
+    >>> cams = ImageCams("a", np.array([7]), np.array([[[0.9, 0.5, 0.3]]], np.float32))
+    >>> refined = refine_image(cams, cue=np.array([[0.2, 0.6, 0.1]]), background_score=0.2)
+    >>> pseudo_label(refined.maps, refined.class_ids, 0.2)
+    array([[8, 0, 8]], dtype=uint8)
     """
     if len(cams.class_ids) == 0:
         return cams

@@ -133,10 +133,16 @@ def refine_cams(
                one after another, do what one without it does (`c2am-merge`)
     workers    images at a time; default one a core
     overwrite  replace files that another run, or somebody else, wrote
+    progress   show a bar on stderr
 
     What is done already is skipped. A file that fails does not stop the run and is in the report,
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
     before any image is worked on.
+
+    >>> from c2am_plugin import refine_cams
+    >>> report = refine_cams("psa_cam", "cues", labels="labels")  # doctest: +SKIP
+    >>> report.refined, report.failures  # doctest: +SKIP
+    (1464, {})
     """
     background_score = either("background_score, threshold", background_score, None, threshold)
     _check_options(missing, calibrate, strength, background_score)

@@ -26,7 +26,11 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str | None) -> Shard:
-        """ "2/4" is the second of four parts, None the whole. Raises InputError."""
+        """ "2/4" is the second of four parts, None the whole. Raises InputError.
+
+        >>> Shard.parse("2/4").of("abcdefgh")
+        ['b', 'f']
+        """
         if text is None:
             return cls(1, 1)
         match = re.fullmatch(r"(\d+)/(\d+)", text)

@@ -71,10 +71,17 @@ def predict_saliency(
     scales       up to 8 a factor of the image's size, from 32 the side of a square in pixels;
                  default squares of 3/4, 1 and 11/8 of the side that was trained with, or the
                  image's own size. Each is seen mirrored too; the mean of the log-odds counts
+    workers      images processed at once; default one per core
+    device       "cpu", "cuda", "cuda:1"; default a GPU if there is one
+    overwrite    replace cues that another run wrote
+    progress     show a bar on stderr
 
     What is done already is skipped. An image that fails does not stop the others and is in the
     report, which is also stored, with the settings, beside out. Raises InputError or OutputError
     before anything is written.
+
+    >>> from c2am_plugin import predict_saliency
+    >>> predict_saliency("JPEGImages", "saliency_run/last.pt", "cues")  # doctest: +SKIP
     """
     out = Path(out)
     check_least(0, workers=workers)

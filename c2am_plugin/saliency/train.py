@@ -110,9 +110,9 @@ def train_saliency(
     bad settings, images or cues, OutputError where `run` holds another run, TrainingError where
     training fails.
 
-        from c2am_plugin import predict_saliency, train_saliency
-        result = train_saliency("JPEGImages", "cues", "saliency_run", recipe="small")
-        predict_saliency("JPEGImages", result.checkpoint, "better_cues")
+    >>> from c2am_plugin import predict_saliency, train_saliency
+    >>> result = train_saliency("JPEGImages", "cues", "run", recipe="small")  # doctest: +SKIP
+    >>> predict_saliency("JPEGImages", result.checkpoint, "better_cues")  # doctest: +SKIP
     """
     run = Path(run)
     check_least(0, seed=seed, workers=workers, picture_every=picture_every)

@@ -75,10 +75,16 @@ def make_seeds(
     shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
     workers    images at a time; default one a core
     overwrite  replace files that another run, or somebody else, wrote
+    progress   show a bar on stderr
 
     What is done already is skipped. A file that fails does not stop the run and is in the report,
     which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
     before any image is worked on.
+
+    >>> from c2am_plugin import make_seeds
+    >>> report = make_seeds("psa_cam_c2am", "seeds", "JPEGImages", method="psa")  # doctest: +SKIP
+    >>> report.made  # doctest: +SKIP
+    1464
     """
     found, part = find_cams(Path(cam_dir), ids, images), Shard.parse(shard)
     adapter = choose_adapter(method, list(found.values()), scale_by=scale_by)
