@@ -86,7 +86,9 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
     Reads 8-bit and 16-bit grey PNGs (0 = background, the maximum = foreground), 1-bit, palette
     and RGB masks (black = background, any other colour = foreground; where a palette or an RGB
     picture has greys alone they keep their values) and float `.npy` arrays H×W in [0, 1],
-    1 = foreground. path: of the file. flip: the file has the other polarity. form: what `find_cues` found out about
+    1 = foreground.
+
+    path: of the file. flip: the file has the other polarity. form: what `find_cues` found out about
     its folder, and its polarity. Raises InputError.
 
     >>> from c2am_plugin import read_cue

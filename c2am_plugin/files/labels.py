@@ -93,9 +93,9 @@ def write_confidence(path: str | Path, probability: np.ndarray) -> None:
 def read_label(path: str | Path) -> np.ndarray:
     """A label file as uint8 H×W of class indices, 255 = ignore.
 
-    path: of palette and grey PNGs, also of 1 bit (background and class 0) and of 16 bits. Raises InputError
-    for colours where indices are wanted, and for what becomes of VOC's labels where a palette PNG
-    is read as RGB or in grey and saved again.
+    path: of palette and grey PNGs, also of 1 bit (background and class 0) and of 16 bits. Raises
+    InputError for colours where indices are wanted, and for what becomes of VOC's labels where a
+    palette PNG is read as RGB or in grey and saved again.
 
     >>> from c2am_plugin import read_label
     >>> label = read_label("SegmentationClass/2007_000032.png")  # doctest: +SKIP
