@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from c2am_plugin.cams import ImageCams
+from c2am_plugin import ImageCams
 from c2am_plugin.training.backbone import Backbone
 
 MEAN = torch.tensor((0.485, 0.456, 0.406)).view(3, 1, 1)

@@ -37,21 +37,25 @@ import numpy as np
 import torch
 from generated import CLASSES, SIDE, make_folder
 
+from c2am_plugin import (
+    get_adapter,
+    make_cams,
+    make_cues,
+    pseudo_label,
+    read_cams,
+    read_label,
+    refine_cams,
+    train_c2am,
+    train_classifier,
+)
 from c2am_plugin.bench.metrics import confusion, cumulate, score_histogram, scores
 from c2am_plugin.bench.trimap import boundary_band
-from c2am_plugin.cams import read_cams
-from c2am_plugin.classifier.make_cams import make_cams
 from c2am_plugin.classifier.recipes import make_recipe
 from c2am_plugin.classifier.split import Classifier
-from c2am_plugin.classifier.train import train_classifier
 from c2am_plugin.classifier.trainer import ClassifierTrainer
 from c2am_plugin.files.folders import find_files
-from c2am_plugin.files.labels import IGNORE, pseudo_label, read_label
+from c2am_plugin.files.labels import IGNORE
 from c2am_plugin.files.lists import read_ids
-from c2am_plugin.network.make_cues import make_cues
-from c2am_plugin.network.train import train_c2am
-from c2am_plugin.refine.run import refine_cams
-from c2am_plugin.registry import get_adapter
 
 Numbers = dict[str, Any]
 

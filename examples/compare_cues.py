@@ -18,11 +18,8 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
+from c2am_plugin import ImageCams, cue_crf, label_crf, pseudo_label, read_label, read_photo
 from c2am_plugin.bench.metrics import confusion, scores
-from c2am_plugin.cams import ImageCams
-from c2am_plugin.crf.dense_crf import cue_crf, label_crf
-from c2am_plugin.files.labels import pseudo_label, read_label
-from c2am_plugin.files.photos import read_photo
 from c2am_plugin.network.boundaries import agreement_counts, best_boundary, soft_values
 from c2am_plugin.network.checkpoint import load_checkpoint
 from c2am_plugin.network.cue_writer import Reading

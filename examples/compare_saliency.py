@@ -21,8 +21,8 @@ import numpy as np
 from compare_cues import Image, T, both_scores, read_images
 from scipy.special import expit, logit
 
+from c2am_plugin import read_cue
 from c2am_plugin.bench.reliability import Reliability, count_levels, reliability
-from c2am_plugin.files.cues import read_cue
 from c2am_plugin.refine.calibration import calibrate_cues, count_sure_pixels
 
 MIOU = ("as it stands", "as it stands + CRF", "fitted", "fitted + CRF")

@@ -22,10 +22,8 @@ import numpy as np
 from five_formats import FORMATS, write_formats
 from PIL import Image, ImageDraw
 
-from c2am_plugin.files.labels import IGNORE, palette, read_label
-from c2am_plugin.files.photos import read_photo
-from c2am_plugin.registry import get_adapter
-from c2am_plugin.seeds.run import make_seeds
+from c2am_plugin import get_adapter, make_seeds, read_label, read_photo
+from c2am_plugin.files.labels import IGNORE, palette
 
 HEAD = (
     "| format | foreground | right | background | right | ignored |\n|---|---:|---:|---:|---:|---:|"

@@ -20,11 +20,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from c2am_plugin import make_boxes
+from c2am_plugin import C2AMError, InputError, make_boxes, make_cues, train_c2am
 from c2am_plugin.boxes.box_report import BoxReport
-from c2am_plugin.errors import C2AMError, InputError
-from c2am_plugin.network.make_cues import make_cues
-from c2am_plugin.network.train import train_c2am
 
 ARCHIVE = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 MD5 = "97eceeb196236b17998738112f37df78"

@@ -23,15 +23,17 @@ import torch
 from classifier import make_cams, save_trunk, train_classifier
 from generated import CLASSES, SIDE, make_folder
 
-from c2am_plugin.bench.benchmark import benchmark
-from c2am_plugin.errors import C2AMError
+from c2am_plugin import (
+    C2AMError,
+    benchmark,
+    get_adapter,
+    make_cues,
+    read_label,
+    read_photo,
+    refine_cams,
+    train_c2am,
+)
 from c2am_plugin.files.folders import find_files
-from c2am_plugin.files.labels import read_label
-from c2am_plugin.files.photos import read_photo
-from c2am_plugin.network.make_cues import make_cues
-from c2am_plugin.network.train import train_c2am
-from c2am_plugin.refine.run import refine_cams
-from c2am_plugin.registry import get_adapter
 
 COUNT = 240
 FORMATS = ("advcam", "psa", "puzzlecam", "sc_cam", "seam")

@@ -16,9 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from c2am_plugin.bench.evaluate import evaluate_cams, evaluate_labels
-from c2am_plugin.cams import ImageCams
-from c2am_plugin.registry import get_adapter
+from c2am_plugin import ImageCams, evaluate_cams, evaluate_labels, get_adapter
 
 FORMATS = ("advcam", "psa", "puzzlecam", "sc_cam", "seam")
 THRESHOLDS = np.round(np.arange(0.05, 0.601, 0.05), 2)

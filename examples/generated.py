@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from c2am_plugin.files.labels import write_label
+from c2am_plugin import write_label
 
 CLASSES = ("background", "rings", "checks", "cross", "dots", "plain")
 SIDE = 144

@@ -19,13 +19,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from c2am_plugin.bench.benchmark import benchmark
-from c2am_plugin.errors import C2AMError, InputError
+from c2am_plugin import C2AMError, InputError, benchmark, make_cues, refine_cams, train_c2am
 from c2am_plugin.files.folders import find_files
 from c2am_plugin.files.lists import read_ids
-from c2am_plugin.network.make_cues import make_cues
-from c2am_plugin.network.train import train_c2am
-from c2am_plugin.refine.run import refine_cams
 
 ARCHIVE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
 FOLDER = Path("VOCdevkit") / "VOC2012"

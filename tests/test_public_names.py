@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import c2am_plugin
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
 @pytest.mark.parametrize("name", c2am_plugin.__all__)
@@ -35,3 +39,14 @@ def test_importing_waits_for_nothing_that_is_not_used(code, absent):
     ).stdout.split()
     assert "c2am_plugin" in loaded
     assert not absent & set(loaded)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
+def test_examples_import_public_names_where_there_are_any(path):
+    imports = [
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("c2am_plugin.")
+    ]
+    names = {each.name for node in imports for each in node.names}
+    assert not names & set(c2am_plugin.__all__)
