@@ -194,8 +194,8 @@ def test_a_file_that_vanishes_after_pairing_is_listed(make_set, tmp_path, monkey
     cams, cues = make_set(ids="abcdef")
     pair = refine_run.pair
 
-    def pair_and_lose(*arguments):
-        found = pair(*arguments)
+    def pair_and_lose(*arguments, **options):
+        found = pair(*arguments, **options)
         (cams / "c.npy").unlink()
         (cues / "e.png").unlink()
         return found
@@ -226,7 +226,8 @@ def test_no_file_is_asked_for_its_state_before_the_work(tmp_path, monkeypatch):
         (tmp_path / "out" / f"{name}.npy").touch()
     with hold_folders("c2am-x", pairing.ids, claims) as done:
         assert len(done) == len(names)
-    assert len(asked) < 60
+    # What Python asks of its own folders at an import does not count.
+    assert len([each for each in asked if str(each[0]).startswith(str(tmp_path))]) < 60
 
 
 # --- never silently wrong -----------------------------------------------------------------------
