@@ -187,4 +187,19 @@ PROFILES = [
         source="rulixiang/ToCo tools/infer_seg_voc.py:73; DuPL, SeCo, MoRe, ExCEL the same; "
         "zbf1991/WeCLIP test_msc_flip_voc.py:111",
     ),
+    # Other containers: .npz of raw CAMs, a plain pickle, one 8-bit PNG per class
+    Profile(
+        "fma_wss",
+        "fma_wss",
+        source="HAL-42/FMA-WSSS src/tasks/infer_cam/run.py:147-178, src/libs/seeding/score.py",
+    ),
+    Profile(
+        "recurseed",
+        "recurseed",
+        (3 - 5**0.5) / 2,  # 0.382 = (1 − 0.382)^2
+        crf="clip_es",
+        source="shjo-april/RecurSeed_and_EdgePredictMix infer_rsepm.py:119-134, "
+        "convert_seed_to_pseudo_masks.py",
+    ),
+    Profile("wsss_bed", "wsss_bed", source="clovaai/WSSS-BED wsss_bed/run.py:54-76"),
 ]

@@ -165,7 +165,11 @@ class CamAdapter(Protocol):
                       profile has its own, which may be called `threshold`
 
     Optional: `stores_background = True` where its files contain the background, so that `parse`
-    gives `ImageCams.background`.
+    gives `ImageCams.background`. `suffix` where its files are not `.npy`.
+
+    Optional, for several files per image: `image_of(file id) -> image id` (None: not of this
+    layout), `file_names(cams) -> names` beside each other, and `dump_files(cams, paths)`, which
+    writes them exactly at these paths, instead of `dump`. `load` gets the path `<id><suffix>`.
     """
 
     name: str

@@ -12,11 +12,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .cams import CamAdapter, Profile, content_of, read_cams
 from .errors import InputError
+from .files.cam_files import files_of_layouts, group_of, suffix_of
 from .files.cam_values import read_values
 from .files.folders import first_names, sample
 
@@ -25,6 +27,7 @@ __all__ = [
     "adapter_names",
     "choose_adapter",
     "detect",
+    "find_cams",
     "get_adapter",
     "get_profile",
     "layout_names",
@@ -151,6 +154,26 @@ def _points(group: str) -> dict[str, EntryPoint]:
     return points
 
 
+def find_cams(folder: str | Path, method: str = "auto") -> dict[str, Path]:
+    """{image id: path} of a folder's CAM files, sorted by id.
+
+    method: the name of a profile; "auto" for any layout's, the one-file ones first. Raises
+    InputError where the folder is missing or has none.
+    """
+    names = layout_names()
+    layouts = [_layout(each) for each in names] if method == "auto" else [get_adapter(method)]
+    found = files_of_layouts(folder, layouts)
+    if not found:
+        wanted = [("<id>_<class>" if group_of(each) else "") + suffix_of(each) for each in layouts]
+        others = [_layout(each) for each in names if method != "auto"]
+        fitting = [each.name for each in others if files_of_layouts(folder, [each])]
+        advice = f"; it has files as {first_names(fitting)} stores them" if fitting else ""
+        raise InputError(
+            f"{folder}: contains no CAM file ({', '.join(dict.fromkeys(wanted))}){advice}"
+        )
+    return found
+
+
 def choose_adapter(
     method: str,
     paths: Sequence[Path],
@@ -213,11 +236,15 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
     count, last, unreadable = 0, None, None
     for path in paths:
         try:
-            content = candidates[0].load(path)
+            content = _load(candidates, path)
         except InputError as error:
             unreadable = unreadable or error
             continue
-        fitting = [adapter for adapter in candidates if adapter.fits(content)]
+        fitting = [
+            adapter
+            for adapter in candidates
+            if suffix_of(adapter) == path.suffix.lower() and adapter.fits(content)
+        ]
         if not fitting and count:
             before = first_names(dict.fromkeys(adapter.family for adapter in candidates))
             raise InputError(
@@ -239,6 +266,13 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
             "(none of the first has a class); choose with `method`"
         )
     return candidates[0], _conclusion([adapter.name for adapter in candidates], families[0])
+
+
+def _load(candidates: Sequence[CamAdapter], path: Path) -> Any:
+    """The content of a file by the first adapter that reads files of that suffix."""
+    suffix = path.suffix.lower()
+    reader = next((each for each in candidates if suffix_of(each) == suffix), candidates[0])
+    return reader.load(path)
 
 
 def _conclusion(layouts: Sequence[str], family: str) -> str:

@@ -21,7 +21,7 @@ from ..files.names import under_ids, unlike
 from ..files.roots import label_files
 from ..files.value_ranges import check_labels
 from ..refine.formula import with_constant
-from ..registry import choose_adapter
+from ..registry import choose_adapter, find_cams
 from ..runs.parallel import run_images
 from .metrics import Scores, TooFewClasses, confusion, cumulate, score_histogram, scores
 
@@ -135,7 +135,7 @@ def evaluate_cams(
     >>> scores = evaluate_cams("psa_cam", "VOC2012", thresholds=[0.15, 0.2])  # doctest: +SKIP
     >>> [round(100 * each.miou, 1) for each in scores]  # doctest: +SKIP
     """
-    chosen = scored_files(find_files(cam_dir, (".npy",)), cam_dir, gt_dir, ids, n_classes)
+    chosen = scored_files(find_cams(cam_dir, method), cam_dir, gt_dir, ids, n_classes)
     adapter = choose_adapter(method, [image.file for image in chosen], scale_by=scale_by)
     job = SweepJob(adapter, np.asarray(thresholds, np.float64), n_classes, clip)
     return [scores(matrix) for matrix in cumulate(_total(job, chosen, workers, progress))]

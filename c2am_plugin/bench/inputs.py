@@ -17,18 +17,18 @@ from ..errors import InputError
 from ..files.class_lists import CLASS_LISTS
 from ..files.cue_folders import find_cues
 from ..files.cues import CueForm
-from ..files.folders import find_files, first_names
+from ..files.folders import first_names
 from ..files.labels import VOC_CLASSES
 from ..files.lists import wanted_ids
 from ..files.names import under_ids
 from ..files.roots import label_files, photo_files
 from ..files.value_ranges import check_labels, check_photos
 from ..refine.pairing import ImageFiles
-from ..registry import MapReader, choose_adapter, profiles
+from ..registry import MapReader, choose_adapter, find_cams, profiles
 from .evaluate import THRESHOLDS
 from .scoring import BenchFiles, Source
 
-__all__ = ["Folders", "choose_images", "class_names", "files_of", "source_of"]
+__all__ = ["Folders", "choose_images", "class_names", "source_of"]
 
 log = logging.getLogger("c2am_plugin")
 
@@ -62,7 +62,7 @@ class Folders:
         stretch_cues: bool,
     ) -> Folders:
         """Looks at some files of each folder, too. Raises InputError."""
-        found = {label: files_of(folder, (".npy",), "CAM file") for label, folder in cams.items()}
+        found = {label: find_cams(folder, method_of(label)) for label, folder in cams.items()}
         there = sorted(set().union(*found.values()))
         listed = None if ids is None else wanted_ids(ids, there, [images, gt])
         wanted = there if listed is None else [each for each in listed if each in set(there)]
@@ -83,20 +83,16 @@ class Folders:
         return [ImageFiles(i, cams[i], self.cues[i]) for i in both]
 
 
+def method_of(label: str) -> str:
+    """The name of the profile in the label of a source."""
+    name = ":".join(label.split(":")[:2])
+    return name if name in profiles() else label.split(":")[0]
+
+
 def source_of(label: str, files: Mapping[str, Path], scale_by: float | None = None) -> Source:
     """A source of CAMs, by the name of its profile or "profile:any name"."""
-    name = ":".join(label.split(":")[:2])
-    method = name if name in profiles() else label.split(":")[0]
-    adapter = choose_adapter(method, list(files.values()), scale_by=scale_by)
+    adapter = choose_adapter(method_of(label), list(files.values()), scale_by=scale_by)
     return Source(label, adapter, np.union1d(THRESHOLDS, [constant_score(adapter)]))
-
-
-def files_of(folder: str | Path, suffixes: tuple[str, ...], what: str) -> dict[str, Path]:
-    """{image id: path}; InputError where the folder holds nothing of the kind."""
-    found = find_files(folder, suffixes)
-    if not found:
-        raise InputError(f"{folder}: holds no {what} ({', '.join(suffixes)})")
-    return found
 
 
 def class_names(classes: str | Path | Sequence[str] | None) -> tuple[str, ...]:

@@ -14,13 +14,14 @@ from typing import Any
 
 from ..cams import CamAdapter, read_cams
 from ..errors import InputError
-from ..files.writing import atomic_path, write_json
+from ..files.cam_files import write_cams
+from ..files.writing import write_json
 from ..refine.formula import check_background_score
 from ..registry import choose_adapter, get_adapter
-from ..runs.output_folders import OutputFolder, hold_folders, record_path
+from ..runs.output_folders import cam_output, hold_folders, record_path
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
-from ..seeds.run import find_cams
+from ..seeds.run import listed_cams
 from .image import convert_image
 from .report import ConvertReport
 
@@ -78,7 +79,7 @@ def convert_cams(
     cam_dir, out_dir, part = Path(cam_dir), Path(out_dir), Shard.parse(shard)
     _check_folders(cam_dir, out_dir)
     target = get_adapter(to)
-    cams = find_cams(cam_dir, ids)
+    cams = listed_cams(cam_dir, ids, method=method)
     source = choose_adapter(method, list(cams.values()))
     stored, store = (getattr(each, "stores_background", False) for each in (source, target))
     score = source.background_score if background_score is None else float(background_score)
@@ -98,7 +99,7 @@ def convert_cams(
         "clip": clip,
     }
     todo = part.of(list(cams))
-    output = OutputFolder(out_dir, settings, ".npy")
+    output = cam_output(target, out_dir, settings)
     with hold_folders(COMMAND, todo, [output], overwrite=overwrite, shard=part.name) as done:
         outcome = run_images(
             job,
@@ -150,8 +151,7 @@ class ConvertJob:
     def __call__(self, image: CamFile) -> int:
         cams = read_cams(self.source, image.path, image.image_id, clip=self.clip)
         cams = convert_image(cams, self.score, self.fold_to, self.store_background)
-        with atomic_path(self.out_dir / f"{image.image_id}.npy") as temporary:
-            self.target.dump(cams, temporary)
+        write_cams(self.target, cams, self.out_dir)
         return len(cams.class_ids)
 
 

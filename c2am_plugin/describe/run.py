@@ -17,10 +17,9 @@ from ..cams import CamAdapter, constant_score, read_cams
 from ..errors import InputError
 from ..files.cue_folders import find_cues
 from ..files.cues import PLAIN, CueForm, is_soft_cue, read_saliency, resize_cue
-from ..files.folders import find_files
 from ..files.names import unlike
 from ..refine.calibration import calibrate_cues, count_sure_pixels
-from ..registry import MapReader, choose_adapter
+from ..registry import MapReader, choose_adapter, find_cams
 from ..runs.parallel import run_images
 from .report import Agreement, CueDescription, Polarity
 
@@ -69,7 +68,7 @@ def describe_cues(
     >>> from c2am_plugin import describe_cues
     >>> print(describe_cues("cues", "psa_cam").summary())  # doctest: +SKIP
     """
-    stored = find_files(cams, (".npy",)) if cams else {}
+    stored = find_cams(cams, method) if cams else {}
     files, form = find_cues(cues, stored, stretch=stretch_cues, read_map=MapReader.find())
     both = [image_id for image_id in files if image_id in stored]
     if cams and not both:

@@ -15,8 +15,7 @@ import numpy as np
 
 from ..cams import CamAdapter, constant_score, read_cams
 from ..errors import InputError
-from ..files.folders import find_files
-from ..registry import choose_adapter
+from ..registry import choose_adapter, find_cams
 from .boundaries import agreement_counts, best_boundary
 from .maps import ScaleLogits, released_map
 from .stream import Stream
@@ -30,7 +29,7 @@ def stored_cams(
     cams: str | Path, method: str, paths: Iterable[str]
 ) -> tuple[dict[str, Path], CamAdapter]:
     """{image id: CAM file} of the images that have one, and the adapter that reads them."""
-    found = find_files(cams, (".npy",))
+    found = find_cams(cams, method)
     both = {image_id: found[image_id] for image_id in paths if image_id in found}
     if not both:
         raise InputError(

@@ -5,7 +5,6 @@ Knows one image at a time; the folders as a whole are run.py's.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +13,11 @@ import numpy as np
 from ..cams import CamAdapter, ImageCams, is_binary, read_cams, stored_scale
 from ..crf.dense_crf import Backend
 from ..errors import InputError
+from ..files.cam_files import copy_cams, write_cams
 from ..files.cues import CueForm, read_cue_for, resize_cue, same_aspect
 from ..files.image_files import image_shape
 from ..files.labels import IGNORE, pseudo_label, write_confidence, write_label
 from ..files.photos import read_photo_of
-from ..files.writing import atomic_path
 from .binary import harden, refine_maps
 from .calibration import Calibration
 from .formula import NO_NEWS, Score
@@ -142,8 +141,7 @@ class ImageJob:
         cams = self.read(image)
         if image.cue is None:
             if self.out_dir is not None:
-                with atomic_path(self.out_dir / f"{image.image_id}.npy") as temporary:
-                    shutil.copyfile(image.cam, temporary)
+                copy_cams(self.adapter, cams, image.cam, self.out_dir)
             return self.finish(image, cams, cams, cams.maps.shape[1:], "none")
         cue = self.read_cue(image.cue, cams)
         try:
@@ -169,8 +167,7 @@ class ImageJob:
         except InputError as error:
             raise InputError(f"{image.cue}: {error}") from error
         if self.out_dir is not None:
-            with atomic_path(self.out_dir / f"{image.image_id}.npy") as temporary:
-                self.adapter.dump(refined, temporary)
+            write_cams(self.adapter, refined, self.out_dir)
         flat = (
             "both" if cue.min() < cue.max() else "background" if cue.flat[0] > 0.5 else "foreground"
         )

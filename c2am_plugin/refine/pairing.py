@@ -13,10 +13,10 @@ from pathlib import Path
 from ..errors import InputError
 from ..files.cue_folders import find_cues
 from ..files.cues import PLAIN, CueForm
-from ..files.folders import find_files, first_names
+from ..files.folders import first_names
 from ..files.lists import wanted_ids
 from ..files.names import unlike
-from ..registry import MapReader
+from ..registry import MapReader, find_cams
 
 __all__ = ["ImageFiles", "Pairing", "pair"]
 
@@ -56,6 +56,7 @@ def pair(
     ids: str | Path | Sequence[str] | None,
     missing: str,
     *,
+    method: str = "auto",
     images: str | Path | None = None,
     flip: bool = False,
     stretch: bool = False,
@@ -63,13 +64,11 @@ def pair(
     """Pair two folders by image id.
 
     ids: a list file, a sequence, or None for every CAM file. missing: what to do with an image
-    without a cue, "error", "keep" (work on it all the same) or "skip". images: a VOC root whose
-    lists may be named. flip, stretch: see `CueForm`.
+    without a cue, "error", "keep" (work on it all the same) or "skip". method: see `find_cams`.
+    images: a VOC root whose lists may be named. flip, stretch: see `CueForm`.
     Raises InputError with counts and the first names where files are missing or nothing pairs.
     """
-    cams = find_files(cam_dir, (".npy",))
-    if not cams:
-        raise InputError(f"{cam_dir}: holds no .npy file")
+    cams = find_cams(cam_dir, method)
     wanted = list(cams) if ids is None else wanted_ids(ids, cams, [images])
     there = [image_id for image_id in wanted if image_id in cams]
     cues, form = find_cues(cue_dir, there, flip=flip, stretch=stretch, read_map=MapReader.find())

@@ -20,13 +20,14 @@ from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..crf.settings import crf_setting as find_setting
 from ..crf.settings import label_setting
 from ..errors import InputError
+from ..files.cam_files import cam_path
 from ..files.folders import sample
 from ..files.photos import find_photos
 from ..files.roots import photo_folders
 from ..files.writing import write_json
 from ..registry import choose_adapter
 from ..runs.arguments import either
-from ..runs.output_folders import OutputFolder, hold_folders, record_path
+from ..runs.output_folders import OutputFolder, cam_output, hold_folders, record_path
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from ..seeds.run import SeedPlan, plan_seeds
@@ -168,7 +169,14 @@ def refine_cams(
 
     # Read everything that could refuse the run before anything is written.
     pairing = pair(
-        cam_dir, cue_dir, ids, missing, images=images, flip=flip_cues, stretch=stretch_cues
+        cam_dir,
+        cue_dir,
+        ids,
+        missing,
+        method=method,
+        images=images,
+        flip=flip_cues,
+        stretch=stretch_cues,
     )
     adapter = choose_adapter(
         method,
@@ -301,7 +309,11 @@ def _run(
         write_json(record_path(outputs[0].folder, COMMAND, shard), content)
         if plan and job.out_dir:
             report.seeds = plan.run(
-                {i: job.out_dir / f"{i}.npy" for i in ids if i not in outcome.failures},
+                {
+                    i: cam_path(job.adapter, job.out_dir, i)
+                    for i in ids
+                    if i not in outcome.failures
+                },
                 settings,
                 shard=shard,
                 workers=workers,
@@ -312,7 +324,7 @@ def _run(
 
 
 def _output_folders(job: ImageJob, settings: dict[str, Any]) -> list[OutputFolder]:
-    outputs = [] if job.out_dir is None else [OutputFolder(job.out_dir, settings, ".npy")]
+    outputs = [] if job.out_dir is None else [cam_output(job.adapter, job.out_dir, settings)]
     if job.labels is not None:
         own = {
             **settings,

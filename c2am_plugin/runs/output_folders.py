@@ -10,13 +10,15 @@ import glob
 import json
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..cams import CamAdapter
 from ..errors import OutputError
+from ..files.cam_files import group_of, suffix_of
 from ..files.folders import first_names, plain_file, walk
 from ..files.writing import TEMPORARY, write_json
 from .locks import lock_folder
@@ -24,6 +26,7 @@ from .locks import lock_folder
 __all__ = [
     "OutputFolder",
     "as_setting",
+    "cam_output",
     "check_folders",
     "hold_file",
     "hold_folders",
@@ -37,11 +40,28 @@ LONG_DEAD = 86400
 
 @dataclass(frozen=True)
 class OutputFolder:
-    """A folder for the files `<id><suffix>`, and the settings they are made with (JSON values)."""
+    """A folder for the files `<id><suffix>`, and the settings they are made with (JSON values).
+
+    image_of: for several files per image, the id of a file (its name without the suffix) → the
+    image's, or None. How many there will be is not known before, so no image counts as done.
+    """
 
     folder: Path
     settings: dict[str, Any]
     suffix: str = ""
+    image_of: Callable[[str], str | None] | None = None
+
+    def of_image(self, name: str) -> str:
+        """The name `<id><suffix>` of the image whose file this is; that of any other file."""
+        if self.image_of is None or not name.endswith(self.suffix):
+            return name
+        folder, slash, stem = name.removesuffix(self.suffix).rpartition("/")
+        return f"{folder}{slash}{self.image_of(stem) or stem}{self.suffix}"
+
+
+def cam_output(adapter: CamAdapter, folder: Path, settings: dict[str, Any]) -> OutputFolder:
+    """The folder of CAM files of an adapter."""
+    return OutputFolder(folder, settings, suffix_of(adapter), group_of(adapter))
 
 
 @contextmanager
@@ -70,7 +90,8 @@ def hold_folders(
         for output, safe, present in zip(outputs, held, there, strict=True):
             _clear_away(output, command, ids, safe, shard)
             _prepare(output, command, present, overwrite)
-            done &= set() if overwrite else {name.removesuffix(output.suffix) for name in present}
+            again = overwrite or output.image_of is not None
+            done &= set() if again else {name.removesuffix(output.suffix) for name in present}
         try:
             yield done
         except BaseException:  # interrupted workers could not clean up
@@ -137,7 +158,7 @@ def _check(output: OutputFolder, command: str, ids: Iterable[str], overwrite: bo
         raise OutputError(f"{folder}: is a file; choose another folder")
     names = {image_id + output.suffix for image_id in ids}
     present = _present_files(folder)
-    theirs = names & present
+    theirs = {name for name in present if output.of_image(name) in names}
     earlier = read_record(record_path(folder, command))
     if earlier is not None and earlier != settings:
         changed = sorted(k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k))
@@ -148,7 +169,7 @@ def _check(output: OutputFolder, command: str, ids: Iterable[str], overwrite: bo
                 f"({difference}); choose another folder, or replace them with `overwrite=True`"
             )
         suffixes = {Path(name).suffix for name in names}
-        others = {name for name in present - names if Path(name).suffix in suffixes}
+        others = {name for name in present - theirs if Path(name).suffix in suffixes}
         if others:
             raise OutputError(
                 f"{folder}: also contains files of a run with other settings ({difference}) that "
@@ -177,7 +198,7 @@ def _clear_away(
     """Remove the temporary files of runs that have ended. Their writers cannot be running: they
     would need the lock that this run has."""
     dead = {image_id + output.suffix for image_id in ids} if held else set()
-    remains = [*_temporaries(output.folder, None if held and not shard else dead)]
+    remains = [*_temporaries(output, None if held and not shard else dead)]
     if held and not shard:
         record = record_path(output.folder, command)
         beside = glob.escape(str(record.with_name(f".{record.name}.")))
@@ -214,15 +235,15 @@ def _present_files(folder: Path) -> set[str]:
     }
 
 
-def _temporaries(folder: Path, targets: set[str] | None) -> Iterator[str]:
-    """Temporary files below `folder` that were to become one of `targets` (None: any file), or are
-    too old to be still in use."""
-    for root, prefix, names in walk(folder):
+def _temporaries(output: OutputFolder, targets: set[str] | None) -> Iterator[str]:
+    """Temporary files of a folder that were to become one of `targets` (None: anything), or are so
+    old that nobody is still writing them."""
+    for root, prefix, names in walk(output.folder):
         for name in names:
             if not (name.startswith(".") and name.endswith(TEMPORARY)):
                 continue
             path = os.path.join(root, name)
-            target = prefix + name[1:].removesuffix(TEMPORARY).rpartition(".")[0]
+            target = output.of_image(prefix + name[1:].removesuffix(TEMPORARY).rpartition(".")[0])
             if targets is None or target in targets or _is_old(path):
                 yield path
 

@@ -16,12 +16,11 @@ from typing import Any
 from ..cams import CamAdapter, SeedAdapter, read_cams, stored_scale
 from ..crf.dense_crf import Backend, check_backend, make_ready, use_backend
 from ..errors import InputError
-from ..files.folders import find_files
 from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos, read_photo, read_photo_of
 from ..files.roots import photo_folders
 from ..files.writing import atomic_path, write_json
-from ..registry import choose_adapter
+from ..registry import choose_adapter, find_cams
 from ..runs.output_folders import (
     OutputFolder,
     check_folders,
@@ -33,7 +32,7 @@ from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from .report import SeedCount, SeedReport
 
-__all__ = ["SeedPlan", "SeedReport", "find_cams", "make_seeds", "plan_seeds"]
+__all__ = ["SeedPlan", "SeedReport", "listed_cams", "make_seeds", "plan_seeds"]
 
 COMMAND, REFINE = "c2am-seeds", "c2am-refine"
 log = logging.getLogger("c2am_plugin")
@@ -57,7 +56,7 @@ def make_seeds(
 ) -> SeedReport:
     """Make of every CAM file what its pipeline's next stage trains on, as the pipeline does.
 
-    cam_dir    `<id>.npy` CAM files, refined or as the pipeline wrote them
+    cam_dir    CAM files, refined or as the pipeline wrote them
     out_dir    where the seeds go. PSA, SC-CAM: dumps `out_la_crf/<id>.npy`, `out_ha_crf/<id>.npy`;
                SEAM: `out_crf_4.0/<id>.npy`, `out_crf_24.0/<id>.npy`; each {0: background,
                c + 1: class c}, float32 H×W, sum 1. PuzzleCAM, AdvCAM (IRN): `<id>.png`, grey
@@ -86,7 +85,7 @@ def make_seeds(
     >>> report.made  # doctest: +SKIP
     1464
     """
-    found, part = find_cams(Path(cam_dir), ids, images), Shard.parse(shard)
+    found, part = listed_cams(Path(cam_dir), ids, images, method), Shard.parse(shard)
     adapter = choose_adapter(method, list(found.values()), scale_by=scale_by)
     cams = {image_id: found[image_id] for image_id in part.of(list(found))}
     plan = plan_seeds(adapter, cam_dir, out_dir, images, list(cams), settings, clip, crf_backend)
@@ -249,15 +248,14 @@ class SeedJob:
         return SeedCount.of(label, without_class)
 
 
-def find_cams(
+def listed_cams(
     cam_dir: Path,
     ids: str | Path | Sequence[str] | None,
     images: str | Path | None = None,
+    method: str = "auto",
 ) -> dict[str, Path]:
     """The CAM files of a folder, {image id: path}: all, or those listed. Raises InputError."""
-    found = find_files(cam_dir, (".npy",))
-    if not found:
-        raise InputError(f"{cam_dir}: holds no .npy file")
+    found = find_cams(cam_dir, method)
     if ids is None:
         return found
     wanted = wanted_ids(ids, found, [images])

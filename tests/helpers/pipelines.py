@@ -6,6 +6,7 @@ is the label uint8 H×W that its own evaluation makes of a file, with numpy's an
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +35,13 @@ class Image:
 
 
 def make_image(classes=2, size=(20, 28), dtype=np.float32, seed=0):
-    """Many values are k/255, some pixels tie with the cue, class 0 is among the classes."""
+    """Many values are k/255, some pixels tie with the cue, class 0 is among the classes.
+
+    Each class has a 0 and a 1, as normalised CAMs do.
+    """
     rng = np.random.default_rng(seed)
     maps = (rng.integers(0, 256, (classes, *size)) / 255).astype(dtype)
+    maps[:, -1, :2] = 0, 1
     background = (rng.integers(10, 180, size) / 255).astype(dtype)
     cue = (rng.integers(0, 256, size) / 255).astype(np.float32)
     cue[:3] = maps[-1, :3]
@@ -68,7 +73,8 @@ class Pipeline:
     """name: the profile; store(Image) → content; save(path, content); label(path, t) → uint8 H×W.
 
     full, small: the keys of the arrays ("" where the file is a plain dict of classes, or has none);
-    scale: what stored values are to the CAMs; dtype: of the pipeline's own files.
+    scale: what stored values are to the CAMs; dtype: of the pipeline's own files; unread: keys that
+    none of its readers asks for.
     """
 
     name: str
@@ -83,6 +89,7 @@ class Pipeline:
     suffix: str = ".npy"
     scale: float = 1.0
     lead: int = 0
+    unread: frozenset[str] = frozenset()
 
 
 def _dict_label(path, t):
@@ -179,6 +186,50 @@ def _is_cam(name, full, names, scale):
     )
 
 
+def _min_max(maps):
+    """FMA-WSSS: from 0 on, each class by its own range, whenever a file is read."""
+    maps = np.maximum(maps, 0)
+    low, high = (bound(axis=(1, 2), keepdims=True) for bound in (maps.min, maps.max))
+    return (maps - low) / (high - low + 1e-7)
+
+
+def _fma_label(path, t):
+    with np.load(path) as stored:
+        return padded(_min_max(stored["cam"]), one_based(stored["fg_cls"]), t)
+
+
+def _savez(path, content):
+    with open(path, "wb") as file:
+        np.savez(file, **content)
+
+
+def _fma_store(image):
+    logits = np.arange(20, dtype=np.float32)
+    return {
+        "cam": image.maps,
+        "fg_cls": image.ids,
+        "fg_logit": logits[image.ids],
+        "all_logit": logits,
+    }
+
+
+def _unpickled(path):
+    with open(path, "rb") as file:
+        return pickle.load(file)
+
+
+def _save_pickle(path, content):
+    with open(path, "wb") as file:
+        pickle.dump(content, file)
+
+
+def _one_minus_max_squared(path, t):
+    """RecurSeed: the background is (1 − max)^2 by default."""
+    content = _unpickled(path)
+    background = np.power(1 - np.max(content["seed"], axis=0, keepdims=True), 2)
+    return content["keys"][np.concatenate((background, content["seed"])).argmax(axis=0)]
+
+
 def _amn_label(path, t):
     content = load(path)
     return padded(content["high_res"][1:], one_based(content["keys"]), t)
@@ -218,5 +269,29 @@ PIPELINES = [
         "valid_lam",
         stored_background=True,
         lead=1,
+    ),
+    Pipeline(
+        "fma_wss",
+        _fma_store,
+        _fma_label,
+        "cam",
+        empty={
+            "cam": np.zeros((0, 20, 28), np.float32),
+            "fg_cls": np.zeros(0, np.int64),
+            "fg_logit": np.zeros(0, np.float32),
+            "all_logit": np.zeros(20, np.float32),
+        },
+        save=_savez,
+        unread=frozenset({"fg_logit", "all_logit"}),
+        suffix=".npz",
+    ),
+    Pipeline(
+        "recurseed",
+        lambda image: {"keys": one_based(image.ids), "seed": image.maps},
+        _one_minus_max_squared,
+        "seed",
+        empty={"keys": np.array([0]), "seed": np.zeros((0, 20, 28), np.float32)},
+        save=_save_pickle,
+        suffix=".pkl",
     ),
 ]

@@ -87,7 +87,7 @@ def test_folders_that_do_not_meet_are_refused_with_their_ids(folders, missing, i
 @pytest.mark.parametrize(
     ("cams", "cues", "message"),
     [
-        ("", "a", r"cams: holds no \.npy"),
+        ("", "a", r"cams: contains no CAM file"),
         ("a", "", "cues: holds no cue"),
     ],
 )

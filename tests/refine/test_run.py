@@ -564,5 +564,5 @@ def test_one_image_and_none(make_set, tmp_path):
     cam_dir, cue_dir = make_set(ids=("a",))
     assert run(cam_dir, cue_dir, tmp_path / "out").refined == 1
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty: holds no \.npy"):
+    with pytest.raises(InputError, match=r"empty: contains no CAM file"):
         run(tmp_path / "empty", cue_dir, tmp_path / "out2")

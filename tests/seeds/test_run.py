@@ -527,7 +527,7 @@ def test_seeds_do_not_go_where_they_would_be_read(make_set, make_photos, tmp_pat
         with pytest.raises(InputError, match="lies in the input"):
             run(cam_dir, out, photos)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"empty: holds no \.npy"):
+    with pytest.raises(InputError, match=r"empty: contains no CAM file"):
         run(tmp_path / "empty", tmp_path / "out", photos)
 
 
@@ -538,10 +538,10 @@ def test_an_adapter_without_seeds_says_so(make_set, make_photos, tmp_path, monke
     }
     bare = SimpleNamespace(name="mine", dump=psa.dump, **plain)
     assert not isinstance(bare, SeedAdapter)
-    monkeypatch.setattr(seeds_run, "choose_adapter", lambda *_: bare)
+    monkeypatch.setattr(seeds_run, "choose_adapter", lambda *_, **__: bare)
     cam_dir, _ = make_set(size=SIZE)
     with pytest.raises(InputError, match=r"mine: this adapter makes no seeds .*only be refined"):
-        run(cam_dir, tmp_path / "out", make_photos(), method="mine")
+        run(cam_dir, tmp_path / "out", make_photos())
 
 
 def test_a_class_beyond_8_bits_is_said():
