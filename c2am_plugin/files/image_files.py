@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from imageio.core.request import Request
+from imageio.core.v3_plugin_api import PluginV3
 from imageio.plugins.pillow import PillowPlugin
 from imageio.v3 import imread
 from PIL import Image, UnidentifiedImageError
@@ -70,7 +72,12 @@ def image_shape(path: str | Path) -> tuple[int, int]:
 
 
 class _Pixels(PillowPlugin):
-    """imageio's reader, which also reads EXIF: notes that are not used, and may be damaged."""
+    """imageio's reader, without its other formats and without EXIF, which may be damaged."""
+
+    def __init__(self, request: Request) -> None:
+        self.images_to_write, self._image = [], None
+        PluginV3.__init__(self, request)
+        self._image = Image.open(request.get_file(), formats=FORMATS)
 
     def metadata(self, index: int | None = None, exclude_applied: bool = True) -> dict[str, Any]:
         return {}
