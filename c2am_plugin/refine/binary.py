@@ -22,7 +22,6 @@ that of the nearest pixel of 1.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
 from ..cams import ImageCams
 from .formula import NO_NEWS, Score, refine
@@ -61,6 +60,8 @@ def read_binary(
     on = maps.max(axis=0) > 0
     if not on.any():
         return maps
+    from scipy.ndimage import distance_transform_edt  # slow to import, and few runs need it
+
     high, low = (background_score / (1 - background_score) * each for each in binary)
     where = distance_transform_edt(~on, return_distances=False, return_indices=True)
     nearest = maps[:, where[0], where[1]]
