@@ -1,1 +1,1 @@
-"""Class-agnostic boxes: from maps and cues to boxes, and how well they localise."""
+"""Class-agnostic boxes: made from maps and cues, and scored for localisation."""

@@ -19,9 +19,9 @@ FORMATS = ("coco", "text", "psol")
 
 @dataclass(frozen=True)
 class ImageBoxes:
-    """The boxes of one image, in pixels of the image, which is of `size` (width, height).
+    """The boxes of one image, in pixels of the image. size: (width, height).
 
-    file: the image, where it is known.
+    file: the image, if known.
     """
 
     size: tuple[int, int]
@@ -30,7 +30,7 @@ class ImageBoxes:
 
 
 def choose_format(name: str, out: str | Path) -> str:
-    """ "auto" is text for a name that ends with .txt, else coco. Raises InputError."""
+    """ "auto" is text if the name ends with .txt, otherwise coco. Raises InputError."""
     if name == "auto":
         return "text" if Path(out).suffix.lower() == ".txt" else "coco"
     if name not in FORMATS:
@@ -41,14 +41,14 @@ def choose_format(name: str, out: str | Path) -> str:
 def write_boxes(
     out: str | Path, found: Mapping[str, ImageBoxes], form: str, images: Path | None
 ) -> None:
-    """Write the boxes of many images by id as one file, atomically. Raises OutputError.
+    """Write the boxes of many images, by id, as one file, atomically. Raises OutputError.
 
     coco  images, annotations, categories; bbox is x y width height; score is the mean of the map
           over the component
     text  lines of `id x0 y0 x1 y1`; an image without a box has no line
-    psol  {path of the image: [x, y, width, height]}, as shares of the image's sides, what PSOL's
-          loader takes. It wants every image: one without a box gets all of it
-    images: the folder of the images, below which COCO's file names are given.
+    psol  {path of the image: [x, y, width, height]} as shares of the image's sides, for PSOL's
+          loader. It needs every image; an image without a box gets the whole image as its box
+    images: the folder of the images; COCO's file names are relative to it.
     """
     if form == "text":
         lines = [
@@ -62,7 +62,7 @@ def write_boxes(
         text = json.dumps(content, separators=(",", ":")) + "\n"
     try:
         with atomic_path(out) as temporary:
-            # A name that is no UTF-8 is written as the bytes that it has on the disk.
+            # A name that is not valid UTF-8 is written as its bytes on the disk.
             temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
@@ -99,7 +99,7 @@ def _coco(found: Mapping[str, ImageBoxes], images: Path | None) -> dict[str, Any
 
 
 def _numbers(ids: list[str]) -> dict[str, int]:
-    """COCO numbers its images; where the ids are such numbers already they are kept."""
+    """COCO numbers its images; ids that are already distinct numbers are kept."""
     plain = {each: int(each) for each in ids if each.isascii() and each.isdecimal()}
     if len(set(plain.values())) == len(ids):
         return plain

@@ -1,4 +1,4 @@
-"""What a run of c2am-boxes did, for the person and for the file beside the boxes."""
+"""The report of a c2am-boxes run, for the user and for the file beside the boxes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["BoxReport"]
 
 @dataclass
 class BoxReport:
-    """What a run did.
+    """The report of a run.
 
-    images        whose map was read; `boxes` of them in all
-    empty         images with nothing above the threshold: no box, and a miss where it is scored
-    unscored      images without an object in the ground truth, where one is given
-    bad_truths    records of the ground truth that are left out: no area, or no listed image
-    localisation  the scores, where ground truth is given
+    images        number of images whose map was read; `boxes`: the total of their boxes
+    empty         images with nothing above the boundary: they have no box and score as a miss
+    unscored      number of images without an object in the ground truth, if one is given
+    bad_truths    number of ground truth records left out: without an area, or of an unlisted image
+    localisation  the scores, if ground truth is given
     """
 
     out: str | None
@@ -32,7 +32,7 @@ class BoxReport:
     failures: dict[str, str] = field(default_factory=dict)
 
     def summary(self) -> str:
-        """The run in a line, and the scores as a table."""
+        """The run in one line, and the scores as a table."""
         counts = {
             "without a box": len(self.empty),
             "without ground truth": self.unscored,
@@ -41,11 +41,11 @@ class BoxReport:
         rest = "".join(f"; {count} {what}" for what, count in counts.items() if count)
         if self.bad_truths:
             rest += (
-                f"; left out {self.bad_truths} ground truth records without an area or of no "
-                "listed image"
+                f"; {self.bad_truths} ground truth records left out (without an area or of an "
+                "unlisted image)"
             )
         line = (
-            f"{self.boxes} boxes of {self.images} images in {self.seconds:.1f} s "
+            f"found {self.boxes} boxes in {self.images} images in {self.seconds:.1f} s "
             f"({self.images_per_second:.1f} images/s){rest}"
         )
         return line if self.localisation is None else f"{line}\n{score_table(self.localisation)}"

@@ -1,8 +1,8 @@
-"""A map's boxes: its connected components above a threshold.
+"""The boxes of a map: its connected components above a threshold.
 
 Knows arrays only. A box is x0 y0 x1 y1 in pixels, half-open: it covers the columns x0 … x1 − 1 and
-the rows y0 … y1 − 1, so a single pixel at the origin is 0 0 1 1. Pixels that touch at a corner are
-connected (8 neighbours), as in PSOL and in the WSOL evaluation of Choe et al., CVPR 2020.
+the rows y0 … y1 − 1, so the box of a single pixel at the origin is 0 0 1 1. Pixels that touch at a
+corner are connected (8 neighbours), as in PSOL and the WSOL evaluation of Choe et al., CVPR 2020.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NEIGHBOURS = np.ones((3, 3), bool)
 
 
 class Components(NamedTuple):
-    """The components of a mask, the largest first; of equally large ones the upper, then the
+    """The components of a mask, the largest first; among equally large ones the upper, then the
     left one.
 
     boxes   int64 [N, 4], x0 y0 x1 y1, half-open pixels of the map
@@ -32,7 +32,7 @@ class Components(NamedTuple):
 
 
 def find_components(values: np.ndarray, threshold: float) -> Components:
-    """The components of `values > threshold`; values: float H×W, high = foreground."""
+    """The components of `values > threshold`. values: float H×W, high = foreground."""
     labels, count = ndimage.label(values > threshold, NEIGHBOURS)
     if count == 0:
         return Components(np.zeros((0, 4), np.int64), np.zeros(0, np.int64), np.zeros(0))
@@ -48,8 +48,8 @@ def find_components(values: np.ndarray, threshold: float) -> Components:
 def scale_boxes(boxes: np.ndarray, old: tuple[int, int], new: tuple[int, int]) -> np.ndarray:
     """Boxes int [N, 4] on a map of (width, height) `old` → int64 [N, 4] on an image of size `new`.
 
-    Each side is scaled by itself, and a box becomes the smallest one of whole pixels around what
-    the map's pixels cover: never empty, never outside.
+    Width and height are scaled separately. A box becomes the smallest box of whole pixels that
+    covers the scaled one: it is never empty and never outside the image.
     """
     old_sizes, new_sizes = np.array([*old, *old]), np.array([*new, *new])
     scaled = boxes * new_sizes
@@ -59,7 +59,8 @@ def scale_boxes(boxes: np.ndarray, old: tuple[int, int], new: tuple[int, int]) -
 
 
 def centre_box(size: tuple[int, int]) -> np.ndarray:
-    """The trivial guess: half of each side, in the middle. size (width, height) → float64 [4]."""
+    """The trivial guess: a centred box of half the width and height. size (width, height) →
+    float64 [4]."""
     width, height = size
     return np.array([width / 4, height / 4, width * 3 / 4, height * 3 / 4])
 

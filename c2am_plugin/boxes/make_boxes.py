@@ -1,7 +1,7 @@
-"""make_boxes: a folder of maps or cues in, one file of boxes out, scored where the truth is known.
+"""make_boxes: a folder of maps or cues in, one file of boxes out, scored if ground truth is given.
 
-What a box is says components.py, how it is stored box_files.py, where the truth comes from
-truths.py, what is counted scores.py. Here they meet.
+components.py finds boxes, box_files.py stores them, truths.py reads ground truth, scores.py scores.
+This module combines them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from .truths import Truth, Truths, find_truths, read_truth
 __all__ = ["BoxReport", "make_boxes"]
 
 COMMAND = "c2am-boxes"
-# Mid-grey of a cue; of a stored map the share of its maximum that the released code cuts at.
+# Mid-grey for a cue; for a stored map, the released code's share of the maximum.
 CUE_BOUNDARY, MAP_BOUNDARY = 0.5, 0.3
 
 
@@ -57,31 +57,31 @@ def make_boxes(
     overwrite: bool = False,
     progress: bool = True,
 ) -> BoxReport:
-    """Class-agnostic boxes: that of the largest connected component of each map.
+    """Make class-agnostic boxes: the box of the largest connected component of each map.
 
     maps            a folder of cues (`<id>.png` or plain float `.npy`, high = foreground), or of
-                    maps in PuzzleCAM's layout, as `make_cues(maps=...)` stores them; of a file
-                    with several classes the highest at each pixel counts
+                    maps in PuzzleCAM's layout, as `make_cues(maps=...)` stores them; a file with
+                    several classes is reduced to their maximum at each pixel
     out             file of the boxes; None writes nothing
-    boundary        in [0, 1): components of `value > boundary`. Default 0.5 of a cue, 0.3 of a map;
-                    `threshold` is its second name
-    all_components  boxes of all components, the largest first, not of the largest alone
+    boundary        in [0, 1): components of `value > boundary`. Default 0.5 for a cue, 0.3 for a
+                    map; `threshold` is its second name
+    all_components  write the boxes of all components, the largest first, not only of the largest
     form            "coco", "text" (`id x0 y0 x1 y1`), "psol", see `box_files.write_boxes`; "auto"
-                    is text for .txt and else coco
+                    is text for .txt, otherwise coco
     images          folder of the photographs. Boxes are in pixels of the photograph, so this is
-                    needed where maps are of another size; each side is scaled by itself
+                    needed if maps have another size; width and height are scaled separately
     ids             a list file or image ids; default every map
-    gt              ground truth boxes, see `truths.find_truths`: the boxes are scored
+    gt              ground truth boxes to score against, see `truths.find_truths`
     predictions     CSV of `id,class,class,…`, the best first, for top-1 and top-5 localisation
-    flip_cues       the cues are high where the background is
+    flip_cues       the cues have the other polarity, high = background
     normalise       stretch each map to [0, 1] first, as the WSOL evaluation does
-    workers         images at a time; default one a core
+    workers         images processed at the same time; default one per core
     overwrite       replace files that another run wrote
-    progress        show a bar on stderr
+    progress        show a progress bar on stderr
 
-    Coordinates are half-open: x0 y0 0 0 and x1 y1 W H is the whole image. An image that cannot be
-    read does not stop the others and is in the report, which is stored beside `out`. Raises
-    InputError or OutputError before anything is written.
+    Coordinates are half-open: 0 0 W H is the whole image. An image that cannot be read does not
+    stop the others; it is listed in the report, which is stored beside `out`. Raises InputError or
+    OutputError before anything is written.
 
     >>> from c2am_plugin import make_boxes
     >>> make_boxes("cues", "boxes.json", images="JPEGImages")  # doctest: +SKIP
@@ -117,12 +117,14 @@ def make_boxes(
     ]
     outcome = run_images(job, found, workers=workers, title="boxes", progress=progress)
     if not outcome.results:
-        raise InputError(f"no map could be read; first: {next(iter(outcome.failures.values()))}")
+        raise InputError(
+            f"no map could be read; the first error: {next(iter(outcome.failures.values()))}"
+        )
     report = _report(outcome, out, guesses, truths)
     if report.bad_truths and report.localisation is None:
         raise InputError(
-            f"{gt}: none of its boxes of these {len(outcome.results)} images can be used "
-            f"({report.bad_truths} are without an area, or of no listed image)"
+            f"{gt}: none of its boxes can be used for these {len(outcome.results)} images "
+            f"({report.bad_truths} have no area or belong to an unlisted image)"
         )
     if out is not None:
         boxes = {image_id: result.boxes for image_id, result in outcome.results.items()}
@@ -132,8 +134,8 @@ def make_boxes(
 
 
 class BoxResult(NamedTuple):
-    """One image's boxes, what they hit where its ground truth is known, and how many objects of
-    that have no box to hit."""
+    """One image's boxes, their hits if its ground truth is known, and the number of ground truth
+    objects without a usable box."""
 
     boxes: ImageBoxes
     hits: Hits | None
@@ -142,7 +144,7 @@ class BoxResult(NamedTuple):
 
 @dataclass(frozen=True)
 class MapFiles:
-    """One image's map, photograph, and ground truth (or its file), where these are known."""
+    """One image's map, photograph, and ground truth (or its file), as far as they are known."""
 
     image_id: str
     map: Path
@@ -152,7 +154,7 @@ class MapFiles:
 
 @dataclass(frozen=True)
 class BoxJob:
-    """How boxes are found; called with an image's files."""
+    """Finds the boxes of one image; called with the image's files."""
 
     form: CueForm
     boundary: float | None
@@ -180,14 +182,14 @@ class BoxJob:
         return BoxResult(ImageBoxes(size, found, image.photo), hits, bad)
 
     def read(self, image: MapFiles) -> tuple[np.ndarray, float]:
-        """Foreground float32 H×W in [0, 1] of a cue or a stored map, and where it is cut."""
+        """A cue or stored map, float32 H×W in [0, 1], 1 = foreground, and its default boundary."""
         cut = MAP_BOUNDARY if self.form.maps else CUE_BOUNDARY
         return read_saliency(image.map, form=self.form), cut
 
 
 @dataclass(frozen=True)
 class MapOf:
-    """Reads a stored map: of a file with several classes the highest at each pixel."""
+    """Reads a stored map; a file with several classes gives their maximum at each pixel."""
 
     puzzle: CamAdapter
 
@@ -197,7 +199,7 @@ class MapOf:
         except InputError as error:
             raise InputError(f"{error}; expected a map of c2am-cues") from error
         if maps.size == 0:
-            raise InputError(f"{path}: holds no map")
+            raise InputError(f"{path}: contains no map")
         return maps.max(axis=0).astype(np.float32)
 
 
@@ -207,9 +209,9 @@ def _check_options(
     if boundary is not None and not 0 <= boundary < 1:
         raise InputError(f"boundary {boundary:g}: expected a number in [0, 1)")
     if form == "psol" and images is None:
-        raise InputError('`form="psol"` names boxes by the photographs: it needs `images`')
+        raise InputError('`form="psol"` stores the paths of the photographs: give `images`')
     if predictions is not None and gt is None:
-        raise InputError("predicted classes are scored with boxes: they need `gt`")
+        raise InputError("`predictions` are scored together with the boxes: give `gt`")
 
 
 def _choose(
@@ -222,7 +224,7 @@ def _choose(
         return list(files)
     wanted = wanted_ids(ids, files, [images])
     if without := lacking(wanted, files, "map"):
-        raise InputError(f"{maps}: {without}; it has ids like {next(iter(files))}")
+        raise InputError(f"{maps}: {without}; its ids look like {next(iter(files))}")
     return wanted
 
 
@@ -231,10 +233,10 @@ def _scored(chosen: Sequence[str], truths: Truths | None, gt: str | Path | None)
         return set()
     scored = set(chosen) & set(truths.ids)
     if not scored:
-        bad = f" ({truths.bad} records are of no listed image)" if truths.bad else ""
+        bad = f" ({truths.bad} records belong to an unlisted image)" if truths.bad else ""
         raise InputError(
-            f"{gt}: has boxes of none of the {len(chosen)} images{bad}; it has ids like "
-            f"{next(iter(truths.ids), 'none')}, the maps like {chosen[0]}"
+            f"{gt}: contains boxes for none of the {len(chosen)} images{bad}; its ids look like "
+            f"{next(iter(truths.ids), 'none')}, those of the maps like {chosen[0]}"
         )
     return scored
 
@@ -247,8 +249,8 @@ def _guesses(
     guesses = read_predictions(predictions, truths)
     if not guesses.keys() & scored:
         raise InputError(
-            f"{predictions}: predicts no image that is scored; it has ids like "
-            f"{next(iter(guesses))}, the maps like {min(scored)}"
+            f"{predictions}: contains none of the images to be scored; its ids look like "
+            f"{next(iter(guesses))}, those of the maps like {min(scored)}"
         )
     return guesses
 
@@ -259,13 +261,13 @@ def _photo_size(path: Path) -> tuple[int, int]:
 
 
 def _check_size(path: Path, size: tuple[int, int], truth: Truth) -> None:
-    """Boxes of another size would be counted as misses, not as the mistake that they are."""
+    """Refuse ground truth of another image size: its boxes would silently count as misses."""
     right, bottom = truth.boxes[:, 2:].max(axis=0)
     if truth.size not in (None, size) or right > size[0] + 1 or bottom > size[1] + 1:
         of = f"{truth.size[0]}×{truth.size[1]}" if truth.size else f"{right:g}×{bottom:g} or more"
         raise InputError(
-            f"{path}: is taken for {size[0]}×{size[1]} pixels, and its ground truth is of {of} "
-            "(width×height); give the photographs with `images`"
+            f"{path}: the image is assumed to be {size[0]}×{size[1]} pixels, but its ground truth "
+            f"is for {of} (width×height); give the photographs with `images`"
         )
 
 

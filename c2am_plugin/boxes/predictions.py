@@ -1,4 +1,4 @@
-"""What a classifier says of each image: a CSV of an image id and its classes, the best first."""
+"""A classifier's predictions: a CSV of image ids and predicted classes, the best first."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ HEADS = ("id", "image", "image_id", "filename", "file_name")
 
 
 def read_predictions(path: str | Path, truths: Truths) -> dict[str, list[str]]:
-    """{image id: classes, the best first} of a CSV whose lines are `id,class,class,…`.
+    """{image id: classes, the best first} from a CSV whose lines are `id,class,class,…`.
 
-    Classes are written as the ground truth names or numbers them. A first line that begins with
-    "id" or "image" is a heading; a suffix of an image (.jpg) is no matter. Raises InputError.
+    Classes are given by the names or numbers of the ground truth. A first line whose first field is
+    "id" or "image" (or another of HEADS) is a heading; the suffix of a file name (.jpg) is ignored.
+    Raises InputError.
     """
     path = Path(path)
     try:
@@ -29,7 +30,7 @@ def read_predictions(path: str | Path, truths: Truths) -> dict[str, list[str]]:
     if rows and rows[0][0].lower() in HEADS:
         rows = rows[1:]
     if not rows:
-        raise InputError(f"{path}: holds no prediction; expected lines of id,class,class,…")
+        raise InputError(f"{path}: contains no predictions; expected lines of id,class,class,…")
     known = set(truths.ids)
     found: dict[str, list[str]] = {}
     for row in rows:

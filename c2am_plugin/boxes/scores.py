@@ -1,17 +1,17 @@
-"""How well boxes localise: one image's hits, and what they come to over many.
+"""How well boxes localise objects: the hits of one image, and the measures over many.
 
-GT-known       share of images whose box (of the largest component) overlaps an object by IoU ≥ 0.5,
-               whatever its class: the class counts as known
-CorLoc         the same with IoU > 0.5, PASCAL's criterion, as unsupervised discovery and C2AM's
-               authors count it; and by class, the share of the images of a class in which an object
-               of that class is hit, then the mean over classes (Deselaers et al., IJCV 2012)
-MaxBoxAcc      GT-known at the map threshold that suits best (Choe et al., CVPR 2020)
-MaxBoxAccV2    any component's box may hit any object; at IoU 0.3, 0.5 and 0.7, each at its best map
-               threshold; the mean (the same authors' arXiv 2007.04178)
-top-1, top-5   GT-known that also needs the class of a hit object among the 1 or 5 predicted first
+GT-known       share of images whose box (of the largest component) overlaps an object with
+               IoU ≥ 0.5, whatever its class: the class counts as known
+CorLoc         the same with IoU > 0.5, PASCAL's criterion, as used in unsupervised discovery and by
+               C2AM's authors; and by class: the share of the images of a class in which an object
+               of that class is hit, averaged over classes (Deselaers et al., IJCV 2012)
+MaxBoxAcc      GT-known at the best map threshold (Choe et al., CVPR 2020)
+MaxBoxAccV2    the box of any component may hit any object; the mean over IoU 0.3, 0.5 and 0.7, each
+               at its best map threshold (the same authors, arXiv 2007.04178)
+top-1, top-5   GT-known, and the class of a hit object is among the first 1 or 5 predictions
 
-All in half-open pixels of the photographs. The evaluator of Choe et al. squeezes maps and boxes to
-224×224 and counts the last pixel in, so that its last digit can differ.
+All boxes are in half-open pixels of the photographs. The evaluator of Choe et al. resizes maps and
+boxes to 224×224 and includes the last pixel, so its last digit can differ.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ HALF = IOUS.index(0.5)
 
 
 class Hits(NamedTuple):
-    """What one image contributes.
+    """The contribution of one image.
 
     names     class of each of G objects
-    box       float64 [G], IoU of the image's box with each object; 0 where there is no box
-    centre    float64 [G], IoU of the centre box with each
-    largest   bool [3, T], whether the box of the largest component overlaps an object by each of
-              IOUS, at each of sweep.THRESHOLDS
+    box       float64 [G], IoU of the image's box with each object; 0 without a box
+    centre    float64 [G], IoU of the centre box with each object
+    largest   bool [3, T], whether the box of the largest component overlaps an object with each
+              IoU of IOUS, at each of sweep.THRESHOLDS
     any_of    bool [3, T], the same for the best of all components
     """
 
@@ -52,7 +52,7 @@ class Hits(NamedTuple):
 
 @dataclass(frozen=True)
 class Measures:
-    """Shares of images in [0, 1], see the top of this module. None where nothing was predicted."""
+    """Shares of images in [0, 1], see the top of this module. None without predictions."""
 
     gt_known: float
     corloc: float
@@ -65,14 +65,15 @@ class Measures:
 
 @dataclass(frozen=True)
 class Localisation:
-    """What the boxes of a set of images come to.
+    """The measures over a set of images.
 
-    boxes         of these boxes
-    centre        of the trivial box, half of each side in the middle; it has no threshold to suit
-    thresholds    the map threshold of MaxBoxAcc ("0.5 largest") and of each IoU of MaxBoxAccV2
+    boxes         measures of these boxes
+    centre        measures of the trivial box, centred with half the width and height; it has no
+                  threshold to optimise
+    thresholds    the best map threshold of MaxBoxAcc ("0.5 largest") and of each IoU of MaxBoxAccV2
     shares        MaxBoxAccV2's share at each IoU
     classes       CorLoc of each class
-    unpredicted   images without a predicted class; they count as wrong
+    unpredicted   number of images without a predicted class; they count as wrong
     """
 
     images: int
@@ -85,8 +86,8 @@ class Localisation:
 
 
 def count_hits(values: np.ndarray, boxes: np.ndarray, size: tuple[int, int], truth: Truth) -> Hits:
-    """One image's hits. values: float32 H×W map; boxes: [N, 4], the image's own first, in pixels
-    of the image, which is of `size` (width, height)."""
+    """The hits of one image. values: float32 H×W map. boxes: [N, 4] in pixels of the image, the
+    image's own box first. size: (width, height) of the image."""
     swept = sweep(values, truth.boxes, size)
     largest = scale_boxes(swept.largest, values.shape[::-1], size)
     at_largest = overlaps(largest, truth.boxes).max(axis=1)
@@ -127,7 +128,7 @@ def localisation(
 
 
 def _best(accuracy: np.ndarray) -> float:
-    """The threshold of the highest accuracy; of equally good ones the middle."""
+    """The threshold of the highest accuracy; the middle one of several equally good ones."""
     best = np.flatnonzero(accuracy == accuracy.max())
     return round(float(THRESHOLDS[best[len(best) // 2]]), 4)
 

@@ -1,8 +1,8 @@
 """The components of a map above every threshold, from one pass over its pixels.
 
-MaxBoxAcc asks for a map's boxes at each of hundreds of thresholds. Labelling the map anew for each
-would look at every pixel as often. Here pixels join from the highest to the lowest, and components
-only ever grow together (union-find), so a pixel is looked at once. Needs numba.
+MaxBoxAcc needs a map's boxes at each of hundreds of thresholds. Labelling the map for each of them
+would visit every pixel hundreds of times. Here pixels are added from the highest to the lowest, and
+components only ever merge (union-find), so each pixel is visited once. Needs numba.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from ..crf.jit import jit
 
 __all__ = ["THRESHOLDS", "Sweep", "sweep"]
 
-# All that an 8-bit map can tell apart: a value v/255 is above k/255 where v > k.
+# All thresholds that differ for an 8-bit map: a value v/255 is above k/255 if v > k.
 THRESHOLDS = (np.arange(255) / 255).astype(np.float32)
 
 
 class Sweep(NamedTuple):
-    """What a map gives at each of T thresholds.
+    """The components of a map at each of T thresholds.
 
     largest  int64 [T, 4], the box of the largest component (see `components.Components` for
-             ties), in pixels of the map; 0 0 0 0 where nothing is above the threshold
-    areas    int64 [T], its pixels
-    best     float64 [T], the best overlap of any component's box with any box of the truth
+             ties), in pixels of the map; 0 0 0 0 if nothing is above the threshold
+    areas    int64 [T], the pixels of that component
+    best     float64 [T], the best overlap of any component's box with any ground truth box
     """
 
     largest: np.ndarray
@@ -39,10 +39,10 @@ def sweep(
     size: tuple[int, int],
     thresholds: np.ndarray = THRESHOLDS,
 ) -> Sweep:
-    """The components of `values > t` for every t of rising `thresholds`.
+    """The components of `values > t` for every t of the ascending `thresholds`.
 
-    values: float32 H×W. truth: float64 [M, 4], boxes in pixels of the image, which is of `size`
-    (width, height); boxes of components are brought there as `components.scale_boxes` does.
+    values: float32 H×W. truth: float64 [M, 4], boxes in pixels of the image. size: (width, height)
+    of the image, to which the boxes of components are scaled as in `components.scale_boxes`.
     """
     # A pixel of level l is above the first l thresholds.
     levels = np.searchsorted(thresholds, values.ravel(), side="left")
@@ -61,7 +61,7 @@ def _root(parent, pixel):  # type: ignore[no-untyped-def]
 
 @jit
 def _overlap(box, shape, truth, size):  # type: ignore[no-untyped-def]
-    """The best overlap of one component's box, scaled to the image, with the truth."""
+    """The best overlap of one component's box, scaled to the image, with the ground truth."""
     height, width = shape
     x0, y0 = box[0] * size[0] // width, box[1] * size[1] // height
     x1, y1 = -(-box[2] * size[0] // width), -(-box[3] * size[1] // height)
@@ -76,7 +76,7 @@ def _overlap(box, shape, truth, size):  # type: ignore[no-untyped-def]
 
 @jit
 def _precedes(area, box, other_area, other):  # type: ignore[no-untyped-def]
-    """Whether a component comes before another: larger, then upper, then left."""
+    """Whether a component precedes another one: larger, then upper, then left."""
     if area != other_area:
         return area > other_area
     for side in (1, 0, 3, 2):
@@ -89,10 +89,10 @@ def _precedes(area, box, other_area, other):  # type: ignore[no-untyped-def]
 def _sweep(order, starts, shape, truth, size):  # type: ignore[no-untyped-def]
     height, width = shape
     count = len(starts) - 2
-    parent = np.full(height * width, -1, np.int32)  # −1: below all thresholds so far
+    parent = np.full(height * width, -1, np.int32)  # −1: not yet above any threshold
     area = np.zeros(height * width, np.int32)
     boxes = np.zeros((height * width, 4), np.int32)
-    overlap = np.full(height * width, -1.0)  # −1: the component grew since it was computed
+    overlap = np.full(height * width, -1.0)  # −1: to be computed, as the component has grown
     alive = np.zeros(height * width, np.int32)
     n_alive = 0
     largest = np.zeros((count, 4), np.int64)

@@ -1,8 +1,8 @@
 """Ground truth boxes: VOC's XML, CUB-200-2011's bounding_boxes.txt, COCO's JSON.
 
-Each has its own idea of a box; here all become x0 y0 x1 y1, half-open pixels of the image:
-VOC counts from 1 and includes the last pixel (xmin ymin xmax ymax → xmin−1 ymin−1 xmax ymax), CUB
-and COCO store x y width height from 0.
+Each defines a box differently; all are converted to x0 y0 x1 y1, half-open pixels of the image.
+VOC counts from 1 and includes the last pixel (xmin ymin xmax ymax → xmin−1 ymin−1 xmax ymax). CUB
+and COCO store x y width height, counted from 0.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = ["Truth", "Truths", "find_truths", "read_truth"]
 EXPECTED = (
     "expected a folder of VOC's XML files, CUB's folder or its bounding_boxes.txt, or a COCO JSON"
 )
-# The largest XML of VOC and ImageNet has some kilobytes.
+# In bytes. The largest XML files of VOC and ImageNet have a few kilobytes.
 LARGEST_XML = 2**24
-# What other JSON, and numbers of too many digits, run into.
+# Errors caused by other JSON files and by numbers with too many digits.
 NO_COCO = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 
 
@@ -39,8 +39,8 @@ class Truth:
 
     boxes  float64 [G, 4], x0 y0 x1 y1, half-open pixels of the image
     names  the class of each
-    size   (width, height) of the image, where the annotation says it
-    bad    objects that are left out: without a box, or with one without an area
+    size   (width, height) of the image, if the annotation contains it
+    bad    number of objects left out because their box is missing or has no area
     """
 
     boxes: np.ndarray
@@ -50,23 +50,23 @@ class Truth:
 
 
 class Truths(Protocol):
-    """The ground truth of many images, by id. bad: records that are of none of them."""
+    """The ground truth of many images, by id. bad: number of records of other images."""
 
     ids: list[str]
     bad: int
 
     def find(self, image_id: str) -> Truth | Path:
-        """One image's objects, or the file that has them; see `read_truth`."""
+        """One image's objects, or the file that contains them; see `read_truth`."""
 
     def name_of(self, text: str) -> str:
-        """The class that a prediction means, which may be written as its number."""
+        """The class that a prediction names, possibly by its number."""
 
 
 def find_truths(path: str | Path) -> Truths:
-    """The ground truth at a path, whichever of the three it is. Raises InputError.
+    """The ground truth at a path, in any of the three formats. Raises InputError.
 
-    Objects marked `difficult` (VOC) or `iscrowd` (COCO) are left out, and those without a box or
-    with one without an area; those are counted.
+    Objects marked `difficult` (VOC) or `iscrowd` (COCO) are left out. So are objects whose box is
+    missing or has no area; these are counted.
     """
     path = Path(path)
     if path.is_dir() and (path / "bounding_boxes.txt").is_file():
@@ -82,11 +82,12 @@ def find_truths(path: str | Path) -> Truths:
         return _read_coco(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; {EXPECTED}")
-    raise InputError(f"{path}: holds no ground truth boxes; {EXPECTED}")
+    raise InputError(f"{path}: contains no ground truth boxes; {EXPECTED}")
 
 
 def read_truth(found: Truth | Path) -> Truth:
-    """The objects that `Truths.find` gave, or gave the file of. Raises InputError."""
+    """The objects that `Truths.find` returned, read from the file if it returned one. Raises
+    InputError."""
     return _read_voc(found) if isinstance(found, Path) else found
 
 
@@ -124,16 +125,16 @@ def _read_voc(path: Path) -> Truth:
 
 
 def _voc_corners(element: Element) -> list[float]:
-    """The half-open box of an object; NaN for what is not there or not a number."""
+    """The half-open box of an object; NaN for a side that is missing or not a number."""
     x0, y0, x1, y1 = (_number(element, f"bndbox/{side}") for side in SIDES)
     return [max(x0 - 1, 0), max(y0 - 1, 0), x1, y1]
 
 
 def _read_xml(path: Path) -> Element:
-    """The root of a small XML file. A file that declares entities is refused: a few lines of them
-    can expand to gigabytes, and no annotation needs any."""
+    """The root of a small XML file. A file that declares entities is refused: a few lines of
+    entities can expand to gigabytes, and annotations do not need them."""
     builder = TreeBuilder()
-    parser = expat.ParserCreate("utf-8")  # no file names the codec that is imported to read it
+    parser = expat.ParserCreate("utf-8")  # a file must not choose a codec to be imported
     parser.StartElementHandler = builder.start
     parser.EndElementHandler = builder.end
     parser.CharacterDataHandler = builder.data
@@ -142,11 +143,13 @@ def _read_xml(path: Path) -> Element:
         with open(path, "rb", opener=plain_file) as file:
             text = file.read(LARGEST_XML + 1)
         if len(text) > LARGEST_XML:
-            raise ValueError("larger than any annotation")
+            raise ValueError(f"larger than {LARGEST_XML >> 20} MiB")
         parser.Parse(text, True)
         root = builder.close()
     except _DoctypeError as error:
-        raise InputError(f"{path}: declares a document type, which no annotation needs") from error
+        raise InputError(
+            f"{path}: declares a document type; expected an annotation without one"
+        ) from error
     except (OSError, expat.ExpatError, AssertionError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as XML ({error})") from error
     return root
@@ -170,7 +173,7 @@ def _number(element: Element, name: str) -> float:
 
 @dataclass
 class StoredTruths:
-    """Ground truth that is read as a whole. aliases: other ways to write a class."""
+    """Ground truth that is read as a whole. aliases: other names of classes."""
 
     by_id: dict[str, Truth]
     aliases: dict[str, str]
@@ -190,7 +193,7 @@ class StoredTruths:
 def _read_cub(folder: Path) -> StoredTruths:
     """CUB-200-2011: images.txt `number path`, bounding_boxes.txt `number x y width height`.
 
-    The class is the folder of an image; classes.txt, where it is there, numbers them.
+    The class is the folder of an image; classes.txt, if present, numbers the classes.
     """
     path = folder / "bounding_boxes.txt"
     (names, _), (rows, bad) = _rows(folder / "images.txt", 2), _rows(path, 5)
@@ -208,7 +211,7 @@ def _read_cub(folder: Path) -> StoredTruths:
 
 
 def _corners(box: Any) -> list[float]:
-    """x y width height → x0 y0 x1 y1; NaN for what is not four numbers."""
+    """x y width height → x0 y0 x1 y1; NaN if these are not four numbers."""
     try:
         x, y, width, height = map(float, box)
     except (TypeError, ValueError, OverflowError):
@@ -217,7 +220,7 @@ def _corners(box: Any) -> list[float]:
 
 
 def _truth(found: Sequence[tuple[list[float], str]], size: tuple[int, int] | None = None) -> Truth:
-    """The objects of one image, without those whose box is not there or has no area."""
+    """The objects of one image, without those whose box is missing or has no area."""
     good = [
         (box, name)
         for box, name in found
@@ -228,7 +231,7 @@ def _truth(found: Sequence[tuple[list[float], str]], size: tuple[int, int] | Non
 
 
 def _rows(path: Path, count: int) -> tuple[list[list[str]], int]:
-    """The lines of a text file that have `count` fields, and how many others it has."""
+    """The lines of a text file that have `count` fields, and the number of other lines."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -236,7 +239,10 @@ def _rows(path: Path, count: int) -> tuple[list[list[str]], int]:
     rows = [line.split(None, count - 1) for line in lines if line.strip()]
     good = [row for row in rows if len(row) == count]
     if rows and not good:
-        raise InputError(f"{path}: no line has {count} fields; the first has {len(rows[0])}")
+        raise InputError(
+            f"{path}: expected lines of {count} fields; no line has them, the first has "
+            f"{len(rows[0])}"
+        )
     return good, len(rows) - len(good)
 
 
@@ -263,7 +269,7 @@ def _read_coco(path: Path) -> StoredTruths:
     except NO_COCO as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
         raise InputError(
-            f"{path}: is no COCO JSON ({reason}); expected images with id "
+            f"{path}: is not a COCO JSON ({reason}); expected images with id "
             "and file_name, annotations with image_id and bbox [x, y, width, height]"
         ) from error
     by_id = {image_id: _truth(objects, sizes[image_id]) for image_id, objects in found.items()}

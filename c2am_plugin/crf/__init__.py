@@ -1,1 +1,1 @@
-"""The dense CRF, in numba. Knows arrays only."""
+"""The dense CRF, in numba or pydensecrf. Knows arrays only."""

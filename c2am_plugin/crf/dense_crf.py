@@ -1,13 +1,13 @@
-"""The dense CRF that sharpens labels and scores along the edges of an image.
+"""The dense CRF, which sharpens labels and scores along the edges of an image.
 
 P. Krähenbühl, V. Koltun: Efficient Inference in Fully Connected CRFs with Gaussian Edge
 Potentials, NIPS 2011. Potts model, two Gaussian kernels (position; position and colour),
-symmetrically normalised, ten mean-field iterations: the result of those ten, not of convergence,
-is what published pipelines use.
+symmetrically normalised, ten mean-field iterations. Published pipelines use the result after these
+ten iterations, not the converged one.
 
-Knows arrays; knows nothing of files, CAMs or cues. Two backends: numba, on `mean_field.py` and
-`lattice.py`, and pydensecrf, on `pydensecrf_backend.py`. The two agree but for a pixel or two of
-an image whose labels are tied in float32. numba releases the GIL: run several images in threads.
+Knows arrays; knows nothing of files, CAMs or cues. There are two backends: numba (`mean_field.py`,
+`lattice.py`) and pydensecrf (`pydensecrf_backend.py`). They agree except for one or two pixels per
+image whose labels tie in float32. numba releases the GIL: process several images in threads.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _INSTALL = {"numba": "pip install numba", "pydensecrf": "pip install 'c2am-plugi
 BACKENDS = ("auto", *_MODULES)
 
 
-# What "auto" stands for, within `use_backend`.
+# What "auto" means within `use_backend`.
 _default: ContextVar[Backend] = ContextVar("crf_backend", default="auto")
 
 
@@ -55,8 +55,8 @@ def label_crf(
 ) -> np.ndarray:
     """Move the borders of hard labels to the edges of the image.
 
-    image, labels, n_labels and options are those of `label_probabilities`. Returns H×W labels of
-    the same dtype: those of the highest probability. Raises as it does.
+    Takes the arguments of `label_probabilities` and raises the same errors. Returns H×W labels of
+    the same dtype: the most probable label of each pixel.
 
     >>> from c2am_plugin import label_crf
     >>> label = label_crf(image, label, gt_prob=0.7)  # doctest: +SKIP
@@ -80,21 +80,22 @@ def label_probabilities(
     iterations: int = 10,
     backend: Backend = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How probable each of an image's hard labels is at each pixel, borders moved to the edges.
+    """The probability of each hard label at each pixel, with borders moved to the image's edges.
 
     image: H×W×3 uint8, RGB.
-    labels: H×W integer (or bool). With `n_labels` None the labels that occur take part, whatever
-        their values; otherwise 0 … n_labels−1 do, whether they occur or not.
-    gt_prob: how likely a given label is right, in (0, 1); the rest is shared by the other labels.
-    gaussian_sxy, gaussian_compat: pixels, and weight, of the smoothness term.
-    bilateral_sxy, bilateral_srgb, bilateral_compat: pixels, steps of colour (of 255), and weight,
-        of the appearance term.
-    iterations: steps of mean field.
-    backend: "numba", "pydensecrf", or "auto": numba where it is installed.
+    labels: H×W integer (or bool). With `n_labels` None the labels that occur are used, whatever
+        their values; otherwise 0 … n_labels−1, whether they occur or not.
+    gt_prob: the probability that a given label is right, in (0, 1); the other labels share the
+        rest equally.
+    gaussian_sxy, gaussian_compat: standard deviation in pixels, and weight, of the smoothness term.
+    bilateral_sxy, bilateral_srgb, bilateral_compat: standard deviations in pixels and in grey
+        levels (of 255), and weight, of the appearance term.
+    iterations: number of mean-field steps.
+    backend: "numba", "pydensecrf", or "auto": numba if it is installed.
 
-    Returns the L labels' values, of the same dtype, rising, and L×H×W float32 that sum to 1 over
-    L. Raises InputError where an argument does not fit, MissingDependency where the backend (or,
-    for "auto", any) is not installed.
+    Returns the values of the L labels, of the same dtype, ascending, and L×H×W float32 that sum to
+    1 over L. Raises InputError for an invalid argument, MissingDependency if the backend (for
+    "auto": every backend) is not installed.
     """
     model = Model(
         gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat, iterations
@@ -102,7 +103,7 @@ def label_probabilities(
     labels = np.asarray(labels)
     _check(image, labels.shape, model)
     if not 0 < gt_prob < 1:
-        raise InputError(f"gt_prob is {gt_prob}; it must lie between 0 and 1")
+        raise InputError(f"gt_prob {gt_prob}: expected a number between 0 and 1, exclusive")
     values, index = _enumerate(labels, n_labels)
     if len(values) < 2:
         return values, np.ones((len(values), *labels.shape), np.float32)
@@ -142,7 +143,8 @@ def softmax_crf(
     """Sharpen soft scores along the edges of the image.
 
     image: H×W×3 uint8, RGB.
-    probabilities: L×H×W float in [0, 1], clipped from below at 1e-5; they need not sum to 1.
+    probabilities: L×H×W float in [0, 1]; values below 1e-5 are raised to it. They need not sum to
+        1 over L.
     gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat, iterations and
         backend: as for `label_probabilities`; the defaults are those of PSA's code.
 
@@ -155,17 +157,17 @@ def softmax_crf(
         gaussian_sxy, gaussian_compat, bilateral_sxy, bilateral_srgb, bilateral_compat, iterations
     )
     if np.ndim(probabilities) != 3 or len(probabilities) == 0:
-        raise InputError(f"probabilities are {np.shape(probabilities)}; L×H×W was expected")
+        raise InputError(f"probabilities have shape {np.shape(probabilities)}; expected L×H×W")
     _check(image, probabilities.shape[1:], model)
     if not np.isfinite(probabilities).all():
-        raise InputError("probabilities hold values that are not finite")
+        raise InputError("probabilities contain NaN or infinite values; expected finite ones")
     unary = -np.log(np.clip(probabilities, 1e-5, 1.0)).reshape(len(probabilities), -1)
     result = _infer(image, unary.astype(np.float32, order="C"), model, backend)
     return result.reshape(probabilities.shape)
 
 
 def needs_compiling(backend: Backend = "auto") -> bool:
-    """Whether the first call will spend some seconds compiling, once for this installation."""
+    """Whether the first call will compile, which takes a few seconds, once per installation."""
     if _choose(backend) != "numba":
         return False
     from . import lattice
@@ -174,17 +176,17 @@ def needs_compiling(backend: Backend = "auto") -> bool:
 
 
 def warm_up(backend: Backend = "auto") -> None:
-    """Compile what the CRF needs, or load it from the cache; later calls start at full speed."""
+    """Compile the CRF, or load it from the cache, so that later calls run at full speed."""
     cue_crf(np.zeros((2, 2, 3), np.uint8), np.eye(2, dtype=bool), backend=backend)
 
 
 def make_ready(backend: Backend = "auto") -> Literal["threads", "processes"]:
-    """Compile, if that is still to be done, and say how the CRF likes to be run in parallel.
+    """Compile if necessary; returns whether the backend should run in threads or in processes.
 
-    Raises MissingDependency where the backend is not installed.
+    Raises MissingDependency if the backend is not installed.
     """
     if needs_compiling(backend):
-        log.info("getting the dense CRF ready (compiled at first use, then in numba's cache)")
+        log.info("compiling the dense CRF (at first use only; numba caches the result)")
         warm_up(backend)
     return "threads" if _choose(backend) == "numba" else "processes"
 
@@ -192,32 +194,35 @@ def make_ready(backend: Backend = "auto") -> Literal["threads", "processes"]:
 def _check(image: np.ndarray, shape: tuple[int, ...], model: Model) -> None:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise InputError(
-            f"the image is {image.shape} {image.dtype}; H×W×3 uint8 (RGB) was expected"
+            f"the image has shape {image.shape} and dtype {image.dtype}; expected H×W×3 uint8 (RGB)"
         )
     if image.shape[:2] != shape or not all(shape):
-        raise InputError(f"the image is {image.shape[:2]} and its labels are {shape}")
+        raise InputError(
+            f"the image is {image.shape[:2]} (H, W) but its labels are {shape}; expected equal "
+            "sizes, at least 1×1"
+        )
     scales = (model.gaussian_sxy, model.bilateral_sxy, model.bilateral_srgb)
     if not all(scale > 0 for scale in scales):
-        raise InputError(f"sxy and srgb must be above 0: {model}")
+        raise InputError(f"sxy and srgb: expected numbers above 0, found {model}")
 
 
 def _enumerate(labels: np.ndarray, n_labels: int | None) -> tuple[np.ndarray, np.ndarray]:
     """The values of the labels, and H×W indices into them."""
     if labels.dtype.kind not in "bui":
-        raise InputError(f"labels are {labels.dtype}; integers were expected")
+        raise InputError(f"labels have dtype {labels.dtype}; expected integers")
     if n_labels is None:
         values = np.unique(labels)
         return values, np.searchsorted(values, labels)
     if labels.min() < 0 or labels.max() >= n_labels:
         raise InputError(
-            f"labels run from {labels.min()} to {labels.max()}; n_labels {n_labels} allows 0 to "
-            f"{n_labels - 1}"
+            f"labels range from {labels.min()} to {labels.max()}; with n_labels {n_labels}, "
+            f"expected 0 to {n_labels - 1}"
         )
     return np.arange(n_labels).astype(labels.dtype), labels.astype(np.intp)
 
 
 def _argmax(scores: np.ndarray) -> np.ndarray:
-    """np.argmax over the few rows of scores, ten times as fast."""
+    """np.argmax over the rows of scores; ten times as fast where there are few rows."""
     winner = np.zeros(scores.shape[1], np.intp)
     best = scores[0]
     for row in range(1, len(scores)):
@@ -228,7 +233,7 @@ def _argmax(scores: np.ndarray) -> np.ndarray:
 
 @contextmanager
 def use_backend(backend: Backend) -> Iterator[None]:
-    """Within the block `backend="auto"` means this one: for code that does not pass it on."""
+    """Within the block `backend="auto"` means this backend, for code that does not pass it on."""
     token = _default.set(backend)
     try:
         yield
@@ -237,23 +242,23 @@ def use_backend(backend: Backend) -> Iterator[None]:
 
 
 def check_backend(backend: Backend = "auto") -> None:
-    """Raises InputError for an unknown backend, MissingDependency for one that is not installed."""
+    """Raise InputError for an unknown backend, MissingDependency for one that is not installed."""
     _choose(backend)
 
 
 def _choose(backend: Backend) -> Literal["numba", "pydensecrf"]:
-    """Resolve "auto", and say what to install where nothing can run."""
+    """Resolve "auto". Raises MissingDependency, which names the package to install."""
     if backend == "auto":
         backend = _default.get()
     if backend not in BACKENDS:
-        raise InputError(f"CRF backend {backend!r}: expected {', '.join(BACKENDS)}")
+        raise InputError(f"CRF backend {backend!r} is unknown; expected {', '.join(BACKENDS)}")
     wanted: tuple[Literal["numba", "pydensecrf"], ...]
     wanted = ("numba", "pydensecrf") if backend == "auto" else (backend,)
     for name in wanted:
         if _installed(_MODULES[name]):
             return name
     raise MissingDependency(
-        f"the dense CRF needs {' or '.join(wanted)}, which is not installed: "
+        f"the dense CRF needs {' or '.join(wanted)}, which is not installed; run "
         f"{' or '.join(_INSTALL[name] for name in wanted)}"
     )
 
@@ -267,7 +272,7 @@ def _installed(module: str) -> bool:
 
 
 def _infer(image: np.ndarray, unary: np.ndarray, model: Model, backend: Backend) -> np.ndarray:
-    """Mean-field probabilities, L×HW float32, of energies L×HW float32."""
+    """Mean-field probabilities, L×HW float32, from energies L×HW float32."""
     if _choose(backend) == "numba":
         from .mean_field import infer
     else:

@@ -1,4 +1,4 @@
-"""Gaussian filtering of many points in a few dimensions, on the permutohedral lattice.
+"""Gaussian filtering of many points in few dimensions, on the permutohedral lattice.
 
 A. Adams, J. Baek, M. A. Davis: Fast High-Dimensional Filtering Using the Permutohedral Lattice,
 Eurographics 2010. Each point spreads its value over the d+1 vertices of the simplex around it
@@ -7,9 +7,9 @@ result back (slice). With unit-variance features, that approximates K_ij = exp(-
 
 Knows points and values; knows nothing of images, labels or random fields. Needs numba.
 
-Two facts carry the speed. A vertex's coordinates are packed linearly into one integer, so that a
-step along an axis is one addition. And the loops run over blocks of points with the short loop
-over dimensions outside, so that the compiler can use vector instructions.
+Two choices make it fast. A vertex's coordinates are packed linearly into one integer, so that a
+step along an axis is one addition. The loops run over blocks of points, with the short loop over
+dimensions outside, so that the compiler can use vector instructions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _RANDOM_STRIDES = np.random.default_rng(0).integers(2**62, 2**63 - 1, 8) | 1
 class Lattice(NamedTuple):
     """The lattice of N points in d dimensions, with M vertices numbered from 1.
 
-    Number 0 is the vertex that is not there; its value stays 0.
+    Number 0 stands for a missing vertex; its value stays 0.
     """
 
     corners: np.ndarray  # N×(d+1) int32: the vertices around each point
@@ -43,10 +43,10 @@ class Lattice(NamedTuple):
 
 
 def build(features: np.ndarray) -> Lattice:
-    """Make the lattice of some points, with the kernel normalised symmetrically.
+    """Build the lattice of N points, with the kernel normalised symmetrically.
 
-    features: d×N float32, C-contiguous, in standard deviations, from 0 to 2^17, beyond which
-        float32 no longer resolves the cells of the lattice.
+    features: d×N float32, C-contiguous, in standard deviations, from 0 to 2^17. Beyond that,
+        float32 does not resolve the cells of the lattice.
     """
     d, count = features.shape
     scale = np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))
@@ -72,11 +72,11 @@ def add_filtered(lattice: Lattice, values: np.ndarray, scale: float, out: np.nda
 
 
 def is_compiled() -> bool:
-    """Whether the loops are compiled, here or in numba's cache by an earlier process."""
-    last = _add_slice  # in the order of compiling
+    """Whether the loops are compiled, in this process or in numba's cache by an earlier one."""
+    last = _add_slice  # the last one to be compiled
     if last.signatures:
         return True
-    folder = last.stats.cache_path  # None where there is no cache
+    folder = last.stats.cache_path  # None without a cache
     python = f"py{sys.version_info.major}{sys.version_info.minor}"
     cached = Path(folder).glob(f"lattice.{last.__name__}-*.{python}*.nbi") if folder else ()
     return any(entry.stat().st_mtime >= Path(__file__).stat().st_mtime for entry in cached)
@@ -85,9 +85,9 @@ def is_compiled() -> bool:
 def _strides(reach: np.ndarray) -> np.ndarray:
     """The d numbers whose weighted sum packs a vertex's first d coordinates into an int64.
 
-    reach: float64 [d], the largest scaled feature of each dimension. Where 63 bits are too few
-    for an exact packing, the numbers are random: then two of a million vertices share a key with
-    a probability of about 1e-7, by chance, at features far beyond any that blur an image.
+    reach: float64 [d], the largest scaled feature of each dimension. If 63 bits are too few for an
+    exact packing, the numbers are random: the probability that any two of a million vertices share
+    a key is then about 1e-7. This needs features far larger than those of any image.
     """
     below = np.append(0, reach[:-1]) * np.arange(len(reach))
     above = reach[::-1].cumsum()[::-1]
@@ -132,7 +132,7 @@ def _enclose(elevated):  # type: ignore[no-untyped-def]
                 below = np.int32(elevated[i, p] < elevated[j, p])
                 rank[i, p] += below
                 rank[j, p] += np.int32(1) - below
-    # Rounding may leave the hyperplane; move the coordinates that were rounded furthest back.
+    # Rounding may leave the hyperplane; move back the coordinates that were rounded furthest.
     for i in range(corners):
         for p in range(count):
             shifted = rank[i, p] + excess[p]
@@ -164,7 +164,7 @@ def _locate(features, scale, strides, steps, start, count):  # type: ignore[no-u
             keys[0, p] += origin[i, p] * strides[i]
     for p in range(count):
         weights[0, p] = np.float32(1) + ordered[0, p] - ordered[corners - 1, p]
-    # The vertices of a simplex are a path that takes one step along each axis, in order of rank.
+    # The vertices of a simplex form a path with one step along each axis, in order of rank.
     for r in range(1, corners):
         for p in range(count):
             keys[r, p] = keys[r - 1, p] - steps[axis[r - 1, p]]
@@ -174,7 +174,7 @@ def _locate(features, scale, strides, steps, start, count):  # type: ignore[no-u
 
 @jit
 def _find(slots, keys, key):  # type: ignore[no-untyped-def]
-    """The slot of `key`, or the empty one where it belongs: open addressing, linear probing."""
+    """The slot of `key`, or the empty slot for it: open addressing, linear probing."""
     mask = np.uint64(len(slots) - 1)
     spread = np.uint64(key) * _SPREAD
     slot = (spread ^ (spread >> np.uint64(32))) & mask
@@ -193,10 +193,10 @@ def _grown(slots, keys, used):  # type: ignore[no-untyped-def]
 
 @jit
 def _index(features, scale, strides, steps):  # type: ignore[no-untyped-def]
-    """Number the vertices in the order in which the points need them.
+    """Number the vertices in the order in which the points use them.
 
-    Returns corners, weights, keys int64 [M+1] by vertex, and the hash table: slots, each with the
-    number of a vertex or 0.
+    Returns corners, weights, keys int64 [M+1] by vertex, and the hash table, whose slots contain
+    the number of a vertex or 0.
     """
     d, total = features.shape
     corners = np.empty((total, d + 1), np.int32)
@@ -236,8 +236,8 @@ def _neighbours(keys, slots, steps):  # type: ignore[no-untyped-def]
     return neighbours
 
 
-# Below, uint32 spares numba's test for negative indices, and `unroll` is a tuple of d+1 zeros: its
-# length is part of its type, so that the inner loop is unrolled.
+# Below, uint32 avoids numba's check for negative indices. `unroll` is a tuple of d+1 zeros: its
+# length is part of its type, so the compiler unrolls the inner loop.
 
 
 @jit

@@ -12,16 +12,17 @@ from .model import Model
 
 __all__ = ["infer"]
 
-# Pixels or grey levels that are 5 standard deviations apart share no vertex of the lattice: a
-# smaller scale would change nothing, and its large features would run out of float32.
+# Pixels or grey levels 5 standard deviations apart share no vertex of the lattice: a smaller scale
+# would change nothing, and its features would exceed the precision of float32.
 _SMALLEST_SCALE = 1 / 8
 _LARGEST_FEATURE = 2.0**17
 
 
 def infer(image: np.ndarray, unary: np.ndarray, model: Model) -> np.ndarray:
-    """Mean field on the log-odds of each label against label 0.
+    """Mean-field probabilities, L×HW float32, from energies L×HW float32.
 
-    Only differences between labels matter, so that L labels take L−1 filterings, and two take one.
+    Works on the log-odds of each label against label 0. Only differences between labels matter, so
+    L labels need L−1 filterings per step and kernel, and two labels need one.
     """
     height, width = image.shape[:2]
     position = _position_lattice(height, width, model.gaussian_sxy)
@@ -40,7 +41,7 @@ def infer(image: np.ndarray, unary: np.ndarray, model: Model) -> np.ndarray:
 
 
 def _lead(odds: np.ndarray) -> np.ndarray:
-    """The probability of each further label less that of label 0."""
+    """The probability of each other label minus that of label 0."""
     if len(odds) == 1:
         return np.tanh(odds / 2)
     probabilities = _softmax(odds)
@@ -55,7 +56,7 @@ def _softmax(odds: np.ndarray) -> np.ndarray:
     return scores
 
 
-@lru_cache(maxsize=16)  # the sizes of a data set repeat; a lattice takes 25 bytes a pixel
+@lru_cache(maxsize=16)  # image sizes repeat in a data set; a lattice takes 25 bytes per pixel
 def _position_lattice(height: int, width: int, sxy: float) -> lattice.Lattice:
     return lattice.build(_positions(height, width, sxy))
 
@@ -64,7 +65,9 @@ def _positions(height: int, width: int, sxy: float) -> np.ndarray:
     """x and y of each pixel in standard deviations, 2×HW float32."""
     scale = np.float32(max(sxy, _SMALLEST_SCALE))
     if max(height, width) / scale > _LARGEST_FEATURE:
-        raise InputError(f"the image is {height}×{width}: too large for sxy {sxy}")
+        raise InputError(
+            f"the image of {height}×{width} pixels is too large for sxy {sxy}; take a larger sxy"
+        )
     x = np.arange(width, dtype=np.float32) / scale
     y = np.arange(height, dtype=np.float32) / scale
     return np.stack([np.tile(x, height), np.repeat(y, width)])

@@ -1,4 +1,4 @@
-"""The numbers of a dense CRF."""
+"""The parameters of a dense CRF."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ __all__ = ["Model"]
 
 
 class Model(NamedTuple):
-    """The kernels' standard deviations, in pixels and in grey levels, their weights, the steps."""
+    """The kernels' standard deviations, in pixels (sxy) and grey levels (srgb), their weights
+    (compat), and the number of iterations."""
 
     gaussian_sxy: float
     gaussian_compat: float

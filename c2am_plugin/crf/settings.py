@@ -1,8 +1,8 @@
-"""The dense CRF as pipelines set it, by name, and labels with their probability.
+"""The dense CRF settings of pipelines, by name, and labels with their probability.
 
-Two kinds of unary. A hard one trusts the label argmax([t, cam]) with `gt_prob` (IRN, C2AM); a soft
-one takes the scores themselves, the background's being (1 − max_k cam_k)^α (PSA, CLIP-ES), with
-the α that makes argmax of the scores the same label, t = (1 − t)^α.
+There are two kinds of unary. A hard one gives the label argmax([t, cam]) the probability `gt_prob`
+(IRN, C2AM). A soft one uses the scores themselves, with (1 − max_k cam_k)^α for the background
+(PSA, CLIP-ES). The α with t = (1 − t)^α makes the argmax of the scores the same label.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 class CrfSetting:
     """Standard deviations in pixels (sxy) and grey levels (srgb), and weights, of the two kernels.
 
-    gt_prob  how likely a hard label is right, in (0, 1); None: soft scores
+    gt_prob  the probability that a hard label is right, in (0, 1); None: soft scores
     """
 
     gt_prob: float | None
@@ -51,9 +51,9 @@ class CrfSetting:
         }
 
 
-# C2AM's cues and IRN's labels are made with the same numbers. CLIP-ES shifts the colours by a mean
-# before its CRF, which changes no difference between two of them, but wraps the dark ones; here
-# they are the photograph's.
+# C2AM's cues and IRN's labels use the same numbers. CLIP-ES subtracts a mean from the colours
+# before its CRF, which leaves their differences unchanged except that dark colours wrap around;
+# here the photograph's own colours are used.
 SETTINGS = {
     "irn": CrfSetting(0.7, 3, 3, 50, 5, 10),
     "c2am": CrfSetting(0.7, 3, 3, 50, 5, 10),
@@ -63,14 +63,14 @@ SETTINGS = {
 
 
 def crf_setting(name: str) -> CrfSetting:
-    """The setting of a name. Raises InputError with the known names."""
+    """The setting of that name. Raises InputError, which lists the known names."""
     if name not in SETTINGS:
-        raise InputError(f"CRF setting {name!r} is unknown; known are {', '.join(SETTINGS)}")
+        raise InputError(f"CRF setting {name!r} is unknown; expected {', '.join(SETTINGS)}")
     return SETTINGS[name]
 
 
 def label_setting(own: str) -> str:
-    """The setting of labels where a profile's is `own`: PSA's CRF makes seeds, and no labels."""
+    """The setting for labels of a profile whose setting is `own`: PSA's CRF is only for seeds."""
     return "irn" if own in ("", "psa") else own
 
 
@@ -91,13 +91,14 @@ def smooth_label(
     setting: CrfSetting,
     backend: Backend = "auto",
 ) -> tuple[np.ndarray, np.ndarray]:
-    """argmax([t, maps]) after the dense CRF, and how probable it holds each pixel's winner.
+    """argmax([t, maps]) after the dense CRF, and the probability of each pixel's label.
 
     photo: H×W×3 uint8, RGB. maps: floating K×H×W in [0, 1]; class_ids: int [K], 0-based.
-    background_score: t in (0, 1), or t(x), a background H×W in [0, 1).
+    background_score: t in (0, 1), or a stored background t(x), float H×W in [0, 1).
 
-    Returns the label uint8 H×W (0 background, c + 1 for class c) and float32 H×W in (0, 1]. An
-    image without a class is background with probability 1. Raises as `label_crf` does.
+    Returns the label uint8 H×W (0 background, c + 1 for class c) and its probability, float32 H×W
+    in (0, 1]. An image without a class is background with probability 1. Raises the errors of
+    `label_crf`.
     """
     if len(class_ids) == 0:
         shape = photo.shape[:2]

@@ -1,7 +1,7 @@
 """A trained saliency network as a file.
 
-Layout: {"state_dict", "info"}, info with the backbone, the stride and the width that rebuild the
-network, the scales to predict at, and how it was trained.
+Layout: {"state_dict", "info"}. info contains the backbone, stride and width needed to rebuild the
+network, the scales to predict at, and the settings of the training.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WIDEST = 4096
 
 @dataclass(frozen=True)
 class SaliencyCheckpoint:
-    """A trained network in eval mode; info as noted in training (`train.train_saliency`)."""
+    """A trained network in eval mode; info as stored by training (`train.train_saliency`)."""
 
     model: PoolNet
     info: dict[str, Any]
@@ -51,15 +51,15 @@ def load_saliency(path: str | Path, device: torch.device | str = "cpu") -> Salie
     info = content.get("info") if isinstance(content, Mapping) else None
     if not (isinstance(info, Mapping) and info.get("kind") == KIND):
         raise InputError(
-            f"{path}: is no saliency network; expected last.pt of a c2am-saliency run "
-            "(c2am-cues takes those of c2am-train)"
+            f"{path}: is not a saliency network; expected last.pt of a c2am-saliency run "
+            "(checkpoints of c2am-train are for c2am-cues)"
         )
     try:
         network = (info["backbone"], info["output_stride"], info["width"])
         if not 0 < info["width"] <= WIDEST:
-            raise ValueError(f"a width of {info['width']}")
+            raise ValueError(f"width {info['width']}")
         if max(check_scales(info["scales"])) > LARGEST_SIDE:
-            raise ValueError(f"scales of {info['scales']}")
+            raise ValueError(f"scales {info['scales']}")
         check_room(path, info["backbone"], content["state_dict"])
         model = PoolNet(*network)
         model.load_state_dict(content["state_dict"])
@@ -73,6 +73,9 @@ def load_saliency(path: str | Path, device: torch.device | str = "cpu") -> Salie
         ArithmeticError,
     ) as error:
         reason = " ".join(str(error).split())[:120]
-        raise InputError(f"{path}: is damaged or of another version ({reason})") from error
+        raise InputError(
+            f"{path}: is damaged or from another version ({reason}); take another file, or train "
+            "again"
+        ) from error
     check_finite(path, model)
     return SaliencyCheckpoint(model.to(device).eval(), dict(info))

@@ -1,7 +1,7 @@
 """Photographs with their cues as pseudo masks, as training sees them.
 
-Knows files and pixels, not the network. Whether an image is mirrored depends on (seed, epoch,
-image) and on nothing else, so that a resumed run sees what an uninterrupted one sees.
+Knows files and pixels, not the network. Whether an image is mirrored depends only on (seed, epoch,
+image), so a resumed run sees the same examples as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from ..training.batches import CACHE_BYTES, Views
 
 __all__ = ["Example", "MaskedImages", "collate", "find_cues", "read_example"]
 
-SAMPLE = 16  # cues that are looked at before a run starts
-# Two cues contradict each other where they are further apart: a hard one says foreground, a soft
-# one less than 0.3, or the other way round.
+SAMPLE = 16  # cues checked before a run starts
+# Two cues contradict each other where they differ by more: a hard cue is 1 and a soft cue is below
+# 0.3, or a hard cue is 0 and a soft cue is above 0.7.
 APART = 0.7
 
 
 class Example(NamedTuple):
-    """image: uint8 3×H×W RGB. mask: float32 1×H×W in [0, 1], 1 = foreground, NaN = not known."""
+    """image: uint8 3×H×W RGB. mask: float32 1×H×W in [0, 1], 1 = foreground, NaN = unknown."""
 
     image: Tensor
     mask: Tensor
@@ -47,11 +47,11 @@ def find_cues(
     flip: bool = False,
     stretch: bool = False,
 ) -> tuple[list[tuple[Path, ...]], tuple[CueForm, ...]]:
-    """The cue files of every image: of `cues` and, where there is one, of the `second` folder; and
-    how those of each folder are read. flip, stretch: see `CueForm`.
+    """The cue files of every image, from `cues` and, if given, the `second` folder; and how the
+    files of each folder are read. flip, stretch: see `CueForm`.
 
-    Raises InputError where an image has no cue, and where none of a few cues can be used: another
-    shape than its photograph, or one value throughout.
+    Raises InputError if an image has no cue, or if no cue of a small sample is usable: each differs
+    in shape from its photograph or is constant.
     """
     reader = MapReader.find()
     folders = {
@@ -75,23 +75,23 @@ def find_cues(
         raise errors[0]
     if len(errors) + flat == len(some):
         raise InputError(
-            f"{cues}: each of the {flat} cues looked at is of one value throughout, which shows no "
-            "foreground to learn; expected 255 = foreground, 0 = background"
+            f"{cues}: all {flat} cues checked are constant, so there is no foreground to learn; "
+            "expected 255 = foreground, 0 = background"
         )
     return chosen, forms
 
 
 def _of_each(cues: str | Path, found: dict[str, Path], images: dict[str, Path]) -> list[Path]:
     if without := lacking(images, found, "cue"):
-        raise InputError(f"{cues}: {without}; name those that have one with `ids`")
+        raise InputError(f"{cues}: {without}; list the images that have one with `ids`")
     return [found[image_id] for image_id in images]
 
 
 def read_example(
     image: Path, cues: Sequence[Path], forms: Sequence[CueForm]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 H×W×3 and its mask float32 H×W: the first cue in [0, 1], 1 = foreground, and NaN where
-    the second one, if there is one, contradicts it. Raises InputError."""
+    """The photograph uint8 H×W×3 and its mask float32 H×W: the first cue in [0, 1], 1 =
+    foreground, and NaN where a second cue contradicts it. Raises InputError."""
     photo = read_photo(image)
     mask, *others = (_fitting(photo, *each) for each in zip(cues, forms, strict=True))
     for other in others:
@@ -106,8 +106,8 @@ def _fitting(photo: np.ndarray, cue: Path, form: CueForm) -> np.ndarray:
         return resize_cue(mask, photo.shape[:2], stretch=form.stretch)
     except InputError as error:
         raise InputError(
-            f"{cue}: is {mask.shape[1]}×{mask.shape[0]} pixels and its photograph "
-            f"{photo.shape[1]}×{photo.shape[0]}: other shapes, so not of the same image"
+            f"{cue}: has {mask.shape[1]}×{mask.shape[0]} pixels but its photograph has "
+            f"{photo.shape[1]}×{photo.shape[0]}: the shapes differ, so this is another image"
             + (SQUARE if mask.shape[0] == mask.shape[1] else "")
         ) from error
 
@@ -115,8 +115,8 @@ def _fitting(photo: np.ndarray, cue: Path, form: CueForm) -> np.ndarray:
 class MaskedImages(Views):
     """Images and cues: [epoch, index] → Example, or an InputError for a pair that is unusable.
 
-    side: every image becomes a square of so many pixels; 0: they keep their sizes. Half of the
-    examples are mirrored.
+    side: every image is resized to a square of side×side pixels; 0: images keep their sizes. Half
+    of the examples are mirrored.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class MaskedImages(Views):
     ) -> None:
         self.images, self.cues = list(images), list(cues)
         self.side, self.seed, self.forms = side, seed, tuple(forms)
-        # 3 bytes of a pixel's colour and 4 of its mask.
+        # Per pixel, 3 bytes for the colour and 4 for the mask.
         self.keeps = bool(side) and len(self.images) * side * side * 7 <= CACHE_BYTES
         self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -162,6 +162,6 @@ class MaskedImages(Views):
 
 
 def collate(views: list[Example | InputError]) -> tuple[list[Example], list[str]]:
-    """A batch for `training_loader`: its examples, and why others cannot be used."""
+    """A batch for `training_loader`: its examples, and the errors of unusable ones."""
     good = [view for view in views if isinstance(view, Example)]
     return good, [str(view) for view in views if isinstance(view, InputError)]

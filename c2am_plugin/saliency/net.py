@@ -2,9 +2,9 @@
 
 Knows layers and shapes, neither cues nor files. The head is the one of J.-J. Liu, Q. Hou,
 M.-M. Cheng, J. Feng, J. Jiang, "A Simple Pooling-Based Design for Real-Time Salient Object
-Detection" (CVPR 2019, sections 3.1 to 3.3): a top-down path over the backbone's stages, into which
-a pyramid pooling module says at every level where objects are (the global guidance), and in which
-each merged map is aggregated over several pooled sizes.
+Detection" (CVPR 2019, sections 3.1 to 3.3): a top-down path over the backbone's stages. A pyramid
+pooling module tells every level where the objects are (the global guidance), and each merged map
+is aggregated over several pooled sizes.
 """
 
 from __future__ import annotations
@@ -20,24 +20,23 @@ from ..training.backbone import Backbone
 
 __all__ = ["PoolNet"]
 
-PYRAMID = (1, 3, 5)  # cells a side of the pyramid's pooled copies (section 3.2)
-POOLED = (2, 4, 8)  # by how much the aggregation's copies are smaller (section 3.3)
+PYRAMID = (1, 3, 5)  # cells per side of the pyramid's pooled copies (section 3.2)
+POOLED = (2, 4, 8)  # reduction factors of the aggregation's copies (section 3.3)
 
 
 class PoolNet(nn.Module):
     """Backbone, pyramid pooling, global guidance and feature aggregation: images to log-odds.
 
     backbone       a torchvision classifier, as for `network.model.C2AM`; without weights
-                   (`network.weights.initial_weights` fills them)
-    output_stride  pixels of the image for one of the coarsest map. Behind a removed stride the
-                   layers are dilated, as in the released ResNet of PoolNet
-    width          channels of the widest level. A level has half as many as its stage, between a
-                   quarter of the width and the width: 512 gives the released ones of ResNet-50,
-                   128, 128 (there 256), 256, 512, 512
+                   (`training.weights.initial_weights` fills them)
+    output_stride  pixels of the image per pixel of the coarsest map. The layers behind a removed
+                   stride are dilated, as in the released ResNet of PoolNet
+    width          channels of the widest level. A level has half the channels of its stage, but at
+                   least a quarter of the width and at most the width. For ResNet-50, 512 gives the
+                   released numbers: 128, 128 (there 256), 256, 512, 512
 
-    Every stage from the stride 2 on is used. Convolutions of coarse maps come before they are
-    enlarged, not after, which is cheaper. Raises InputError for a backbone or stride that cannot
-    be had.
+    Every stage from stride 2 on is used. Coarse maps are convolved before they are enlarged, which
+    is cheaper than after. Raises InputError for an unsupported backbone or stride.
     """
 
     def __init__(
@@ -58,13 +57,13 @@ class PoolNet(nn.Module):
         self.downs = nn.ModuleList(_conv(above, level) for level, above in pairwise(levels))
         self.merges = nn.ModuleList(_conv(level, level) for level in levels[:-1])
         self.score = nn.Conv2d(levels[0], 1, 1)
-        # Backbones without BatchNorm have values in the hundreds, of which a random layer would be
-        # sure: at first everything is undecided.
+        # Backbones without BatchNorm output values in the hundreds, from which a random layer would
+        # make confident predictions. With zeros every pixel starts undecided.
         for parameter in self.score.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Tensor:
-        """N×3×H×W float32, ImageNet-normalised → log-odds N×1×h×w of the finest stage's size."""
+        """N×3×H×W float32, ImageNet-normalised → log-odds N×1×h×w at the finest stage's size."""
         stages = self.backbone.stages(images)
         laterals = [lateral(x) for lateral, x in zip(self.laterals, stages, strict=True)]
         x = laterals.pop()
@@ -82,9 +81,9 @@ class PoolNet(nn.Module):
 
 
 class PyramidPooling(nn.Module):
-    """Pyramid pooling (section 3.2): a map beside its means over grids of 1, 3 and 5 cells a side.
+    """Pyramid pooling (section 3.2): a map and its means over grids of 1, 3 and 5 cells per side.
 
-    N×C×h×w → N×C×h×w. Each place learns what the whole image and its large parts hold.
+    N×C×h×w → N×C×h×w. Each position sees the content of the whole image and of its large parts.
     """
 
     def __init__(self, channels: int) -> None:
@@ -100,7 +99,7 @@ class PyramidPooling(nn.Module):
 
 
 class Aggregation(nn.Module):
-    """Feature aggregation (section 3.3): a map plus what 2, 4 and 8 times smaller copies say.
+    """Feature aggregation (section 3.3): a map plus convolutions of it at 1/2, 1/4 and 1/8 size.
 
     N×C×h×w → N×C×h×w, of any size.
     """

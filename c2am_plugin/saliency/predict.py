@@ -32,7 +32,7 @@ COMMAND = "c2am-saliency"
 
 @dataclass
 class PredictionReport:
-    """What a run did. foreground: the share of pixels above mid-grey, of the images of this run."""
+    """The report of a run. foreground: the share of pixels above mid-grey in its images."""
 
     out: str
     scales: tuple[float, ...]
@@ -43,8 +43,8 @@ class PredictionReport:
     failures: dict[str, str] = field(default_factory=dict)
 
     def summary(self) -> str:
-        """The run in a line."""
-        there = f"; {self.already_there} were there already" if self.already_there else ""
+        """The run in one line."""
+        there = f"; {self.already_there} already existed" if self.already_there else ""
         failed = f"; {len(self.failures)} failed" if self.failures else ""
         return (
             f"wrote {self.written} soft cues in {self.seconds:.1f} s{there}{failed}; "
@@ -66,18 +66,18 @@ def predict_saliency(
 ) -> PredictionReport:
     """Write a soft cue `<out>/<id>.png`, 255 = foreground, mid-grey undecided, for each photograph.
 
-    images, ids  a folder of images or a VOC root, and which of them (`network.data.find_images`)
+    images, ids  a folder of images or a VOC root, and which of them (`files.photos.find_images`)
     checkpoint   `last.pt` of `train_saliency`
-    scales       up to 8 a factor of the image's size, from 32 the side of a square in pixels;
-                 default squares of 3/4, 1 and 11/8 of the side that was trained with, or the
-                 image's own size. Each is seen mirrored too; the mean of the log-odds counts
+    scales       numbers up to 8 are factors of the image's size, numbers from 32 the side of a
+                 square in pixels. Default: squares of 3/4, 1 and 11/8 of the training side, or the
+                 image's own size. Each scale is also run mirrored; the log-odds are averaged
     workers      images processed at once; default one per core
     device       "cpu", "cuda", "cuda:1"; default a GPU if there is one
     overwrite    replace cues that another run wrote
-    progress     show a bar on stderr
+    progress     show a progress bar on stderr
 
-    What is done already is skipped. An image that fails does not stop the others and is in the
-    report, which is also stored, with the settings, beside out. Raises InputError or OutputError
+    Finished cues are skipped. An image that fails does not stop the others; it is listed in the
+    report, which is also stored, with the settings, beside `out`. Raises InputError or OutputError
     before anything is written.
 
     >>> from c2am_plugin import predict_saliency
@@ -122,7 +122,7 @@ def image_logits(logits: ScaleLogits) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Writer:
-    """Writes one image's cue; returns its pixels above mid-grey, and how many it has."""
+    """Writes one image's cue; returns the number of its pixels above mid-grey, and of all."""
 
     out: Path
 

@@ -1,4 +1,4 @@
-"""How to train the saliency network, as a table: every number that a recipe fixes."""
+"""The training recipes of the saliency network, as a table of all their numbers."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SMALLEST_SIDE = 32
 
 @dataclass(frozen=True)
 class Recipe:
-    """Adam on mirrored images, one at a time; the gradients of `accumulate` of them make a step.
+    """Adam on randomly mirrored images, one at a time; a step sums `accumulate` gradients.
 
-    lr, weight_decay  of Adam. The rate stays as it is: PoolNet divides it by ten after 15 of its 24
+    lr, weight_decay  of Adam. The rate is constant: PoolNet divides it by ten after 15 of its 24
                       epochs, which the nine epochs on cues never reach
-    side              every image becomes a square of so many pixels; 0: images keep their sizes
+    side              every image is resized to a square of this side; 0: images keep their sizes
     width             channels of the head's widest level (`net.PoolNet`)
-    output_stride     pixels of the image for one of the coarsest map
+    output_stride     pixels of the image per pixel of the coarsest map
     """
 
     lr: float
@@ -33,7 +33,7 @@ class Recipe:
     output_stride: int
 
 
-# C2AM, appendix A.2, and for what it leaves open the released code of it and of PoolNet.
+# C2AM, appendix A.2; what it leaves open follows the released code of C2AM and PoolNet.
 _PAPER = Recipe(
     lr=5e-5,
     weight_decay=5e-4,
@@ -46,18 +46,19 @@ _PAPER = Recipe(
 
 RECIPES = {
     "paper": _PAPER,
-    # Some hundred images and little time: squares of about the size that c2am-train's small recipe
-    # sees, and a narrow head.
+    # For a few hundred images and little time: squares of about the size of c2am-train's small
+    # recipe, and a narrow head.
     "small": replace(_PAPER, side=256, width=128),
 }
 
 
 def make_recipe(recipe: Recipe | str, **numbers: Any) -> Recipe:
-    """A recipe, or the one of that name, with the numbers that are not None. Raises InputError."""
+    """A recipe, given or by name, with those `numbers` replaced that are not None. Raises
+    InputError."""
     recipe = changed(RECIPES, recipe, numbers)
     if recipe.side and recipe.side < SMALLEST_SIDE:
         raise InputError(
-            f"side {recipe.side}: expected {SMALLEST_SIDE} or more, or 0 for images as they are"
+            f"side {recipe.side}: expected {SMALLEST_SIDE} or more, or 0 to keep the images' sizes"
         )
     check_numbers(recipe, may_be_zero=("side",))
     return recipe

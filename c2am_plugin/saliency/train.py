@@ -1,4 +1,4 @@
-"""`train_saliency`: from photographs and cues to a checkpoint.
+"""`train_saliency`: photographs and cues in, a checkpoint out.
 
 Knows the settings of a run, its folder and when training has failed. The numbers of a recipe are in
 `recipes`, the optimizer in `trainer`, the images in `data`.
@@ -44,15 +44,15 @@ __all__ = ["COLUMNS", "SaliencyResult", "train_saliency"]
 log = logging.getLogger(__name__)
 
 COMMAND = "c2am-saliency"
-# The network says the same everywhere where its saliency varies within images by less than this.
+# The network counts as constant if its saliency varies within images by less than this.
 CONSTANT = 0.001
 COLUMNS = ("step", "epoch", "loss", "lr", "images_per_second", "foreground", "spread", "agreement")
 
 
 @dataclass(frozen=True)
 class SaliencyResult:
-    """checkpoint: RUN/last.pt. steps: of the whole run. loss: nats a pixel, mean of the last epoch;
-    NaN where the run was finished before. unreadable: one message for each pair left out.
+    """checkpoint: RUN/last.pt. steps: of the whole run. loss: nats per pixel, mean of the last
+    epoch; NaN if the run had already finished. unreadable: one message for each pair left out.
     """
 
     checkpoint: Path
@@ -84,30 +84,30 @@ def train_saliency(
     """Train PoolNet on cues as pseudo masks and write `run`/last.pt, log.csv and pictures/.
 
     images         folder of photographs, or a VOC root (with JPEGImages/)
-    cues           folder of `<id>.png` for each, 255 = foreground: hard, or soft ones, whose greys
-                   are what the network is to predict
-    run            folder of the run; last.pt is the checkpoint that `predict_saliency` takes
-    second         other cues of the same images; where both contradict each other (they are more
-                   than 0.7 apart) nothing is learnt
+    cues           folder with `<id>.png` for each image, 255 = foreground; the network learns to
+                   predict the values of soft cues
+    run            folder of the run; last.pt is the checkpoint for `predict_saliency`
+    second         other cues of the same images; nothing is learnt where the two contradict each
+                   other (differ by more than 0.7)
     ids            list file of image ids, in a VOC root also a list's name; default every image
     flip_cues      the cues have the other polarity, high = background
-    stretch_cues   cues of any shape are brought to their photographs'
+    stretch_cues   cues of any shape are stretched to the shape of their photographs
     backbone       name of a torchvision classifier
     weights        of the backbone: "random", a torchvision name, or a file, also a checkpoint of
                    `train_c2am` (`training.weights.initial_weights`)
-    recipe         "paper" (appendix A.2), or "small" for some hundred images; a
+    recipe         "paper" (appendix A.2), or "small" for a few hundred images; a
                    `saliency.recipes.Recipe`; "auto": small with fewer than 2,000 images
     seed           of weights and order, an integer from 0
     overwrite      replace a run with other settings
-    workers        processes that read images, 0 for none beside this one; default one per core
+    workers        processes that read images, 0 to read in this process; default one per core
     device         "cpu", "cuda", "cuda:1"; default a GPU if there is one
-    picture_every  steps between two pictures of what the network predicts; 0 for none
-    progress       show a bar on stderr
-    numbers        any number of the recipe in place of its own: `epochs=3, side=256`
+    picture_every  steps between two pictures of the predictions; 0 for none
+    progress       show a progress bar on stderr
+    numbers        replace any number of the recipe: `epochs=3, side=256`
 
-    Calling again goes on with an interrupted run, and leaves a finished one unchanged. The same
+    Calling again continues an interrupted run and leaves a finished one unchanged. The same
     settings on the same machine give the same weights, interrupted or not. Raises InputError for
-    bad settings, images or cues, OutputError where `run` holds another run, TrainingError where
+    invalid settings, images or cues, OutputError if `run` contains another run, TrainingError if
     training fails.
 
     >>> from c2am_plugin import predict_saliency, train_saliency
@@ -139,18 +139,18 @@ def train_saliency(
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = PoolNet(backbone, plan.output_stride, plan.width)
-        # Before the folder is claimed: a mistake must not cost the run that is there.
+        # Before the folder is locked: a mistake must not destroy an existing run.
         report = initial_weights(model, str(weights))
         output = OutputFolder(run, settings)
         with hold_folders(COMMAND, FILES, [output], overwrite=overwrite) as there:
             if "last.pt" in there and "resume.pt" not in there:
-                log.info("%s: trained already with these settings", run)
+                log.info("%s: training with these settings has already finished", run)
                 steps = read_torch_file(run / "last.pt")["info"]["step"]
                 return SaliencyResult(run / "last.pt", steps, math.nan, ())
             trainer = SaliencyTrainer(model, plan, where)
             if "resume.pt" in there:
                 trainer.load(run / "resume.pt")
-                log.info("%s: going on after step %d", run, trainer.step)
+                log.info("%s: continuing after step %d", run, trainer.step)
             else:
                 log.info("initial weights: %s", report)
             views = MaskedImages(list(found.values()), masks, plan.side, seed, forms)
@@ -160,7 +160,7 @@ def train_saliency(
 
 
 class _Loop:
-    """The epochs of a run, and what is written of them."""
+    """The epochs of a run, and the files they write."""
 
     def __init__(
         self, run: Path, settings: dict[str, Any], trainer: SaliencyTrainer, views: MaskedImages
@@ -171,12 +171,12 @@ class _Loop:
             len(views), plan.accumulate, plan.epochs, views.seed, first_step=trainer.step
         )
         self.steps = trainer.step + len(self.order)
-        self.rows: list[dict[str, float]] = []  # of the running epoch
-        self.loss = math.nan  # mean of the last whole epoch
+        self.rows: list[dict[str, float]] = []  # of the current epoch
+        self.loss = math.nan  # mean of the last complete epoch
         self.unusable: dict[str, None] = {}
 
     def go(self, workers: int | None, picture_every: int, progress: bool) -> None:
-        """Go through the batches; on an interrupt finish the step, keep its state and stop."""
+        """Train on all batches; on an interrupt finish the step, save the state and stop."""
         trainer = self.trainer
         log.info(
             "recipe %s: %d images, %d epochs of %d steps, on %s",
@@ -213,7 +213,7 @@ class _Loop:
                     raise KeyboardInterrupt
 
     def finish(self) -> SaliencyResult:
-        """Write the checkpoint, and say what came of the run."""
+        """Write the checkpoint and return the result of the run."""
         trainer = self.trainer
         path = self.run / "last.pt"
         side = trainer.plan.side
@@ -235,8 +235,8 @@ class _Loop:
         allowed = max(1, len(self.views) // UNREADABLE)
         if len(self.unusable) > allowed or n_good == 0:
             raise InputError(
-                f"{len(self.unusable)} of {len(self.views)} images or cues cannot be used, more "
-                f"than are left out silently ({allowed}): {first_names(self.unusable, 3)}"
+                f"{len(self.unusable)} of {len(self.views)} images or cues cannot be used, but at "
+                f"most {allowed} may be left out: {first_names(self.unusable, 3)}"
             )
 
     def _row(self, examples: Sequence[Example], step: Step, speed: float) -> dict[str, float]:
@@ -257,22 +257,22 @@ class _Loop:
         }
 
     def _end_epoch(self) -> None:
-        """Keep the state, unless the last epoch leaves a network that says the same everywhere."""
+        """Save the state. Raises TrainingError if the last epoch leaves a constant network."""
         spread = float(np.mean([row["spread"] for row in self.rows]))
         self.loss = float(np.mean([row["loss"] for row in self.rows]))
         self.rows.clear()
         if self.trainer.step == self.steps and spread < CONSTANT:
             raise TrainingError(
-                f"the network says the same of every pixel (its saliency varies by {spread:.4f} "
-                "within images); take more `epochs`, another `lr` than "
+                "the network predicts the same value for every pixel (its saliency varies by "
+                f"{spread:.4f} within images); take more `epochs`, another `lr` than "
                 f"{self.trainer.plan.lr}, or cues that show foreground"
             )
         self.trainer.save(self.run / "resume.pt")
 
 
 def _picture(examples: Sequence[Example], saliency: list[np.ndarray]) -> np.ndarray:
-    """Photographs, below them their cues, below those what the network says: uint8 H×W×3."""
+    """Rows of photographs, their cues, and the network's predictions: uint8 H×W×3."""
     photos = [example.image.numpy() for example in examples]
     cues = picture_grid(photos, [example.mask[0].nan_to_num(0.5).numpy() for example in examples])
-    said = picture_grid(photos, saliency)
-    return np.concatenate([cues, said[len(said) // 2 :]])
+    predicted = picture_grid(photos, saliency)
+    return np.concatenate([cues, predicted[len(predicted) // 2 :]])

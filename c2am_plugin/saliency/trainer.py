@@ -1,4 +1,4 @@
-"""A saliency network in training: its optimizer, how many steps they have made, how both are kept.
+"""A saliency network in training: its optimizer, its steps, and how they are saved.
 
 Knows examples and a recipe, not where they come from or what a run writes.
 """
@@ -26,7 +26,7 @@ __all__ = ["SaliencyTrainer", "Step"]
 
 
 class Step(NamedTuple):
-    """Of one step: the loss of a known pixel in nats, and the saliency that was predicted, each
+    """One step: the loss in nats per known pixel, and the predicted saliency of each example,
     float32 H×W in [0, 1], 1 = foreground."""
 
     loss: float
@@ -36,8 +36,8 @@ class Step(NamedTuple):
 class SaliencyTrainer(Resumable):
     """PoolNet in training.
 
-    The network stays in eval mode: one image is too few to move BatchNorm's statistics. Its scale
-    and shift stay too. PoolNet and the released code do the same.
+    The network stays in eval mode: a single image is too little to update BatchNorm's statistics.
+    BatchNorm's scale and shift are not trained either. PoolNet and the released code do the same.
     """
 
     model: PoolNet
@@ -52,7 +52,7 @@ class SaliencyTrainer(Resumable):
         self.optimizer = torch.optim.Adam(trained, lr=plan.lr, weight_decay=plan.weight_decay)
 
     def advance(self, examples: Sequence[Example]) -> Step:
-        """One step with the gradients of some examples. Raises TrainingError."""
+        """One step with the summed gradients of the examples. Raises TrainingError."""
         self.optimizer.zero_grad(set_to_none=True)
         losses, saliency = [], []
         for example in examples:
@@ -62,14 +62,15 @@ class SaliencyTrainer(Resumable):
         mean = float(np.mean(losses))
         if not math.isfinite(mean):
             raise TrainingError(
-                f"the loss is {mean} at step {self.step + 1}; take a lower `lr` than {self.plan.lr}"
+                f"the loss is {mean} at step {self.step + 1}, expected a finite number; take a "
+                f"lower `lr` than {self.plan.lr}"
             )
         self.optimizer.step()
         self.step += 1
         return Step(mean, saliency)
 
     def _learn(self, example: Example) -> tuple[float, np.ndarray]:
-        """Add the gradient of one example; its loss a pixel, and the saliency."""
+        """Add the gradient of one example; returns its loss per known pixel and its saliency."""
         image, mask = (part[None].to(self.where, non_blocking=True) for part in example)
         known = ~mask.isnan()
         try:

@@ -1,1 +1,1 @@
-"""What every network of this package trains with: batches, initial weights, the run's log."""
+"""What the training of all networks shares: batches, initial weights, the run's log."""

@@ -1,4 +1,4 @@
-"""A torchvision classifier without its head, at the output stride that is wanted.
+"""A torchvision classifier without its head, at a given output stride.
 
 Knows layers and shapes. Knows nothing of losses or files.
 """
@@ -15,7 +15,7 @@ from ..errors import InputError
 
 __all__ = ["Backbone"]
 
-# The top-level layers with which torchvision's classifiers leave the image plane.
+# The top-level layers at which torchvision's classifiers leave the image plane.
 HEADS = ("avgpool", "fc", "classifier", "head", "heads")
 STRIDED = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
 POOLS = (nn.MaxPool2d, nn.AvgPool2d)
@@ -25,7 +25,7 @@ class Backbone(nn.Module):
     """A torchvision classifier up to its last feature stage, at the wanted stride.
 
     A stage is a run of layers between two strides; the stages are found by running a small image
-    through. Layers that torchvision leaves unpadded (squeezenet's) are padded, as a ResNet's are,
+    through it. Layers that torchvision leaves unpadded (squeezenet's) are padded like a ResNet's,
     so that a map covers the whole image. output_stride None: every layer as published, unpadded.
     """
 
@@ -38,7 +38,7 @@ class Backbone(nn.Module):
         for layer in [] if self.as_published else chain:
             _pad(layer)
         strides, channels = _measure(name, chain)
-        # Where stages end; what comes before the first stride is no stage of its own.
+        # The ends of the stages; the layers before the first stride are not a separate stage.
         starts = [i for i, s in enumerate(strides) if s > 1]
         self.ends = (*starts[1:], len(chain))
         self.channels = tuple(channels[end - 1] for end in self.ends)
@@ -74,12 +74,15 @@ def _feature_layers(name: str) -> list[tuple[str, nn.Module]]:
     known = models.list_models(module=models)
     if name not in known:
         raise InputError(
-            f"backbone {name!r} is not one of torchvision's; expected for instance resnet50, "
-            "squeezenet1_0 or mobilenet_v3_large (torchvision.models.list_models() has all)"
+            f"backbone {name!r} is not a torchvision model; expected for instance resnet50, "
+            "squeezenet1_0 or mobilenet_v3_large (torchvision.models.list_models() lists all)"
         )
     network = models.get_model(name, weights=None)
     if hasattr(network, "aux_logits"):
-        raise InputError(f"backbone {name!r} branches, so that its last two stages have no name")
+        raise InputError(
+            f"backbone {name!r} has branches; expected a single chain of stages, for instance "
+            "resnet50"
+        )
     layers = []
     for child_name, child in network.named_children():
         if child_name in HEADS:
@@ -111,13 +114,13 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, ...]:
 
 @torch.no_grad()
 def _measure(name: str, chain: list[nn.Module], side: int = 128) -> tuple[list[int], list[int]]:
-    """The stride and the output channels of every layer, from a run with a small image."""
+    """The stride and the output channels of every layer, measured with a small image."""
     strides, channels = [], []
     x = torch.zeros(1, 3, side, side)
     try:
         for layer in chain:
             before = x.shape[-1]
-            x = layer.eval()(x)  # eval: BatchNorm's running statistics must stay
+            x = layer.eval()(x)  # eval: BatchNorm's running statistics must not change
             layer.train()
             if x.ndim != 4 or x.shape[2] != x.shape[3]:
                 raise RuntimeError(f"a layer gives {tuple(x.shape)}")
@@ -134,7 +137,7 @@ def _measure(name: str, chain: list[nn.Module], side: int = 128) -> tuple[list[i
 def _reduce_stride(
     name: str, chain: list[nn.Module], strides: list[int], wanted: int, dilated: bool
 ) -> None:
-    """Remove strides, the last first, until `wanted` is reached."""
+    """Remove strides, the last one first, until the output stride is `wanted`."""
     total = math.prod(strides)
     possible = [total]
     for i in reversed(range(len(chain))):
@@ -149,7 +152,7 @@ def _reduce_stride(
         possible.append(total)
     if total != wanted:
         raise InputError(
-            f"backbone {name!r} has no output stride {wanted}; the nearest that it has: "
+            f"backbone {name!r} does not support output stride {wanted}; the nearest ones are "
             f"{', '.join(map(str, possible[-2:]))}"
         )
 
@@ -164,7 +167,7 @@ def _set_stride_one(layer: nn.Module) -> None:
             if isinstance(module, nn.Conv2d):
                 module.padding = "same"
             else:
-                module.kernel_size = 1  # a pool over one pixel: nothing left to do
+                module.kernel_size = 1  # a pool over one pixel has no effect
 
 
 def _dilate(layer: nn.Module, factor: int) -> None:

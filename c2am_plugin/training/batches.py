@@ -1,8 +1,8 @@
-"""The training images: which they are, and how each is cut, batch by batch.
+"""The batches of training images, and the random crop of each image.
 
-Knows files and pixels, not the network. What is cut from an image depends on (seed, epoch, image)
-and on nothing else, and which images make a batch on (seed, epoch): so a resumed run sees what an
-uninterrupted one sees, with any number of workers.
+Knows files and pixels, not the network. The crop of an image depends only on (seed, epoch, image),
+and the images of a batch only on (seed, epoch). A resumed run therefore sees the same batches as
+an uninterrupted one, with any number of workers.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ __all__ = ["MEAN", "STD", "BatchOrder", "TrainingImages", "Views", "normalise", 
 
 log = logging.getLogger(__name__)
 
-# ImageNet's, of pixels in [0, 1]: what torchvision's weights were trained with.
+# ImageNet's statistics for pixels in [0, 1], with which torchvision's weights were trained.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
-# Decoded images are kept in memory where all together are not larger than this.
+# Decoded images are kept in memory if all together are not larger than this.
 CACHE_BYTES = 512 * 2**20
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 N×3×H×W RGB → float32 N×3×H×W with ImageNet's mean and deviation."""
+    """uint8 N×3×H×W RGB → float32 N×3×H×W, normalised by ImageNet's mean and deviation."""
     mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
     std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
     return (images / 255 - mean) / std
 
 
 class Views(Dataset):
-    """Images as training sees them: [epoch, index] → a view, or the InputError that kept it.
+    """Images as training sees them: [epoch, index] → a view, or the InputError of a bad image.
 
-    keeps: all of them are few enough to stay decoded in memory.
+    keeps: whether all images are small enough to stay decoded in memory.
     """
 
     keeps: bool
@@ -54,13 +54,15 @@ class TrainingImages(Views):
     """Random views of images: [epoch, index] → uint8 3×crop×crop RGB, or an InputError.
 
     Each image is resized to resize×resize (bilinear, whatever its shape), cropped to crop×crop at
-    a random place and mirrored half of the time. An image that cannot be read is returned as its
-    error, for `training_loader` to leave out.
+    a random position and mirrored with probability 1/2. For an unreadable image the error is
+    returned, and `training_loader` leaves the image out.
     """
 
     def __init__(self, paths: Sequence[Path], resize: int, crop: int, seed: int = 0) -> None:
         if not 1 <= crop <= resize:
-            raise InputError(f"crop {crop} does not fit into images resized to {resize}")
+            raise InputError(
+                f"crop {crop} of images resized to {resize}: expected from 1 to {resize}"
+            )
         self.paths = list(paths)
         self.resize, self.crop, self.seed = resize, crop, seed
         self.keeps = len(self.paths) * resize * resize * 3 <= CACHE_BYTES
@@ -95,11 +97,11 @@ class TrainingImages(Views):
 
 
 class BatchOrder(Sampler):
-    """Which images make which batch: lists of (epoch, index), shuffled anew each epoch.
+    """The images of each batch: lists of (epoch, index), reshuffled each epoch.
 
-    The images that do not fill a last batch are left out of that epoch: pairs are made within a
-    batch, so that a smaller one would have another loss. first_step: batches to pass over. ranks:
-    the processes that share each batch; the lists are this one's shares.
+    Images that do not fill a last batch are left out of that epoch: pairs lie within a batch, so a
+    smaller batch would have a different loss. first_step: number of batches to skip. ranks: the
+    processes that share each batch; the lists are the shares of this process.
     """
 
     def __init__(
@@ -142,8 +144,8 @@ def training_loader(
 ) -> DataLoader:
     """Batches (uint8 N×3×crop×crop, errors of the images that could not be read), in order.
 
-    workers: processes that read and decode; None for one a core, or for none where the images are
-    few enough to be kept decoded in this one. collate: makes another pair of a batch's views.
+    workers: processes that read and decode. None: one per core, or none if the images are few
+    enough to stay decoded in this process. collate: makes a different pair from a batch's views.
     """
     if workers is None:
         workers = 0 if images.keeps else cores()

@@ -1,7 +1,7 @@
-"""Numbers of numpy in a file of torch.save, as plain Python values.
+"""numpy numbers in a file written by torch.save, as plain Python values.
 
-Training scripts store them beside the tensors (a best score, a flag). numpy's own constructors take
-more than numbers, so these stand in for them where torch reads with weights_only=True.
+Training scripts store them beside the tensors (a best score, a flag). numpy's own constructors
+accept more than numbers, so these replace them when torch loads with weights_only=True.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["NUMBERS"]
 
 
 class Dtype:
-    """In the place of numpy.dtype: the code of a number, as "b1" or "f8", and its byte order."""
+    """Replaces numpy.dtype: the code of a number type, such as "b1" or "f8", and its byte order."""
 
     def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
         if not (isinstance(code, str) and re.fullmatch("[biuf][1248]", code)):
@@ -29,7 +29,7 @@ class Dtype:
 
 
 def scalar(dtype: Dtype, data: bytes) -> bool | int | float:
-    """In the place of numpy's scalar(dtype, bytes)."""
+    """Replaces numpy's scalar(dtype, bytes)."""
     if not isinstance(dtype, Dtype) or not isinstance(data, bytes):
         raise ValueError("a numpy scalar that is not a number")
     (value,) = np.frombuffer(data, dtype.order + dtype.code)
@@ -37,7 +37,7 @@ def scalar(dtype: Dtype, data: bytes) -> bool | int | float:
     return plain
 
 
-# As torch.serialization.safe_globals takes them: what stands in, and the name in the file.
+# For torch.serialization.safe_globals: the replacement, and the name in the file.
 NUMBERS: tuple[tuple[Callable[..., Any], str], ...] = (
     (Dtype, "numpy.dtype"),
     (scalar, "numpy.core.multiarray.scalar"),

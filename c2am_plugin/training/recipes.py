@@ -1,4 +1,4 @@
-"""Recipes by name, and changes of their numbers: what both networks' tables have in common."""
+"""Recipes by name, and changes of their numbers: what the tables of all networks share."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ R = TypeVar("R")
 
 
 def choose_recipe(recipe: R | str, n_images: int) -> R | str:
-    """The recipe that "auto" stands for with that number of images; any other stays."""
+    """The recipe that "auto" means for that number of images; any other is returned unchanged."""
     if recipe != "auto":
         return recipe
     return "small" if n_images < FEW_IMAGES else "paper"
 
 
 def changed(recipes: Mapping[str, R], recipe: R | str, numbers: Mapping[str, Any]) -> R:
-    """A recipe, or the one of that name, with the numbers that are not None.
+    """A recipe, given or by name, with those `numbers` replaced that are not None.
 
-    Raises InputError for an unknown name, TypeError for a number that recipes do not have.
+    Raises InputError for an unknown recipe, TypeError for a number that recipes do not have.
     """
     if isinstance(recipe, str):
         if recipe not in recipes:
@@ -33,13 +33,13 @@ def changed(recipes: Mapping[str, R], recipe: R | str, numbers: Mapping[str, Any
         recipe = recipes[recipe]
     known = [field.name for field in fields(recipe)]  # type: ignore[arg-type]
     if unknown := sorted(set(numbers) - set(known)):
-        raise TypeError(f"{unknown[0]} is not a number of a recipe; those are {', '.join(known)}")
+        raise TypeError(f"{unknown[0]} is not a number of a recipe; expected {', '.join(known)}")
     given = {name: value for name, value in numbers.items() if value is not None}
     return replace(recipe, **given)  # type: ignore[type-var]
 
 
 def check_numbers(recipe: Any, may_be_zero: Collection[str]) -> None:
-    """Raises InputError for a number that is negative or not finite, or a count of 0."""
+    """Raise InputError for a number that is negative or not finite, or a count of 0."""
     for field in fields(recipe):
         value = getattr(recipe, field.name)
         counts = type(value) is int and field.name not in may_be_zero

@@ -1,4 +1,4 @@
-"""A network, its optimizer and the steps they have made: how all three are kept."""
+"""Save and load a network, its optimizer and their number of steps."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["Resumable"]
 
 
 class Resumable:
-    """A network, its optimizer and how many steps they have made: the state that a run keeps.
+    """A network, its optimizer and their number of steps: the state of a run.
 
-    ranks: the processes that share each batch; their networks stay equal.
+    ranks: the processes that share each batch; their networks stay identical.
     """
 
     model: nn.Module
@@ -27,7 +27,7 @@ class Resumable:
     ranks = ALONE
 
     def save(self, path: Path) -> None:
-        """Write all that the next step depends on, atomically."""
+        """Write everything that the next step depends on, atomically."""
         state = {
             "step": self.step,
             "model": self.model.state_dict(),
@@ -37,7 +37,7 @@ class Resumable:
             torch.save(state, file)
 
     def load(self, path: Path) -> None:
-        """Go on from what `save` wrote to the first rank's disk. Raises InputError."""
+        """Continue from the file that `save` wrote on the first rank. Raises InputError."""
         state = self.ranks.first(lambda: read_torch_file(path))
         try:
             self.model.load_state_dict(state["model"])
@@ -46,5 +46,5 @@ class Resumable:
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise InputError(
                 f"{path}: is not the state of this run ({type(error).__name__}); "
-                "start anew with `overwrite=True`"
+                "start again with `overwrite=True`"
             ) from error

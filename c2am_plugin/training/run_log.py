@@ -1,4 +1,4 @@
-"""What a training run leaves behind to look at: a CSV log, TensorBoard's, pictures of the maps.
+"""The log of a training run: a CSV file, TensorBoard events, pictures of the maps.
 
 Knows numbers and pixels, not where they come from.
 """
@@ -20,12 +20,13 @@ __all__ = ["Journal", "picture_grid"]
 
 
 class Journal:
-    """Rows of one run, written as they come.
+    """The rows and pictures of one run, written immediately.
 
-    folder       gets log.csv, pictures/ and, where asked for, tensorboard/
+    folder       gets log.csv, pictures/ and, if requested, tensorboard/
     columns      of the log; the first is "step", counted from 1
-    first_step   steps that are done already: their rows and pictures stay, later ones are removed
-    tensorboard  also write scalars and pictures for it; raises MissingDependency without it
+    first_step   number of finished steps: their rows and pictures stay, later ones are removed
+    tensorboard  also write scalars and pictures for TensorBoard; raises MissingDependency if it is
+                 not installed
     """
 
     def __init__(
@@ -49,7 +50,7 @@ class Journal:
                 picture.unlink()
 
     def write(self, row: Mapping[str, float]) -> None:
-        """Add one row, at once readable."""
+        """Add one row and flush it."""
         self._rows.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
         self._file.flush()
         if self._board is not None:
@@ -57,7 +58,7 @@ class Journal:
                 self._board.add_scalar(name, value, row["step"])
 
     def picture(self, step: int, grid: np.ndarray) -> None:
-        """Keep a picture, uint8 H×W×3, as pictures/step_NNNNNN.png."""
+        """Write a picture, uint8 H×W×3, as pictures/step_NNNNNN.png."""
         with atomic_path(self.folder / "pictures" / f"step_{step:06d}.png") as temporary:
             Image.fromarray(grid).save(temporary, format="PNG")
         if self._board is not None:
@@ -74,14 +75,14 @@ def _open_board(folder: Path, first_step: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingDependency(
-            "`tensorboard` needs the package of that name: run pip install tensorboard, "
-            "or go without, as log.csv has the same numbers"
+            "`tensorboard` needs the package tensorboard, which is not installed; run pip install "
+            "tensorboard, or omit it: log.csv contains the same numbers"
         ) from error
     return SummaryWriter(str(folder), purge_step=first_step + 1)
 
 
 def _earlier_rows(path: Path, last_step: int) -> list[dict[str, str]]:
-    """The rows of a log up to a step. A row that was cut short by a crash is left out."""
+    """The rows of a log up to a step. A row truncated by a crash is left out."""
     if last_step == 0 or not path.exists():
         return []
     with path.open(newline="", encoding="utf-8") as file:
@@ -97,8 +98,8 @@ def picture_grid(
 ) -> np.ndarray:
     """Photographs above their maps: uint8 H×W×3.
 
-    images: N of uint8 3×H×W RGB. p: N of float h×w in [0, 1], shown from blue (0) to red (1) over
-    the photograph. columns: of pairs in the grid. side: pixels of a square.
+    images: N arrays uint8 3×H×W RGB. p: N arrays float h×w in [0, 1], shown from blue (0) to red
+    (1) over the photograph. columns: pairs per row of the grid. side: of a square, in pixels.
     """
     rows = []
     for start in range(0, len(images), columns):
@@ -114,7 +115,7 @@ def picture_grid(
 
 
 def _pair(image: np.ndarray, p: np.ndarray, side: int) -> np.ndarray:
-    """uint8 2·side×side×3: the photograph, and the same under its map."""
+    """uint8 2·side×side×3: the photograph, and below it the photograph under its map."""
     photo = Image.fromarray(image.transpose(1, 2, 0)).resize((side, side))
     level = Image.fromarray((p * 255).round().astype(np.uint8)).resize((side, side))
     red = np.asarray(level, np.float32)

@@ -1,4 +1,4 @@
-"""What every training run of this package agrees on: its files and its limits."""
+"""The file names and limits that all training runs share."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ __all__ = ["FEW_IMAGES", "FILES", "UNREADABLE"]
 # With fewer images than this, "auto" is "small".
 FEW_IMAGES = 2000
 FILES = ("last.pt", "resume.pt", "log.csv")
-# One unreadable image in this many is left out; more, and something is wrong with the folder.
+# At most one image in this many may be unreadable and is left out; more is an error.
 UNREADABLE = 20

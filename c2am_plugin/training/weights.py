@@ -1,7 +1,7 @@
-"""Checkpoints, ours and the authors', and initial weights from wherever they were published.
+"""Read files of tensors: our checkpoints, the authors', and published initial weights.
 
 Knows files of tensors and the names in them. Knows nothing of training or images. Every file is
-read with weights_only=True, so that none can run code.
+read with weights_only=True, so that it cannot run code.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ __all__ = [
     "read_torch_file",
 ]
 
-# Under which keys files keep their state dict; DINO's teacher is the better half of its file.
+# The keys under which files store their state dict; DINO's teacher is better than its student.
 NESTS = ("state_dict", "teacher", "model", "student", "model_state_dict")
-# What torch.load runs into in a damaged file.
+# What torch.load raises for a damaged file.
 DAMAGE = (
     RuntimeError,
     EOFError,
@@ -54,15 +54,15 @@ DAMAGE = (
     struct.error,
     zipfile.BadZipFile,
 )
-# A backbone without its head may be this much smaller, in bytes for each parameter: VGG's is.
+# A file must have at least one byte per this many parameters: without its head VGG is much smaller.
 HEAD_SHARE = 20
-# How the older of torch.save's two layouts begins.
+# The start of the older of torch.save's two layouts.
 MAGIC = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-# Of the squares that a network was trained on, in pixels: far more than any GPU holds a batch of.
+# The largest side of training squares, in pixels: no GPU could fit a batch of this size.
 LARGEST_SIDE = 2**13
-# Beyond tensors and plain values: the command line in the full files of DINO, and numbers of numpy.
+# Allowed beside tensors and plain values: the command line in DINO's full files, numpy numbers.
 HARMLESS = (argparse.Namespace, *NUMBERS)
-# A file is refused where less than this share of the backbone's tensors matches.
+# A file is refused if less than this share of the backbone's tensors matches.
 ENOUGH = 0.9
 
 
@@ -75,7 +75,7 @@ class OnBackbone(Protocol):
 
 @dataclass(frozen=True)
 class WeightsReport:
-    """What a file gave to a backbone: tensors that matched by name and shape, and the rest."""
+    """How a file matched a backbone: tensors that matched by name and shape, and the rest."""
 
     source: str
     matched: int
@@ -90,12 +90,12 @@ class WeightsReport:
 
 
 def check_room(path: str | Path, backbone: str, state: Mapping[str, Any]) -> None:
-    """Refuse a file that is much smaller than the network that it names, before that is built.
+    """Refuse a file that is much smaller than the network it names, before building the network.
 
     state: the file's tensors by name. Raises InputError.
     """
     if backbone not in models.list_models(module=models):
-        return  # said by what builds it
+        return  # building the network reports this
     published = next(iter(models.get_model_weights(backbone)))
     stored = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
@@ -104,15 +104,16 @@ def check_room(path: str | Path, backbone: str, state: Mapping[str, Any]) -> Non
     }
     if sum(stored.values()) * HEAD_SHARE < published.meta["num_params"]:
         raise InputError(
-            f"{path}: does not fit a {backbone}: its tensors take {sum(stored.values())} bytes, "
-            f"and the network has {published.meta['num_params']:,} parameters"
+            f"{path}: does not fit {backbone}: its tensors take {sum(stored.values())} bytes, "
+            f"but the network has {published.meta['num_params']:,} parameters"
         )
 
 
 def fill_network(
     path: str | Path, model: nn.Module, state: Mapping[str, Tensor], **how: Any
 ) -> None:
-    """Tensors of the right names and shapes into a network, whose kind may still be another."""
+    """Load tensors with matching names and shapes into a network. Raises InputError if they cannot
+    be copied, for instance because of their type."""
     try:
         model.load_state_dict(state, **how)
     except (RuntimeError, TypeError) as error:
@@ -122,11 +123,11 @@ def fill_network(
 
 
 def check_finite(path: str | Path, model: nn.Module) -> None:
-    """Refuse the file of a network that would say NaN. Raises InputError."""
+    """Refuse the file of a network that would predict NaN. Raises InputError."""
     if bad := [name for name, value in model.state_dict().items() if not value.isfinite().all()]:
         raise InputError(
-            f"{path}: holds NaN or infinite numbers ({first_names(bad, 2)}), so its training "
-            "failed; expected finite weights: take another file, or train anew"
+            f"{path}: contains NaN or infinite numbers ({first_names(bad, 2)}), so its training "
+            "failed; expected finite weights: take another file, or train again"
         )
 
 
@@ -144,13 +145,13 @@ def check_names(
 
 
 def initial_weights(model: OnBackbone, source: str) -> WeightsReport:
-    """Fill the backbone of `model` and say what matched; its head stays as it is.
+    """Load weights into the backbone of `model` and report what matched; its head is unchanged.
 
-    source  "random": nothing to do; the name of a torchvision weight ("IMAGENET1K_V2", "DEFAULT",
-            "ResNet50_Weights.IMAGENET1K_V2"), downloaded to torch's cache where it is not there
-            yet; or a file: a torchvision state dict, MoCo v2, DetCo, DINO, SwAV, a checkpoint of
-            ours, with any prefix before the names
-    Raises InputError where there is no such thing, or less than nine tenths of it match.
+    source  "random": leave the random weights; the name of torchvision weights ("IMAGENET1K_V2",
+            "DEFAULT", "ResNet50_Weights.IMAGENET1K_V2"), downloaded to torch's cache if necessary;
+            or a file: a torchvision state dict, MoCo v2, DetCo, DINO, SwAV, a checkpoint of ours,
+            with any prefix before the names
+    Raises InputError if there are no such weights, or if less than nine tenths of them match.
     """
     if source == "random":
         return WeightsReport(source, 0, tuple(_wanted(model)), ())
@@ -162,31 +163,34 @@ def initial_weights(model: OnBackbone, source: str) -> WeightsReport:
     state = _best_match(wanted, content)
     if not state:
         raise InputError(
-            f"{source}: none of its tensors fits a {model.name} "
+            f"{source}: none of its tensors fits {model.name} "
             f"(found {describe_content(content)}); expected names like {first_names(wanted, 2)}"
         )
     fitting = {k: state[k] for k in wanted if k in state and state[k].shape == wanted[k].shape}
     own = {name for name, _ in model.backbone.named_children()}
     unexpected = sorted(k for k in state if k not in fitting and not k.endswith("_tracked"))
-    # A deeper backbone fills a shallower one completely, and makes no sense in it.
+    # A deeper backbone matches a shallower one completely, but its weights are useless there.
     foreign = [k for k in unexpected if k.split(".")[0] in own]
     report = WeightsReport(
         source, len(fitting), tuple(k for k in wanted if k not in fitting), tuple(unexpected)
     )
     if len(fitting) < ENOUGH * len(set(wanted) | set(foreign)):
-        raise InputError(f"{report}; that is no {model.name}: give its own weights, or its name")
+        raise InputError(
+            f"{report}; expected weights of {model.name}: give another file, or the backbone that "
+            "these weights belong to"
+        )
     fill_network(source, model.backbone, fitting, strict=False)
     return report
 
 
 def _wanted(model: OnBackbone) -> dict[str, Tensor]:
-    """The backbone's tensors that a file must bring (old files have no BatchNorm counters)."""
+    """The backbone's tensors that a file must contain (old files have no BatchNorm counters)."""
     state = model.backbone.state_dict()
     return {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
 
 
 def _best_match(wanted: Mapping[str, Tensor], content: Any) -> dict[str, Tensor]:
-    """The file's tensors below the nest and prefix that fit most of the wanted ones."""
+    """The file's tensors under the key and prefix that match most of the wanted ones."""
     best: dict[str, Tensor] = {}
     best_count = 0
     for state in named_tensors(content):
@@ -199,8 +203,8 @@ def _best_match(wanted: Mapping[str, Tensor], content: Any) -> dict[str, Tensor]
 
 
 def named_tensors(content: Any, depth: int = 4) -> Iterator[dict[str, Tensor]]:
-    """The state dicts of a file, the innermost first: {name: tensor} each."""
-    if not isinstance(content, Mapping) or depth == 0:  # a dict may lie in itself
+    """The state dicts of a file, the innermost first, each {name: tensor}."""
+    if not isinstance(content, Mapping) or depth == 0:  # a dict may contain itself
         return
     for nest in NESTS:
         yield from named_tensors(content.get(nest), depth - 1)
@@ -210,20 +214,20 @@ def named_tensors(content: Any, depth: int = 4) -> Iterator[dict[str, Tensor]]:
 
 
 def _prefixes(wanted: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """What stands before a wanted name in the file; MoCo's query encoder before its momentum."""
+    """The prefixes of wanted names in the file; MoCo's query encoder before its key encoder."""
     first = next(iter(wanted))
     found = {name[: -len(first)] for name in state if name == first or name.endswith("." + first)}
     return sorted(found, key=lambda prefix: ("encoder_k" in prefix, len(prefix), prefix))
 
 
 def _torchvision_file(backbone: str, name: str) -> Path:
-    """The file of one of torchvision's weights, in torch's cache; downloaded where it is not."""
+    """The file of torchvision weights in torch's cache, downloaded if necessary."""
     weights = models.get_model_weights(backbone)
     short = name.split(".")[-1]
     if short not in weights.__members__ or name not in (short, f"{weights.__name__}.{short}"):
         raise InputError(
-            f"{name}: is no file, and no weights of {backbone}; expected a file, 'random' or "
-            f"{', '.join(weights.__members__) or 'nothing else: torchvision has none for it'}"
+            f"{name}: is neither a file nor torchvision weights of {backbone}; expected a file, "
+            f"'random' or {', '.join(weights.__members__) or 'nothing else: torchvision has none'}"
         )
     url = weights[short].url
     path = Path(torch.hub.get_dir(), "checkpoints", url.rsplit("/", 1)[-1])
@@ -236,13 +240,13 @@ def _torchvision_file(backbone: str, name: str) -> Path:
             raise InputError(
                 f"{name}: {url} cannot be downloaded ({error}); download it on another machine "
                 f"and put it at {path}, or pass the file itself as `weights`; "
-                '`weights="random"` goes without'
+                '`weights="random"` trains from scratch'
             ) from error
     return path
 
 
 def read_torch_file(path: str | Path) -> Any:
-    """What torch.save wrote into a file, on the CPU. Raises InputError and UnsafeFileError."""
+    """Load a file written by torch.save, on the CPU. Raises InputError and UnsafeFileError."""
     safe = getattr(torch.serialization, "safe_globals", None)
     try:
         _check_layout(Path(path))
@@ -255,8 +259,8 @@ def read_torch_file(path: str | Path) -> Any:
         if code is None:
             raise InputError(_no_torch_file(path)) from error
         raise UnsafeFileError(
-            f"{path}: holds {first_names([code[1]])}, which is more than tensors, and was not "
-            "loaded; if you trust it, keep its tensors: x = torch.load(FILE, 'cpu', "
+            f"{path}: contains {first_names([code[1]])}, which is not a tensor, and was not "
+            "loaded; if you trust it, extract its tensors: x = torch.load(FILE, 'cpu', "
             "weights_only=False); torch.save(getattr(x, 'state_dict', lambda: x['state_dict'])(), "
             "NEW)"
         ) from error
@@ -267,17 +271,17 @@ def read_torch_file(path: str | Path) -> Any:
 
 
 def _check_layout(path: Path) -> None:
-    """Let only what torch.save writes reach torch.load. Raises what `read_torch_file` catches.
+    """Pass only the layouts of torch.save to torch.load. Raises what `read_torch_file` catches.
 
-    Older layouts are read by code that has run what files held, weights_only or not (torch before
-    2.6), TorchScript is a program, and an archive that is packed can be small and expand without
-    end: torch.save packs nothing.
+    Older layouts are refused because torch before 2.6 ran code from them despite weights_only.
+    TorchScript is refused because it is a program, and compressed archives because a small one can
+    expand without limit; torch.save does not compress.
     """
     with path.open("rb") as file:
         head = file.read(64)
     if not head.startswith(b"PK\x03\x04"):
         if not head.startswith(b"\x80") or MAGIC not in head:
-            raise ValueError("neither layout of torch.save")
+            raise ValueError("not a layout of torch.save")
         return
     with zipfile.ZipFile(path) as archive:
         parts = archive.infolist()
@@ -288,7 +292,9 @@ def _check_layout(path: Path) -> None:
 
 
 def _no_torch_file(path: str | Path) -> str:
-    return f"{path}: is no file of torch.save, or is cut short; expected one with a state dict"
+    return (
+        f"{path}: was not written by torch.save, or is truncated; expected a file with a state dict"
+    )
 
 
 def describe_content(content: Any) -> str:

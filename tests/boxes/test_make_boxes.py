@@ -207,7 +207,7 @@ def test_cams_of_another_format_are_refused(tmp_path):
     get_adapter("puzzlecam").dump(
         ImageCams("a", np.zeros(0, np.int64), np.zeros((0, 4, 4), np.float32)), path
     )
-    with pytest.raises(InputError, match=r"a\.npy: holds no map"):
+    with pytest.raises(InputError, match=r"a\.npy: contains no map"):
         make_boxes(path.parent, progress=False)
 
 
@@ -262,17 +262,17 @@ def test_maps_of_another_size_than_the_ground_truth_are_said(cues, tmp_path, sai
     size = (80, 60) if said else (0, 0)
     box = (6, 12, 26, 42)
     truth = write_truth(tmp_path / "truth.json", {"000000000030": box}, size)
-    with pytest.raises(InputError, match=r"taken for 40×20 pixels.* with `images`"):
+    with pytest.raises(InputError, match=r"assumed to be 40×20 pixels.* with `images`"):
         make_boxes(cues, ids=["000000000030"], gt=truth, progress=False)
 
 
 def test_no_score_without_a_common_image(cues, tmp_path):
     truth = write_truth(tmp_path / "truth.json", {"other": (0, 0, 5, 5)})
-    with pytest.raises(InputError, match=r"boxes of none of the 4 images; it has ids like other"):
+    with pytest.raises(InputError, match=r"for none of the 4 images; its ids look like other"):
         make_boxes(cues, gt=truth, progress=False)
     truth = write_truth(tmp_path / "truth.json", {"000000000030": (0, 0, 5, 5)})
     (tmp_path / "classes.csv").write_text("other,cat\n")
-    with pytest.raises(InputError, match="predicts no image that is scored"):
+    with pytest.raises(InputError, match="contains none of the images to be scored"):
         make_boxes(cues, gt=truth, predictions=tmp_path / "classes.csv", progress=False)
 
 
@@ -285,8 +285,8 @@ def test_no_score_without_a_common_image(cues, tmp_path):
         ({"boundary": 1.0}, r"boundary 1: expected a number in \[0, 1\)"),
         ({"boundary": float("nan")}, "boundary nan"),
         ({"form": "xml"}, "format 'xml' is unknown"),
-        ({"form": "psol"}, "needs `images`"),
-        ({"predictions": "classes.csv"}, "need `gt`"),
+        ({"form": "psol"}, "give `images`"),
+        ({"predictions": "classes.csv"}, "give `gt`"),
         ({"ids": ["000000000030", "b"]}, r"1 of 2 images have no map \(b\)"),
         ({"gt": "nowhere"}, "no such file or folder"),
     ],
@@ -337,7 +337,7 @@ def test_the_command(cues, tmp_path, capsys):
     truth = write_truth(tmp_path / "truth.json", {"000000000030": (3, 4, 13, 14)})
     assert boxes_main([str(cues), "-o", str(out), "--gt", str(truth), "--workers", "1"]) == 0
     said = capsys.readouterr().out
-    assert "3 boxes of 4 images" in said
+    assert "found 3 boxes in 4 images" in said
     assert "1 without a box; 3 without ground truth" in said
     assert f"wrote boxes to {out}" in said
     assert json.loads(out.read_text())["annotations"]
@@ -419,10 +419,10 @@ def test_single_bad_boxes_do_not_end_a_run(tmp_path):
     report = make_boxes(tmp_path / "cues", gt=gt, progress=False)
     assert report.localisation.boxes.gt_known == 1
     assert report.bad_truths == 1
-    assert "left out 1 ground truth records without an area" in report.summary()
+    assert "1 ground truth records left out (without an area" in report.summary()
     write_coco(gt, [[1, 1, 0, 5], [1, 1, 5, 0]])
-    with pytest.raises(InputError, match=r"gt\.json: none of its boxes .* can be used \(2 are"):
+    with pytest.raises(InputError, match=r"gt\.json: none of its boxes can be used .* \(2 have"):
         make_boxes(tmp_path / "cues", tmp_path / "out.json", gt=gt, progress=False)
     write_coco(gt, [[1, 1, 5, 5], [1, 1, 5, 5]], (8, 9))
-    with pytest.raises(InputError, match=r"of none of the 1 images \(2 records are of no listed"):
+    with pytest.raises(InputError, match=r"the 1 images \(2 records belong to an unlisted"):
         make_boxes(tmp_path / "cues", gt=gt, progress=False)

@@ -93,7 +93,7 @@ def test_a_neck_stands_between_trunk_and_head() -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("mobilenet_v3_small", "more than one linear layer"), ("no_net", "not one of torchvision's")],
+    [("mobilenet_v3_small", "more than one linear layer"), ("no_net", "not a torchvision model")],
 )
 def test_a_network_without_a_linear_head_is_refused(name: str, message: str) -> None:
     with pytest.raises(InputError, match=message):

@@ -112,9 +112,9 @@ def test_mistakes_are_said_before_anything_is_written(labelled: Path, tmp_path: 
         ({"scales": (9.0,)}, "scale 9 is neither"),
         ({"rcm": -1.0}, "rcm -1.0"),
         ({"threshold": 1.5}, "threshold 1.5"),
-        ({"weights": "nothing"}, "nothing: is no file"),
+        ({"weights": "nothing"}, "nothing: is neither a file"),
         ({"backbone": "vit_b_16"}, "vit_b_16"),
-        ({"checkpoint": labelled / "labels.csv"}, "is no file of torch.save"),
+        ({"checkpoint": labelled / "labels.csv"}, "was not written by torch.save"),
         ({"device": "gpu"}, "device 'gpu'"),
         ({"resume": True}, "holds no interrupted run"),
     ]
@@ -163,7 +163,7 @@ def test_a_torchvision_classifier_is_taken_with_its_names(tmp_path: Path) -> Non
         )
     with pytest.raises(InputError, match="has 2 classes and 3 are named"):
         load_classifier(tmp_path / "r.pth", backbone="resnet18", classes=("a", "b", "c"))
-    with pytest.raises(InputError, match=r"does not fit a resnet34|is missing|no class head"):
+    with pytest.raises(InputError, match=r"does not fit resnet34|is missing|no class head"):
         load_classifier(tmp_path / "r.pth", backbone="resnet34", classes=("a", "b"))
 
 

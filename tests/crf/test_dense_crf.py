@@ -338,7 +338,7 @@ IMAGE, LABELS = picture("flat", 4, 5), np.zeros((4, 5), int)
         (IMAGE, LABELS.T, {}, r"\(4, 5\).*\(5, 4\)"),
         (IMAGE[:0], LABELS[:0], {}, "labels"),
         (IMAGE, LABELS * 0.5, {}, "integers"),
-        (IMAGE, LABELS + 2, {"n_labels": 2}, "n_labels 2 allows 0 to 1"),
+        (IMAGE, LABELS + 2, {"n_labels": 2}, "n_labels 2, expected 0 to 1"),
         (IMAGE, LABELS - 1, {"n_labels": 2}, "-1"),
         (IMAGE, LABELS, {"gt_prob": 1.0}, "gt_prob"),
         (IMAGE, LABELS, {"bilateral_srgb": 0}, "srgb"),

@@ -92,7 +92,7 @@ def test_the_advice_of_a_refusal_makes_a_file_that_loads(tmp_path, network, whol
     del network.notes
     with pytest.raises(UnsafeFileError) as caught:
         load_checkpoint(tmp_path / "code.pth")
-    advice = str(caught.value).partition("keep its tensors: ")[2]
+    advice = str(caught.value).partition("extract its tensors: ")[2]
     names = {"torch": torch, "FILE": tmp_path / "code.pth", "NEW": tmp_path / "new.pth"}
     exec(advice, names)
     loaded = load_checkpoint(tmp_path / "new.pth")

@@ -304,7 +304,7 @@ def test_a_rank_that_fails_ends_all_with_one_message(
         ({"batch_size": 2}, "batch size 2 for 3 processes"),
         ({"sync_bn": True}, "--sync-bn needs GPUs"),
         ({"weights": "no such weights"}, "no such weights"),
-        ({"device": "cuda:0"}, "say cuda"),
+        ({"device": "cuda:0"}, "expected cuda"),
         ({"resume": True}, "no interrupted run"),
     ],
 )
@@ -375,7 +375,7 @@ def test_processes_of_one_machine_share_it(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(InputError, match="each process takes the GPU of its number"):
         pick_device("cuda:1")
     if not torch.cuda.is_available():
-        with pytest.raises(InputError, match="start one process a GPU"):
+        with pytest.raises(InputError, match="start one process per GPU"):
             pick_device("cuda")
     assert pick_device("cpu") == CPU
 

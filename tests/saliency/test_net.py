@@ -113,5 +113,5 @@ def test_the_backbone_of_a_c2am_checkpoint(tmp_path) -> None:  # type: ignore[no
 def test_what_cannot_be_had() -> None:
     with pytest.raises(InputError, match="resnet19"):
         PoolNet("resnet19")
-    with pytest.raises(InputError, match="no output stride 7"):
+    with pytest.raises(InputError, match="does not support output stride 7"):
         PoolNet("squeezenet1_0", 7)

@@ -246,7 +246,7 @@ def test_cues_of_one_value(drawn: Sets, tmp_path: Path) -> None:
     sets = copied(drawn, tmp_path)
     for path in sets[1].iterdir():
         Image.new("L", Image.open(path).size, 255).save(path)
-    with pytest.raises(InputError, match=r"each of the 9 cues looked at is of one value"):
+    with pytest.raises(InputError, match=r"all 9 cues checked are constant"):
         small_train(sets, tmp_path / "run")
 
 
@@ -263,7 +263,7 @@ def test_single_bad_pairs_are_left_out_up_to_a_limit(drawn: Sets, tmp_path: Path
 
 def test_a_network_that_says_nothing_is_an_error(drawn: Sets, tmp_path: Path) -> None:
     for _ in range(2):  # going on with it does not make it better
-        with pytest.raises(TrainingError, match="says the same of every pixel"):
+        with pytest.raises(TrainingError, match="predicts the same value for every pixel"):
             small_train(drawn, tmp_path / "run", lr=1e-9)
     assert not (tmp_path / "run" / "last.pt").exists()
 
@@ -277,7 +277,7 @@ def test_what_is_no_saliency_network(drawn: Sets, tmp_path: Path) -> None:
     from c2am_plugin.network.model import C2AM
 
     save_checkpoint(tmp_path / "c2am.pt", C2AM("squeezenet1_1"), False, {})
-    with pytest.raises(InputError, match=r"c2am\.pt: is no saliency network"):
+    with pytest.raises(InputError, match=r"c2am\.pt: is not a saliency network"):
         predict_saliency(drawn[0], tmp_path / "c2am.pt", tmp_path / "out")
     torch.save({"info": {"kind": "saliency"}, "state_dict": {}}, tmp_path / "cut.pt")
     with pytest.raises(InputError, match=r"cut\.pt: is damaged"):
@@ -306,7 +306,7 @@ def test_damaged_notes_of_a_saliency_network_are_said(
     content = torch.load(finished / "last.pt", weights_only=True)
     content["info"] |= change
     torch.save(content, tmp_path / "last.pt")
-    with pytest.raises(InputError, match=r"last\.pt: is damaged or of another version"):
+    with pytest.raises(InputError, match=r"last\.pt: is damaged or from another version"):
         predict_saliency(drawn[0], tmp_path / "last.pt", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
