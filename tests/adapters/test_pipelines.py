@@ -269,6 +269,12 @@ def test_every_pipeline_of_the_table_has_a_profile(name):
     assert get_profile(name).source
 
 
+def test_mctformers_seeds_have_its_own_alphas():
+    adapter = get_adapter("mctformer")
+    assert adapter.seed_settings == {"low_alpha": 1, "high_alpha": 12}
+    assert adapter.seed_folders(adapter.seed_settings) == ("out_crf_1", "out_crf_12")
+
+
 def logits_file(path, name="msc_seg", dtype=np.float32):
     """Classes 0, 5 and 19 win somewhere; the others come near."""
     rng = np.random.default_rng(3)
