@@ -63,6 +63,19 @@ def test_no_parameter_of_it_ever_wants_a_gradient() -> None:
     assert not both.support.training
 
 
+def test_the_distance_is_that_of_the_numbers_in_any_memory_format() -> None:
+    both = pair()
+    assert both.support is not None
+    both.main.to(memory_format=torch.channels_last)
+    stored = [p for p in both.main.parameters() if not p.is_contiguous()]
+    assert stored  # weights that no view makes a vector of
+    assert float(distance(both.support, both.main)) == 0
+    with torch.no_grad():
+        for parameter in both.main.parameters():
+            parameter.mul_(2)
+    assert float(distance(both.support, both.main)) == pytest.approx(0.5, abs=1e-6)
+
+
 @pytest.mark.parametrize(("steps", "momentum"), [(1322, 0.99697), (7, 0.9), (40, 0.9), (80, 0.95)])
 def test_the_memory_is_a_quarter_of_an_epoch(steps: int, momentum: float) -> None:
     assert momentum_rule(steps) == pytest.approx(momentum, abs=5e-6)
