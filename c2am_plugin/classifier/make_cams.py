@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -32,6 +33,8 @@ from .report import CamReport
 from .split import Classifier
 
 __all__ = ["COMMAND", "CamReport", "make_cams"]
+
+log = logging.getLogger(__name__)
 
 COMMAND = "c2am-cams"
 GPU_BATCH = 8
@@ -125,6 +128,8 @@ def make_cams(
             )
             report.add(stream(CamWriter(out, adapter), todo, "CAMs"))
         if todo and ranks.is_first:
+            if zeros := report.zeros():
+                log.warning("%s", zeros)
             content = {"settings": settings, "report": asdict(report)}
             write_json(record_path(out, COMMAND, part.name), content)
         return report
@@ -132,16 +137,19 @@ def make_cams(
 
 @dataclass(frozen=True)
 class CamWriter:
-    """Writes one image's CAM file; returns how many classes it has."""
+    """Writes one image's CAM file; returns its classes' indices, and those whose CAM is 0
+    everywhere."""
 
     out: Path
     adapter: CamAdapter
 
-    def __call__(self, image_id: str, photo: np.ndarray, cams: ImageCams) -> int:
+    def __call__(
+        self, image_id: str, photo: np.ndarray, cams: ImageCams
+    ) -> tuple[list[int], list[int]]:
         stores = getattr(self.adapter, "stores_background", False)
         with atomic_path(self.out / f"{image_id}.npy") as path:
             self.adapter.dump(convert_image(cams, BACKGROUND, None, stores), path)
-        return len(cams.class_ids)
+        return cams.class_ids.tolist(), cams.class_ids[~cams.maps.any((1, 2))].tolist()
 
 
 def _digest(of: Mapping[str, np.ndarray]) -> str:

@@ -34,7 +34,7 @@ class Recipe:
                    first three tenths, then down to nothing, on cosines
     pooling        of the class scores: "mean", or "smooth_max" (`split.Classifier`)
     neck           channels of a layer between trunk and head; 0: none
-    rcm, mam       weights λ of the losses; 0: off
+    rcm, mam       weights λ of the losses; 0: off, the default: neither gained in our comparison
     threshold, low a pixel is a class's where T > threshold (the pipeline's t where that is known);
                    it is ignored between low and threshold; low None: every pixel has a region
     tau            temperature of RCM's softmax
@@ -65,7 +65,7 @@ class Recipe:
     pooling: str = "mean"
     turns: bool = False
     jitter: bool = True
-    rcm: float = 1.0
+    rcm: float = 0.0
     mam: float = 0.0
     threshold: float = 0.20
     low: float | None = None
@@ -101,7 +101,7 @@ _VOC = Recipe(
 
 RECIPES = {
     "voc": _VOC,
-    # PPC's pair of temperature and weight.
+    # The recipe with RCM on, by PPC's pair of temperature and weight.
     "ppc": replace(_VOC, tau=0.1, rcm=0.1),
     # Some hundred images: the classifier alone for the first half.
     "small": replace(

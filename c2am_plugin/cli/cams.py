@@ -111,8 +111,8 @@ def _number_of_recipe(text: str) -> tuple[str, Any]:
 def _cams_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "c2am-cams",
-        "CAM files of your own images: train a classifier of image-level labels, with "
-        "pixel-level self-supervision (RCM, MAM), and write its CAMs in a pipeline's layout. The "
+        "CAM files of your own images: train a classifier of image-level labels, and write its "
+        "CAMs in a pipeline's layout. Pixel-level self-supervision (RCM, MAM) is an option. The "
         "same command again goes on where it was interrupted.",
         "A number that is not given is the recipe's. On N GPUs: "
         "torchrun --standalone --no-python --nproc-per-node N c2am-cams IMAGES …",
@@ -154,10 +154,17 @@ def _cams_parser() -> argparse.ArgumentParser:
         nargs="?",
         const=1.0,
         metavar="X",
-        help="weight of the regions' loss",
+        help="weight of the regions' loss (default: off; recipe ppc: 0.1)",
     )
     add("--no-rcm", dest="rcm", action="store_const", const=0.0)
-    add("--mam", type=from_zero, nargs="?", const=1.0, metavar="X", help="weight of the maps' loss")
+    add(
+        "--mam",
+        type=from_zero,
+        nargs="?",
+        const=1.0,
+        metavar="X",
+        help="weight of the maps' loss (default: off)",
+    )
     add("--no-mam", dest="mam", action="store_const", const=0.0)
     add("--threshold", type=positive, metavar="X", help="where regions begin: your pipeline's t")
     add("--epochs", type=count, metavar="N")

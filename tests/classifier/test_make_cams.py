@@ -71,6 +71,36 @@ def test_files_of_every_layout_are_read_back(trained: Path, tmp_path: Path, meth
     assert method in fitting
 
 
+@pytest.mark.parametrize("method", ["psa", "puzzlecam", "sipe"])
+def test_cams_that_are_0_everywhere_are_counted_in_one_line(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    loaded = load_classifier(trained / "run" / "last.pt")
+    with torch.no_grad():  # features are positive, so the class scores below 0 throughout
+        loaded.model.head.weight[0].abs_().neg_()
+    save_classifier(tmp_path / "other" / "last.pt", loaded.model, loaded.classes, {})
+    arguments = (trained / "images", trained / "labels.csv", tmp_path / "other" / "last.pt")
+    small: dict[str, Any] = {"scales": (1.0,), "device": "cpu", "progress": False}
+    report = make_cams(*arguments, tmp_path / "cams", method=method, **small)
+    assert report.written == 5
+    assert report.zero == {"i1": ["dots"], "i2": ["dots"]}
+    lines = [r.getMessage() for r in caplog.records if "0 everywhere" in r.getMessage()]
+    assert len(lines) == 1
+    assert lines[0].startswith("2 CAMs in 2 images are 0 everywhere (dots in 2)")
+    # Two parts, joined, name what the whole named.
+    for part in ("1/2", "2/2"):
+        make_cams(*arguments, tmp_path / "parts", method=method, shard=part, **small)
+    merged = dict(merge_reports(tmp_path / "parts", {"c2am-cams": CamReport}))["c2am-cams"]
+    assert merged.zero == report.zero
+
+
+def test_all_is_well_without_such_a_line(
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert write(trained, tmp_path / "cams").zero == {}
+    assert "0 everywhere" not in caplog.text
+
+
 def test_a_cam_is_the_sum_over_scales_and_mirrors(trained: Path) -> None:
     """In the plain network, in float64, by the formula."""
     model = load_classifier(trained / "run" / "last.pt").model
@@ -143,7 +173,7 @@ def test_images_and_labels_become_cam_files(
     out = tmp_path / "cams"
     given = (trained / "images", "--labels-file", trained / "labels.csv", "--device", "cpu")
     training = ("--backbone", "squeezenet1_1", "--weights", "random", "--epochs", 1, "--crop", 48)
-    recipe = ("--mam", "--threshold", 0.15, "--set", "tau=0.1", "--set", "scales=(0.5, 1)")
+    recipe = ("--rcm", "--mam", "--threshold", 0.15, "--set", "tau=0.1", "--set", "scales=(0.5, 1)")
     assert command(*given, "-o", out, "--scales", 1, *training, *recipe) == 0
     assert "wrote 5 CAM files for psa" in capsys.readouterr().out
     settings = torch.load(f"{out}_run/last.pt", weights_only=True)["info"]["settings"]

@@ -125,7 +125,7 @@ def test_the_optimizer_holds_nothing_of_supportnet_and_it_gets_no_gradient() -> 
 
 @pytest.mark.parametrize(("support", "equal_to"), [("frozen", "start"), ("self", "main")])
 def test_supportnet_may_stay_or_be_mainnet_itself(support: str, equal_to: str) -> None:
-    trainer = ClassifierTrainer(classifier(), plan(support=support), 4, 4, CPU)
+    trainer = ClassifierTrainer(classifier(), plan(rcm=1.0, support=support), 4, 4, CPU)
     before = [p.detach().clone() for p in trainer.model.main.parameters()]
     for seed in range(2):
         trainer.advance(*batch(seed=seed))

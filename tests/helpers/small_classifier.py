@@ -49,6 +49,7 @@ def small_classifier(folder: Path, run: Path, **changes: Any) -> ClassifierResul
         "output_stride": 8,
         "scales": (0.5, 1.0),
         "start": 0.34,
+        "rcm": 1.0,
         "mam": 1.0,
         "workers": 0,
         "device": "cpu",
