@@ -33,8 +33,8 @@ def stored_cams(
     both = {image_id: found[image_id] for image_id in paths if image_id in found}
     if not both:
         raise InputError(
-            f"{cams}: has no CAM file of these images; it has ids like {next(iter(found), 'none')},"
-            f" the images like {next(iter(paths))}"
+            f"{cams}: contains no CAM file of these images; its ids look like "
+            f"{next(iter(found), 'none')}, those of the images like {next(iter(paths))}"
         )
     log.info("comparing with the CAMs of %d images", len(both))
     adapter = choose_adapter(method, list(both.values()))
@@ -56,7 +56,8 @@ class Survey:
         maps, t = cams.maps, cams.score(constant_score(self.adapter))
         if maps.size and maps.shape[1:] != photo.shape[:2]:
             raise InputError(
-                f"{path}: CAMs are {maps.shape[1:]} and the photograph is {photo.shape[:2]} pixels"
+                f"{path}: the CAMs have {maps.shape[1:]} pixels (H, W) but the photograph has "
+                f"{photo.shape[:2]}"
             )
         score = maps.max(axis=0) if maps.size else np.zeros(photo.shape[:2])
         values = released_map(logits, self.flag)[1][0]

@@ -102,7 +102,8 @@ def best_boundary(counts: np.ndarray) -> float:
     if not counts.sum(axis=1).all():
         side = "background" if counts[0].any() else "foreground"
         raise InputError(
-            f"the CAMs are all {side} at their background score, so no map can agree best"
+            f"the CAMs are entirely {side} at their background score; expected both sides, to "
+            "find the boundary that agrees best"
         )
     # A value of bin i is above the boundaries 0 … i−1.
     above = counts[:, ::-1].cumsum(axis=1)[:, ::-1][:, 1:]

@@ -71,8 +71,8 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
 
     The authors' training for segmentation notes the polarity as `flag`, that for localisation as
     `Flag`, a 0-dimensional tensor on the GPU; that for own images stores the bare state dict, whose
-    polarity is not known. What stands before the names of the layers (`module.`) is no matter.
-    Raises InputError for a file of something else, UnsafeFileError for one that holds code.
+    polarity is not known. Prefixes of layer names (`module.`) are ignored. Raises InputError for
+    any other file, UnsafeFileError for a file that contains code.
     """
     content = read_torch_file(path)
     state = _network_tensors(content)
@@ -80,7 +80,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         raise InputError(
             f"{path}: is not a C2AM checkpoint (found {describe_content(content)}); expected "
             "'state_dict' and 'flag', as c2am-train and the authors' code write them, or the "
-            "network's state dict alone; a file of initial weights is for c2am-train"
+            "network's state dict alone (files of initial weights are for c2am-train)"
         )
     info, flag = content.get("info") or {}, _flag(path, content)
     if not isinstance(info, dict):
@@ -90,7 +90,9 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
     info = {"backbone": "resnet50", "output_stride": 16, "dilated": False, **info}
     network = tuple(info[name] for name in ("backbone", "output_stride", "dilated"))
     if tuple(map(type, network)) != (str, int, bool):
-        raise InputError(f"{path}: is damaged: it names no network ({reprlib.repr(network)})")
+        raise InputError(
+            f"{path}: is damaged: backbone, stride and dilation are {reprlib.repr(network)}"
+        )
     check_room(path, info["backbone"], state)
     try:
         model = C2AM(*network)

@@ -142,12 +142,12 @@ class Run:
         allowed = max(1, len(self.images) // UNREADABLE)
         if len(self.unreadable) > allowed or sum(counts) < 2 or not all(counts):
             raise InputError(
-                f"{len(self.unreadable)} of {len(self.images)} images cannot be read, more than "
-                f"are left out silently ({allowed}): {first_names(self.unreadable, 3)}"
+                f"{len(self.unreadable)} of {len(self.images)} images cannot be read, but at most "
+                f"{allowed} may be left out: {first_names(self.unreadable, 3)}"
             )
 
     def _row(self, result: StepResult, speed: float) -> dict[str, float]:
-        """What the log says of the step that was just made."""
+        """The log's row for the last step."""
         trainer, p = self.trainer, result.p
         numbers = [
             result.parts.total,
@@ -182,13 +182,13 @@ class Run:
             raise TrainingError(
                 f"P has become constant: in the epoch that ended with step {self.trainer.step} "
                 f"it varied by {epoch['p_within']:.4f} within images and {epoch['p_across']:.4f} "
-                "across them (0.2 is usual), which tells no foreground from a background; "
+                "across them (0.2 is usual), so it does not separate foreground and background; "
                 "take a lower `lr`, other `weights`, or images that differ more. "
-                + (f"{kept} is of the epoch before" if kept.exists() else "Nothing was kept")
+                + (f"{kept} is from the previous epoch" if kept.exists() else "Nothing was kept")
             )
         if not self.ranks.is_first:
             return
-        # Until the end the training views vote, of which there are enough for nothing.
+        # Until the end the training views vote: they are available at no extra cost.
         share = epoch["p_border"]
         votes = self.steps_per_epoch * self.trainer.plan.batch_size
         self.trainer.save(self.out / "resume.pt")

@@ -1,7 +1,7 @@
 """make_cues: photographs and a checkpoint in, a folder of cue PNGs out.
 
-Maps are made in maps.py, boundaries in calibration.py, the polarity in polarity.py, one image's
-cue in cue_writer.py. Here they meet, and what was done is reported.
+maps.py makes maps, boundaries.py finds boundaries, polarity.py decides the polarity, cue_writer.py
+writes one image's cue. This module combines them and reports the run.
 """
 
 from __future__ import annotations
@@ -116,19 +116,19 @@ def make_cues(
         ranks = stack.enter_context(joined(PATIENCE))
         boundary = read_boundary(either("boundary, threshold", boundary, "boundary", threshold))
         if (boundary == "agree") != bool(cams):
-            raise InputError('`boundary="agree"` and `cams` go together: one is missing')
+            raise InputError('`boundary="agree"` and `cams` need each other; only one is given')
         part = Shard.parse(shard)
         if part.name and boundary == "agree":
             raise InputError(
-                '`boundary="agree"` looks at all images: find it once without `shard`, then give '
-                "the number that was found"
+                '`boundary="agree"` needs all images: run it once without `shard`, then give the '
+                "boundary that it reports"
             )
         check_least(1, batch_size=batch_size, workers=workers)
         if not soft:
             check_backend(crf_backend)
         _check_folders(Path(images), out, maps)
         if polarity not in POLARITIES:
-            raise InputError(f"polarity {polarity!r} is none of {', '.join(POLARITIES)}")
+            raise InputError(f"polarity {polarity!r}: expected {', '.join(POLARITIES)}")
         where = pick_device(device)
         paths = ranks.first(lambda: find_images(images, ids))
         loaded = load_checkpoint(checkpoint, where)
@@ -194,7 +194,7 @@ def make_cues(
 def _check_folders(images: Path, out: Path, maps: Path | None) -> None:
     check_outside(images, out, *([maps] if maps else []))
     if maps is not None and maps.resolve() == out.resolve():
-        raise InputError(f"{out}: cues and maps need two folders")
+        raise InputError(f"{out}: cues and maps need different folders")
 
 
 def _digest(texts: Iterable[str]) -> str:
@@ -209,11 +209,11 @@ def _polarity(loaded: Checkpoint, wanted: str, paths: list[Path], ranks: Ranks) 
         noted = loaded.info.get("polarity") or {"rule": "checkpoint"}
         margin = noted.get("margin")
         if margin is not None and margin < UNDECIDED and ranks.is_first:
-            log.warning("the polarity was undecided in training; look at the cues")
+            log.warning("training left the polarity undecided; look at the cues")
         return {"margin": None, "n_images": None, **noted, "flag": loaded.flag}
     rule = "border" if wanted == "auto" else wanted
     voters = sample(paths, VOTERS)
-    why = "the checkpoint does not note its polarity: " if loaded.flag is None else ""
+    why = "the checkpoint does not contain its polarity: " if loaded.flag is None else ""
     log.info("%smeasuring the polarity on %d images", why, len(voters))
     size = loaded.info.get("crop") or DEFAULT_CROP
     return asdict(decide(loaded.model, voters, rule=rule, size=size, ranks=ranks))

@@ -35,7 +35,7 @@ __all__ = [
 
 SCALES = (0.5, 1.0, 1.5, 2.0)
 # The released factors suit photographs about as large as the squares it was trained on. A network
-# that was trained on smaller ones says less at sizes that it has never seen: its own sizes then.
+# that was trained on smaller ones is worse at sizes it has never seen, so it uses its own sizes.
 RELEASED_SIDE = 512
 SIDES = (0.75, 1.0, 1.375)
 STRIDED, PADDED = 4, 16  # of the two stored maps: the small one's stride, the large one's multiple
@@ -44,7 +44,7 @@ LARGEST_FACTOR, SMALLEST_SIDE = 8, 32
 
 @dataclass(frozen=True)
 class ScaleLogits:
-    """What the network says of one image at every scale.
+    """The network's logits for one image at every scale.
 
     scales  as given to `scale_logits`
     pairs   for each scale float32 2×h×w on the CPU: the image's logits and its mirror's, mirrored
@@ -78,8 +78,8 @@ def check_scales(scales: Sequence[float]) -> tuple[float, ...]:
         side = scale >= SMALLEST_SIDE and scale == int(scale)
         if not (0 < scale <= LARGEST_FACTOR or side):
             raise InputError(
-                f"scale {scale:g} is neither a factor (up to {LARGEST_FACTOR}) nor a square's "
-                f"side in whole pixels (from {SMALLEST_SIDE})"
+                f"scale {scale:g}: expected a factor (up to {LARGEST_FACTOR}) or the side of a "
+                f"square in whole pixels (from {SMALLEST_SIDE})"
             )
     if not scales:
         raise InputError("no scale is given; expected for instance 0.5 1 1.5 2")

@@ -19,7 +19,7 @@ __all__ = ["C2AM", "Disentangler", "Output"]
 
 
 class Output(NamedTuple):
-    """What the network says of a batch; all float32.
+    """The network's output for a batch; all float32.
 
     foreground  N×C: Σ P·F / (h·w), the representation of the side where P is high
     background  N×C: Σ (1−P)·F / (h·w)
@@ -38,7 +38,7 @@ class C2AM(nn.Module):
 
     backbone       a torchvision classifier that is a chain of stages: ResNets, and squeezenet1_0,
                    mobilenet_v3_large, vgg16, efficientnet_b0, densenet121, … Without weights;
-                   `weights.initial_weights` fills them
+                   `training.weights.initial_weights` fills them
     output_stride  pixels of the image for one of P; the last strides are removed to reach it
     dilated        the layers behind a removed stride are dilated, which keeps the field of view
                    that they were trained with. The released code does not dilate

@@ -1,7 +1,7 @@
-"""Which side of P is the background. The loss does not say, so it is measured on images.
+"""Which side of P is the background. The loss does not determine it, so it is measured on images.
 
-Knows P and two rules of the thumb of photographs: backgrounds reach the border (`border`, the
-released code), and backgrounds surround (`contour`, the paper). Knows nothing of checkpoints.
+Knows P and two rules of thumb for photographs: backgrounds reach the border (`border`, the released
+code), and backgrounds surround objects (`contour`, the paper). Knows nothing of checkpoints.
 """
 
 from __future__ import annotations
@@ -101,12 +101,14 @@ def decide(
             votes += [RULES[rule](p) for p in _probabilities(fast, np.stack(squares))]
     votes = [vote for some in ranks.collect(votes) for vote in some]
     if not votes:
-        raise InputError(f"none of {len(paths)} images can be read, so none tells the polarity")
+        raise InputError(
+            f"none of the {len(paths)} images can be read, so the polarity cannot be decided"
+        )
     share = float(np.mean(votes))
     polarity = Polarity(share > 0.5, rule, abs(2 * share - 1), len(votes))
     if polarity.undecided and ranks.is_first:
         log.warning(
-            "polarity is undecided: by the %s rule P is the background in %.0f %% of %d images; "
+            "the polarity is undecided: by the %s rule P is background in %.0f %% of %d images; "
             'look at the maps, and make cues with `polarity="keep"` or `polarity="flip"`',
             rule,
             100 * share,

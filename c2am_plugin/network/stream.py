@@ -45,7 +45,7 @@ class ManyScales(Protocol):
 
 
 class Network:
-    """A folded network and the scales it is asked at. May be called from several threads.
+    """A folded network and the scales it runs at. May be called from several threads.
 
     store  a folder that keeps every image's logits, so that none is computed twice; default none
     """
@@ -208,7 +208,7 @@ def _memory_advice(
 
 
 def _photo_size(path: Path) -> tuple[int, int] | None:
-    """The size in a photograph's header; None where it cannot be read, which is said later."""
+    """The size in a photograph's header; None if it cannot be read, which is reported later."""
     try:
         with open_image(path) as image:
             return image.size

@@ -128,7 +128,7 @@ def train_c2am(
         stack.enter_context(torch.random.fork_rng([where] if where.type == "cuda" else []))
         torch.manual_seed(seed)
         model = C2AM(backbone, plan.output_stride, dilated)
-        # Before the folder is claimed: a mistake must not cost the run that is there.
+        # Before the folder is locked: a mistake must not destroy an existing run.
         report = _same_weights(model, str(weights), ranks)
         holding = hold_folders(
             "c2am-train", FILES, [OutputFolder(out, settings)], overwrite=overwrite
@@ -153,7 +153,7 @@ def train_c2am(
         )
         if "resume.pt" in there:
             trainer.load(out / "resume.pt")
-            log.info("%s: going on after step %d of %d", out, trainer.step, steps)
+            log.info("%s: continuing after step %d of %d", out, trainer.step, steps)
         else:
             log.info("initial weights: %s", report)
         views = TrainingImages(list(found.values()), plan.resize, plan.crop, seed)
@@ -195,7 +195,7 @@ def _make_steps(
 def _with_full_batches(plan: Recipe, asked_for: bool, n_images: int) -> Recipe:
     """The recipe with batches that the images fill. asked_for: the batch size may not change."""
     if n_images < 2:
-        raise InputError("one image: the loss compares images with each other; at least 2 needed")
+        raise InputError("one image: expected 2 or more, as the loss compares images of a batch")
     if plan.batch_size <= n_images:
         return plan
     if asked_for:
@@ -204,7 +204,7 @@ def _with_full_batches(plan: Recipe, asked_for: bool, n_images: int) -> Recipe:
             f"take `batch_size={n_images}` or less"
         )
     log.info(
-        "%d images do not fill a batch of %d: one batch has them all", n_images, plan.batch_size
+        "%d images do not fill a batch of %d: using one batch of all", n_images, plan.batch_size
     )
     return replace(plan, batch_size=n_images)
 
@@ -214,7 +214,7 @@ def _check_sharing(
 ) -> None:
     if batch_size < ranks.count:
         raise InputError(
-            f"batch size {batch_size} for {ranks.count} processes: each needs one image or more"
+            f"batch size {batch_size} for {ranks.count} processes: each needs at least one image"
         )
     if sync_bn and where.type == "cpu":
         raise InputError("`sync_bn` needs GPUs: PyTorch synchronises BatchNorm there only")
@@ -223,14 +223,14 @@ def _check_sharing(
 
 
 def _same_weights(model: C2AM, weights: str, ranks: Ranks) -> str:
-    """Give all ranks the first one's initial weights; returns what is said of them."""
+    """Give all ranks the first rank's initial weights; returns the report of what matched."""
     report, state = ranks.first(lambda: (initial_weights(model, weights), model.state_dict()))
     model.load_state_dict(state)
     return str(report)
 
 
 def _finished(path: Path) -> TrainingResult | None:
-    """What a checkpoint says of the run that it ended; None where it is of an epoch before."""
+    """The result of the finished run that wrote a checkpoint; None if the run is unfinished."""
     info = read_torch_file(path)["info"]
     if not info["finished"]:
         return None

@@ -214,7 +214,7 @@ def test_wrong_inputs_are_one_line_and_write_nothing(
         ({"checkpoint": str(tmp_path / "none.pt")}, [], "no such file"),
         ({}, ["--scales", "20"], "scale 20"),
         ({}, ["--maps", str(photos / "maps")], "among the photographs"),
-        ({}, ["--maps", str(tmp_path / "cues")], "two folders"),
+        ({}, ["--maps", str(tmp_path / "cues")], "different folders"),
         ({}, ["--device", "warp"], "warp"),
         ({}, ["--boundary", "agree", "--cams", str(tmp_path / "empty")], "no CAM file"),
     ):
@@ -233,9 +233,9 @@ def test_wrong_inputs_are_one_line_and_write_nothing(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"polarity": "sideways"}, "polarity 'sideways' is none of auto"),
-        ({"boundary": "agree"}, "go together: one is missing"),
-        ({"cams": "somewhere"}, "go together: one is missing"),
+        ({"polarity": "sideways"}, "polarity 'sideways': expected auto"),
+        ({"boundary": "agree"}, "need each other; only one is given"),
+        ({"cams": "somewhere"}, "need each other; only one is given"),
         ({"boundary": 1.5}, "boundary 1.5: expected"),
         ({"boundary": "best"}, "boundary best: expected"),
         ({"boundary": 0.4, "threshold": 0.4}, "two names of one argument"),
@@ -265,7 +265,7 @@ def test_a_polarity_that_training_did_not_decide_is_said(
     save_checkpoint(tmp_path / "noted.pt", load_checkpoint(checkpoint).model, True, noted)
     with caplog.at_level(logging.WARNING, "c2am_plugin"):
         report = run(photos, tmp_path / "noted.pt", tmp_path / "cues", scales=(0.5,))
-    assert ("undecided in training" in caplog.text) == warned
+    assert ("training left the polarity undecided" in caplog.text) == warned
     assert report.polarity == noted["polarity"]
 
 
@@ -287,7 +287,7 @@ def test_cams_of_other_sizes_are_said(
         pytest.raises(InputError, match="1 failed"),
     ):
         run(photos, checkpoint, tmp_path / "cues", boundary="agree", cams=tmp_path / "cams")
-    assert "img_0.npy: CAMs are (9, 9)" in caplog.text
+    assert "img_0.npy: the CAMs have (9, 9) pixels" in caplog.text
 
 
 def test_shards_make_the_cues_of_one_run(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
