@@ -30,7 +30,7 @@ class ConvertReport:
     def summary(self) -> str:
         """The run in one or two lines."""
         counts = {
-            "were there already": self.already_there,
+            "already done": self.already_there,
             "without a class": self.without_class,
             "failed": len(self.failures),
         }

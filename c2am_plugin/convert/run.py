@@ -189,7 +189,7 @@ def _tell_score(source: CamAdapter, target: CamAdapter, score: float | None) -> 
     own: Any = target.background_score
     if score != own:
         log.warning(
-            "the values stay, so compare them with %s, not with %s",
+            "the values are unchanged, so compare them with %s, not with %s",
             f"t = {score:g} of {source.name}" if score else f"a t chosen for {source.name}",
             f"{target.name}'s {own:g}" if own else f"a t chosen for {target.name}",
         )
@@ -198,4 +198,4 @@ def _tell_score(source: CamAdapter, target: CamAdapter, score: float | None) -> 
 def _check_folders(cam_dir: Path, out_dir: Path) -> None:
     source, output = cam_dir.resolve(), out_dir.resolve()
     if source in (output, *output.parents):
-        raise InputError(f"{out_dir}: lies in the input {cam_dir}; choose another folder")
+        raise InputError(f"{out_dir}: is inside the input {cam_dir}; choose another folder")

@@ -1,1 +1,1 @@
-"""What is read from disk and written to it: folders, lists, pictures, cues, labels, no CAMs."""
+"""Files on disk: folders, lists, images, cues and labels. CAM files are the adapters' topic."""

@@ -1,9 +1,9 @@
-"""What the values of a folder of CAM files mean, told from a sample of its files.
+"""Find out from a sample of files what the values of a folder of CAM files mean.
 
-Three kinds of values go wrong where they are read as they are: those below 0 (read as 0, and
-reported), those of 0 and 255 alone (or 0 and 1), which a drawing helper left in the arrays before
-they were saved, and those whose scale only the user knows. What is found is set on the adapter,
-which divides by its `file_scale` when it reads and multiplies when it writes.
+Three kinds of values would be misread unchanged: values below 0 (read as 0, and reported); only 0
+and 255 (or 0 and 1), which a drawing helper left in the arrays before they were saved; and values
+whose scale only the user knows. The result is set on the adapter, which divides by its
+`file_scale` when it reads and multiplies by it when it writes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def read_values(
         look(contents, paths[0].parent, named)
     if not hasattr(adapter, "file_scale"):
         if scale_by is not None:
-            raise InputError(f"{adapter.name}: this adapter reads values from 0 to 1 alone")
+            raise InputError(f"{adapter.name}: this adapter reads only values from 0 to 1")
         return
     settable: Any = adapter
     settable.file_scale = PEAKS[-1]

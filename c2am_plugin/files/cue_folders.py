@@ -1,4 +1,4 @@
-"""A folder of cues: which file is whose, and how it is to be read."""
+"""A folder of cues: which file belongs to which image, and how it is read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def find_cues(
     found = find_files(folder, CUE_SUFFIXES) or find_files(folder, OTHER_SUFFIXES)
     if not found:
         raise InputError(
-            f"{folder}: holds no cue ({', '.join(CUE_SUFFIXES)}, or {', '.join(OTHER_SUFFIXES)})"
+            f"{folder}: contains no cue ({', '.join(CUE_SUFFIXES)}, or {', '.join(OTHER_SUFFIXES)})"
         )
     files = under_ids(found, ids, "cues")
     wanted = [files[each] for each in ids if each in files] or list(files.values())

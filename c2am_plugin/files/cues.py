@@ -1,4 +1,4 @@
-"""Cue files: what a folder of saliency or cue images says about where the background is.
+"""Cue files: reading and writing saliency or cue images, which mark the background.
 
 A stored cue has the authors' polarity, high = foreground. Everywhere else in this package a cue
 is b, high = background. `_background` is the only place where one becomes the other.
@@ -66,7 +66,7 @@ class CueForm:
     alpha     the mask is in the alpha channel, where a file has one
     stretch   cues are brought to their image's size whatever their shape is
     maps      the files are maps of C2AM, not arrays: soft, and not yet odds
-    read_map  reads a `.npy` that is no plain array, H×W in [0, 1], 1 = foreground
+    read_map  reads a `.npy` that is not a plain array, as H×W in [0, 1], 1 = foreground
     """
 
     flip: bool = False
@@ -116,7 +116,7 @@ def read_saliency(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN
 def stored_pixels(path: Path, form: CueForm = PLAIN) -> tuple[np.ndarray, float]:
     """A cue H×W as it is stored, high = foreground, and the value that its file type has for 1.
 
-    Raises InputError for what is no picture of a cue, whatever its values.
+    Raises InputError for a file that is not a cue image, whatever its values.
     """
     return _read_npy(path, form) if path.suffix.lower() == ".npy" else _read_image(path, form)
 
@@ -141,7 +141,7 @@ def read_cue_for(path: str | Path, shape: tuple[int, ...], form: CueForm = PLAIN
 def same_aspect(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether two H×W are of one picture: sides in one ratio, within 2 % or a pixel."""
     (height, width), (new_height, new_width) = shape, other
-    # A side of few pixels is rounded: what differs by less than a pixel is no other shape.
+    # Short sides are rounded: a difference of less than a pixel is not another shape.
     far = max(0.02 * height * new_width, height, width)
     return abs(height * new_width - width * new_height) <= far
 
@@ -158,7 +158,7 @@ def resize_cue(cue: np.ndarray, shape: tuple[int, int], stretch: bool = False) -
     if not stretch and not same_aspect(cue.shape, shape):
         raise InputError(
             f"the cue is {width}×{height} and the CAM {new_width}×{new_height} pixels: "
-            "other shapes, so not of the same image" + (SQUARE if width == height else "")
+            "different shapes, so not of the same image" + (SQUARE if width == height else "")
         )
     resized = Image.fromarray(cue.astype(np.float32)).resize(
         (new_width, new_height), Image.Resampling.BILINEAR

@@ -1,4 +1,4 @@
-"""Folders of files: which ids are there, and where. Knows names, not what the files hold."""
+"""Folders of files: which ids they contain, and where. Knows names, not the files' content."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["IMAGE_SUFFIXES", "find_files", "first_names", "plain_file", "sample"
 T = TypeVar("T")
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-# So many folders behind two links or more are no data set.
+# A data set does not have more folders than this behind two links or more.
 MOST_FAR = 4096
 
 
@@ -65,13 +65,13 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
 
 
 def walk(folder: str | Path) -> Iterator[tuple[str, str, list[str]]]:
-    """(path, the same below `folder` with "/" at its end or empty, file names) of every folder.
+    """(path, the path below `folder` ending in "/" or empty, file names) of every folder.
 
-    Links are followed, hidden folders are passed over; what is not there holds nothing. Raises
+    Links are followed and hidden folders are skipped; a missing folder yields nothing. Raises
     InputError for a folder that cannot be listed, and for a maze of links.
     """
-    # The links that lead to a folder, resolved: where folders link to each other, no way is gone
-    # in circles, but the ways are too many.
+    # The resolved links that lead to a folder. Where folders link to each other there are no
+    # endless loops, but there may be too many paths.
     behind: dict[str, tuple[str, ...]] = {}
     far = 0
     for root, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable):
@@ -105,7 +105,7 @@ def _raise_unreadable(error: OSError) -> None:
 
 
 def plain_file(path: str, flags: int) -> int:
-    """An opener for `open`, of files alone; links are followed. Raises OSError for all else."""
+    """An opener for `open` that accepts only regular files; links are followed. Raises OSError."""
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor

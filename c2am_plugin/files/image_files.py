@@ -1,5 +1,6 @@
-"""Image files, opened with care: formats that photographs, cues and labels have, and no picture so
-large that a small file fills the memory. Knows nothing of what the pixels mean.
+"""Open image files safely: only the formats of photographs, cues and labels, with limited size.
+
+A small file cannot fill the memory. Knows nothing about what the pixels mean.
 """
 
 from __future__ import annotations
@@ -46,9 +47,9 @@ DAMAGE = (
 
 @contextmanager
 def open_image(path: str | Path, what: str = "an image") -> Iterator[Image.Image]:
-    """An image file for the time of a block, whose pixels are decoded in the block.
+    """An image file, open within a `with` block that decodes its pixels.
 
-    Raises InputError, "cannot be read as `what`", also for what goes wrong in the block.
+    Raises InputError, "cannot be read as `what`", also for errors inside the block.
     """
     with _refused(path, what), open(path, "rb", opener=plain_file) as file, _checked(file) as image:
         yield image

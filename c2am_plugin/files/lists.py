@@ -1,7 +1,7 @@
-"""Which images a run is about, and which of them lack a file. Knows ids only.
+"""Which images a run processes, and which of them lack a file. Knows only ids.
 
-The lists of the pipelines differ: an id, a path, a pair of paths, an id and its classes. What is
-in a line is decided by the ids that exist, where the caller knows them.
+The lists of the pipelines differ: an id, a path, a pair of paths, an id and its classes. Lines are
+interpreted by the ids that exist, where the caller knows them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def lacking(ids: Collection[str], files: Collection[str], what: str) -> str:
 
 
 def read_ids(path: str | Path, known: Iterable[str] = ()) -> list[str]:
-    """The image ids of a list file, one a line, in order, without repeats.
+    """The image ids of a list file, one per line, in order, without repeats.
 
     A line is an id, or begins with one: more fields may follow behind a space, tab, comma or
     semicolon. An id may be a path, with either slash and with a suffix, of which only what lies
@@ -69,7 +69,7 @@ def read_ids(path: str | Path, known: Iterable[str] = ()) -> list[str]:
         name, whole = _id_of_line(line, there)
         if not name or ".." in name.split("/"):
             raise InputError(
-                f"{path}: {name[:80]!r} is no image id; expected a name below the folder"
+                f"{path}: {name[:80]!r} is not an image id; expected a name below the folder"
             )
         if ids.setdefault(name, whole) != whole and name in there.values():
             raise InputError(
@@ -88,13 +88,13 @@ def _lines(path: str | Path) -> list[str]:
     except UnicodeDecodeError as error:
         raise InputError(
             f"{path}: is not UTF-8 text ({error.reason} at byte {error.start}); "
-            "expected one image id a line: save the list as UTF-8"
+            "expected one image id per line: save the list as UTF-8"
         ) from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        raise InputError(f"{path}: holds no image id; expected one a line")
+        raise InputError(f"{path}: contains no image id; expected one per line")
     if any((char < " " and char != "\t") or char == "\x7f" for line in lines for char in line):
-        raise InputError(f"{path}: is not a text file; expected one image id a line")
+        raise InputError(f"{path}: is not a text file; expected one image id per line")
     return lines
 
 

@@ -59,7 +59,7 @@ def under_ids(found: Mapping[str, T], ids: Collection[str], what: str) -> dict[s
         if affix and len(fitting) >= MOST * min(len(spelled), len(known)):
             example = next(iter(fitting))
             log.info(
-                "the names of the %s have %r more than the ids (%s is taken for %s)",
+                "the names of the %s have %r added to the ids (%s is read as %s)",
                 what,
                 affix,
                 example,
@@ -70,19 +70,19 @@ def under_ids(found: Mapping[str, T], ids: Collection[str], what: str) -> dict[s
 
 
 def unlike(left: Iterable[str], right: Iterable[str]) -> str:
-    """Why two sets of ids may have none in common: one of each, and what strikes the eye."""
+    """Why two sets of ids may have none in common: an example of each, and the likely reason."""
     one, other = next(iter(left), ""), next(iter(right), "")
     reason = "expected the same names"
     if one.lower() == other.lower():
         reason = "they differ in capital letters"
     elif Path(one).name == Path(other).name:
-        reason = "they lie in other folders"
+        reason = "they are in different folders"
     elif one.lstrip("0") == other.lstrip("0") or (one.isdigit() and other.isdigit()):
-        reason = "numbers are filled with zeros differently, or these are other images"
+        reason = "the numbers are padded differently with zeros, or the images differ"
     elif one and other and (one in other or other in one):
-        reason = "one has more than the other, and not in all names alike"
+        reason = "one name is longer than the other, and not by the same part in all names"
     elif re.sub(r"\d", "0", one) == re.sub(r"\d", "0", other):
-        reason = "the names look alike, so these are other images, as of another split"
+        reason = "the names look alike, so the images differ, e.g. another split"
     return f"{first_names([one])} here and {first_names([other])} there: {reason}"
 
 

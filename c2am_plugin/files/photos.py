@@ -1,4 +1,4 @@
-"""Photographs as arrays, the way the CAM pipelines read them, and where they lie."""
+"""Photographs as arrays, read as the CAM pipelines read them, and how they are found."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ def find_images(
 ) -> dict[str, Path]:
     """{image id: path} for a folder of images or a VOC or COCO root, in the order of the ids.
 
-    ids: a list file, one id a line; in a VOC root also the name of one in ImageSets/Segmentation;
-    or a sequence of ids.
-    Without it a folder gives all its images and a VOC root those of its train_aug or train list.
+    ids: a list file with one id per line; in a VOC root also the name of a list in
+    ImageSets/Segmentation; or a sequence of ids. By default, all images of a folder, or those of
+    the train_aug or train list of a VOC root.
     Raises InputError where there is no image, or an id has none.
     """
     found = photo_files(images)
@@ -106,7 +106,7 @@ def check_outside(images: str | Path, *outputs: Path) -> None:
         for output in outputs:
             if photos in (output.resolve(), *output.resolve().parents):
                 raise InputError(
-                    f"{output}: lies among the photographs of {photos}; choose another"
+                    f"{output}: is among the photographs of {photos}; choose another folder"
                 )
 
 

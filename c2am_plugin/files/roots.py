@@ -50,7 +50,7 @@ def photo_files(folder: str | Path) -> dict[str, Path]:
     for part in folders:
         found |= find_files(part, IMAGE_SUFFIXES)
     if not found:
-        raise InputError(f"{folders[0]}: holds no image; expected {', '.join(IMAGE_SUFFIXES)}")
+        raise InputError(f"{folders[0]}: contains no image; expected {', '.join(IMAGE_SUFFIXES)}")
     return found
 
 
@@ -60,7 +60,7 @@ def label_folder(folder: str | Path) -> Path:
     for root in (folder / below for below in VOC):
         for name in LABELS:
             if (root / name).is_dir():
-                log.info("the labels are those of %s", root / name)
+                log.info("using the labels in %s", root / name)
                 return root / name
     return folder
 
@@ -70,7 +70,7 @@ def label_files(folder: str | Path) -> dict[str, Path]:
     folder = label_folder(folder)
     found = find_files(folder, (".png",))
     if not found:
-        raise InputError(f"{folder}: holds no ground truth (.png)")
+        raise InputError(f"{folder}: contains no ground truth (.png)")
     return found
 
 

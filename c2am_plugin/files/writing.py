@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Write files atomically: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed to it when the block ends well, else removed.
+    """A temporary path beside `path`, renamed to it when the block succeeds, otherwise removed.
 
-    So a file is never visible half-written under its own name. Missing folders are made. Raises
+    A file is never visible half-written under its own name. Missing folders are created. Raises
     OutputError where the disk is full or cannot be written.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # At random, as processes of the same number on two machines may write into one folder.
+    # A random name: processes with the same id on two machines may write to one folder.
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{TEMPORARY}")
     try:
         yield temporary
@@ -43,9 +43,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def disk_error(error: BaseException | None) -> str | None:
-    """What a full, read-only or broken disk says where that is behind an error; else None.
+    """The system's message where a full, read-only or broken disk caused an error; else None.
 
-    torch and Pillow raise errors of their own on the way out of a write that failed.
+    torch and Pillow raise further errors of their own after a write has failed.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:

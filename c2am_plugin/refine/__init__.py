@@ -1,1 +1,1 @@
-"""Refining a folder of CAM files by a folder of cues. Never imports torch."""
+"""Refining a folder of CAM files with a folder of cues. Never imports torch."""

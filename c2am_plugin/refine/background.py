@@ -1,9 +1,10 @@
-"""t without ground truth: the background score that fits a set's CAMs best, by what its cues say.
+"""Find t without ground truth: the background score at which a set's CAMs fit its cues best.
 
-t is where 1[max_k cam_k > t] correlates best, in the mean over images, with the rank of the cue in
-its image. Only the order of the CAM's values matters, so t moves along with any rising function of
-them. Cues that know nothing about their own image tell no t: what they know is measured against the
-cues of the other images. README.md in this folder has the rules that this one was chosen from.
+t is where 1[max_k cam_k > t] correlates best with the rank of the cue in its image, averaged over
+the images. Only the order of the CAM's values matters, so t moves along with any increasing
+function of them. Cues that carry no information about their own image give no t: their
+information is measured against the cues of the other images. README.md in this folder compares
+the rules from which this one was chosen.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from .pairing import ImageFiles
 
 __all__ = ["FoundScore", "check_score", "choose_score", "find_score", "look", "settle_score"]
 
-# Images that are looked at, and places of each along either side.
+# Images in the sample, and grid points of each along either side.
 SCORE_IMAGES, SIDE = 500, 64
-# What t may be: its three digits are part of a run's settings.
+# Candidates for t: its three digits are part of a run's settings.
 SCORES = np.arange(1, 1000) / 1000
-# Good cues correlate with the CAMs at 0.28 to 0.46, and better than those of other images by 7 to
-# 19 standard errors; worthless ones by less than 2.5. Fewer images than this do not tell.
+# Good cues correlate with the CAMs at 0.28 to 0.46, and better than cues of other images by 7 to
+# 19 standard errors; worthless cues by less than 2.5. Fewer images than this are not enough.
 LEAST_CORRELATION, LEAST_ERRORS, LEAST_IMAGES = 0.1, 4.0, 12
 LEVELS = 256
 log = logging.getLogger("c2am_plugin")
@@ -37,12 +38,12 @@ log = logging.getLogger("c2am_plugin")
 
 @dataclass(frozen=True)
 class FoundScore:
-    """What the cues of a set say about t.
+    """The t that the cues of a set give.
 
-    background_score  t in (0, 1), three digits; None where they do not tell
+    background_score  t in (0, 1), three digits; None where the cues do not determine it
     correlation       of the CAMs' foreground at t with the cues' ranks, mean over images
-    errors            by how many standard errors that is above the one with other images' cues
-    images            that this was found on
+    errors            how many standard errors it is above the correlation with other images' cues
+    images            number of images that were used
     """
 
     background_score: float | None
@@ -52,11 +53,11 @@ class FoundScore:
 
 
 def look(maps: np.ndarray, cue: np.ndarray) -> np.ndarray:
-    """What the rule needs of an image: float32 [2, SIDE²], max_k cam_k and the cue's rank.
+    """What the rule needs from an image: float32 [2, SIDE²], max_k cam_k and the cue's rank.
 
-    maps: floating K×H×W in [0, 1], K ≥ 1. cue: floating of the same shape up to its scale, in
-    [0, 1], b, 1 = surely background. The rank, in (0, 1), rises with the foreground. Places are on
-    a grid, so that every image weighs the same.
+    maps: floating K×H×W in [0, 1], K ≥ 1. cue: b, floating in [0, 1] with the same aspect ratio,
+    1 = surely background. The rank, in (0, 1), is higher where foreground is more likely. The
+    points are on a grid, so that every image has the same weight.
     """
     height, width = maps.shape[1:]
     rows, columns = (((np.arange(SIDE) + 0.5) * side / SIDE).astype(int) for side in maps.shape[1:])
@@ -69,7 +70,7 @@ def look(maps: np.ndarray, cue: np.ndarray) -> np.ndarray:
 
 
 def choose_score(images: Sequence[np.ndarray]) -> FoundScore:
-    """t of a set, from what `look` gives of its images."""
+    """t of a set, from what `look` returns for its images."""
     if len(images) < LEAST_IMAGES:
         return FoundScore(None, 0.0, 0.0, len(images))
     tops, ranks = np.stack(images, axis=1)
@@ -83,9 +84,9 @@ def choose_score(images: Sequence[np.ndarray]) -> FoundScore:
 
 
 def _correlations(top: np.ndarray, rank: np.ndarray) -> np.ndarray:
-    """Of 1[top > t] with the ranks, at every t of SCORES; 0 where one of the two is constant."""
+    """Correlation of 1[top > t] with the ranks at every t of SCORES; 0 where one is constant."""
     rank = rank.astype(np.float64) - rank.mean(dtype=np.float64)
-    below = np.searchsorted(SCORES, top.astype(np.float64))  # so many t are below the value
+    below = np.searchsorted(SCORES, top.astype(np.float64))  # how many t are below the value
     counts = np.bincount(below, minlength=len(SCORES) + 1)
     sums = np.bincount(below, rank, minlength=len(SCORES) + 1)
     share, covariance = (np.cumsum(each[::-1])[::-1][1:] / len(top) for each in (counts, sums))
@@ -94,7 +95,7 @@ def _correlations(top: np.ndarray, rank: np.ndarray) -> np.ndarray:
 
 
 def _errors_above_others(masks: np.ndarray, ranks: np.ndarray) -> float:
-    """How surely masks N×P correlate better with their own ranks than with other images'."""
+    """By how many standard errors masks N×P correlate better with their own ranks than others'."""
     masks, ranks = (_standardised(each) for each in (masks, ranks))
     all_pairs = masks @ ranks.T / masks.shape[1]
     own = np.diag(all_pairs)
@@ -111,7 +112,7 @@ def _standardised(values: np.ndarray) -> np.ndarray:
 
 
 def check_score(score: float | str | None) -> None:
-    """Raises InputError where this is no t, nor None, nor "auto"."""
+    """Raises InputError unless this is a t in (0, 1), None or "auto"."""
     if isinstance(score, str) and score != "auto":
         raise InputError(f"background_score is {score!r}; expected a number or 'auto'")
     if score is not None and not isinstance(score, str):
@@ -127,10 +128,10 @@ def find_score(
     workers: int | None = None,
     progress: bool = True,
 ) -> FoundScore:
-    """t of these images, which all have a cue, from a sample of them.
+    """t of these images, which must all have a cue, found on a sample of them.
 
-    The sample, and so t, is that of the whole set in every shard. Raises InputError where no image
-    of it can be read.
+    All shards use the same sample of the whole set, and so the same t. Raises InputError where no
+    image of it can be read.
     """
     outcome = run_images(
         ScoreJob(adapter, form, clip),
@@ -147,7 +148,7 @@ def find_score(
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """What the rule needs of one image; None where it has no class."""
+    """What the rule needs from one image; None where it has no class."""
 
     adapter: CamAdapter
     form: CueForm
@@ -171,10 +172,10 @@ def settle_score(
     workers: int | None = None,
     progress: bool = True,
 ) -> float:
-    """t of a run: the one that is given; with "auto", or where there is none, the cues'.
+    """t of a run: a number as given; "auto": found from the cues; None: the profile's.
 
-    None: the profile's, or the cues' where that has no constant. Where the cues do not tell t, the
-    profile's is kept, with a warning; raises InputError where it has none.
+    Where the profile has no constant, None is "auto". Where the cues do not determine t, the
+    profile's is kept with a warning; raises InputError where it has none.
     """
     stored = getattr(adapter, "stores_background", False)
     own = None if stored else adapter.background_score
@@ -187,16 +188,16 @@ def settle_score(
             found.background_score,
             found.correlation,
             found.images,
-            f"{adapter.name} has no constant" if own is None else f"{adapter.name}'s is {own:g}",
+            f"{adapter.name} has no constant" if own is None else f"{adapter.name} has {own:g}",
         )
         return found.background_score
     reason = (
-        f"{found.images} images are too few to tell the background score"
+        f"{found.images} images are too few to find the background score"
         if found.images < LEAST_IMAGES
-        else "the cues fit the CAMs hardly better than cues of other images, so they do not tell "
-        "the background score"
+        else "the cues fit the CAMs hardly better than cues of other images do, so the background "
+        "score cannot be found from them"
     )
     if own is None:
         raise InputError(f"{reason}, and {adapter.name} has no constant; give background_score")
-    log.warning("%s; t stays %g of %s", reason, own, adapter.name)
+    log.warning("%s; t stays at %g, the score of %s", reason, own, adapter.name)
     return float(own)

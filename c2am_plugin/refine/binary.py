@@ -1,22 +1,22 @@
-"""CAMs of 0 and 1 alone as evidence: how sure such a CAM is, told by how often the cues agree.
+"""Binary CAMs (only 0 and 1) as evidence: how certain they are, measured by the cues' agreement.
 
-Read as it is, a binary CAM has the odds 0 and infinity, so that only a hard cue can change it. It
-is a measurement, though, and right as often as another one confirms it. Over the set, the pixels of
-1 that the cues call foreground tell how often a 1 is right, those of 0 that they call background
-how often a 0 is:
+Taken literally, a binary CAM has the odds 0 and infinity, so only a hard cue could change it. But
+it is a measurement, as reliable as another measurement confirms. Over the set, the share of
+1-pixels that the cues call foreground estimates how often a 1 is right, and the share of 0-pixels
+that they call background how often a 0 is right:
 
-    right₁ = P(the cue says foreground | m = 1)      right₀ = P(the cue says background | m = 0)
+    right₁ = P(the cue is foreground | m = 1)      right₀ = P(the cue is background | m = 0)
 
-That is the calibration of the cues the other way round, from the same counts and without labels. In
-an image whose cue ranks the CAM's foreground with trust w (`calibration.image_trust`), a pixel of 1
-multiplies the odds of t by (right₁ / (1 − right₁))^w, a pixel of 0 by ((1 − right₀) / right₀)^w:
-the cue's own evidence has that weight too. Neither share is taken for less than a half, so that
-every label is what it was until a cue says more against it than the CAM says for it. Where a cue
-says nothing (b = t), the stored 0 and 1 stay to the bit; cues that are worth nothing say nothing
-anywhere. A hard cue that is not calibrated never comes here: the paper's rule holds for it.
+This is the calibration of the cues in reverse, from the same counts and without labels. In an
+image whose cue ranks the CAM's foreground with weight w (`calibration.image_trust`), a pixel of 1
+multiplies the odds of t by (right₁ / (1 − right₁))^w and a pixel of 0 by ((1 − right₀) / right₀)^w;
+the cue's own evidence has the same weight. Neither share is taken below one half, so a label
+changes only where the evidence of the cue against it exceeds that of the CAM for it. Where a cue
+has no evidence (b = t), the stored 0 and 1 stay to the bit; worthless cues have none anywhere. An
+uncalibrated hard cue never comes here: the paper's rule holds for it.
 
-A pixel of 0 in an image of several classes does not say which of them it could be: it counts for
-that of the nearest pixel of 1.
+A pixel of 0 in an image of several classes does not tell which of them it could be. It counts for
+the class of the nearest pixel of 1.
 """
 
 from __future__ import annotations
@@ -38,11 +38,12 @@ def refine_maps(
     top: np.ndarray | None = None,
     binary: tuple[float, float] | None = None,
 ) -> np.ndarray:
-    """`formula.refine`, and the same for binary CAMs where it is told how they are read.
+    """`formula.refine`, which reads binary CAMs as `binary` tells.
 
     maps    floating K×H×W in [0, 1]
     cue     floating H×W in [0, 1], b, 1 = surely background
-    binary  by what a 1 and a 0 multiply the odds of t (`Calibration.binary_odds`); None: as is
+    binary  factors by which a 1 and a 0 multiply the odds of t (`Calibration.binary_odds`); None:
+            read the CAMs literally
     """
     if binary is None or maps.size == 0:
         return refine(maps, cue, background_score, strength, dtype, top)
@@ -69,10 +70,10 @@ def read_binary(
 
 
 def harden(cams: ImageCams, background_score: float) -> ImageCams:
-    """Refined CAMs as 0 and 1 again, with the labels that they have; what is kept stays kept.
+    """Refined CAMs as 0 and 1 again, with the same labels; `kept` stays.
 
-    For files of 0 and 255: their readers compare them with t as well as with 255·t, and what lies
-    between would be foreground to the one and background to the other.
+    For files of 0 and 255: some of their readers compare them with t, others with 255·t, and values
+    between the two would be foreground to the former and background to the latter.
     """
 
     def cut(maps: np.ndarray) -> np.ndarray:

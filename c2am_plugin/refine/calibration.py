@@ -1,10 +1,10 @@
-"""What a folder of cues is worth as evidence, measured against the CAMs of the same images.
+"""How much evidence a folder of cues has, measured against the CAMs of the same images.
 
-A soft cue is read as odds, so it must mean what it says; few do. No ground truth is needed to find
-out: over the whole set, the pixels where CAMs are sure of the foreground or of the background tell
-how likely a cue value is in each. Where the cues contradict the CAMs everywhere, or say nothing,
-they come out as worth nothing, and the CAMs stay as they are; so does a single image whose cue and
-CAMs contradict each other.
+A soft cue is read as odds, but few cues state true odds. They are calibrated without ground truth:
+over the whole set, the pixels where the CAMs are sure of the foreground or of the background show
+how likely a cue value is in each. Cues that contradict the CAMs everywhere, or that carry no
+information, get no weight, and the CAMs stay unchanged. The same holds for a single image whose
+cue contradicts its CAMs.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = [
 ]
 
 LEVELS = 256
-# Of the four numbers: they are settings of a run, which machines whose last bit differs share.
+# Digits of the four numbers: they are settings of a run, and machines may differ in the last bit.
 DIGITS = 6
-# Cues of less accuracy tell nothing about binary CAMs; chance gives 0.5 to 0.52.
+# Less accurate cues carry no information about binary CAMs; chance gives 0.5 to 0.52.
 WORTH_ASKING = 0.55
 
 
@@ -37,11 +37,11 @@ WORTH_ASKING = 0.55
 class Calibration:
     """How cues become evidence: log-odds e = clip(trust · (slope·L + bias), ±limit) for foreground.
 
-    L is the log-odds of the foreground that the cue states, trust that of `image_trust`. accuracy,
-    in [0.5, 1], is the share of the CAMs' sure pixels on whose side the cues are, foreground and
-    background weighing the same; limit is its log-odds, so that no pixel of a cue is trusted
-    beyond what the cues are worth on the whole. right_1, right_0: of sets of binary CAMs
-    alone, how often the cues confirm a CAM's 1 and its 0, see binary.py.
+    L is the cue's log-odds of the foreground; trust comes from `image_trust`. accuracy, in
+    [0.5, 1], is the share of the CAMs' sure pixels that the cues get right, with foreground and
+    background weighted equally. limit is its log-odds, so no pixel of a cue gets more weight than
+    the cues earn on the whole set. right_1, right_0: how often the cues confirm a CAM's 1 and its
+    0, only for sets of binary CAMs, see binary.py.
     """
 
     slope: float
@@ -54,9 +54,10 @@ class Calibration:
     def binary_odds(
         self, cams: ImageCams, cue: np.ndarray, background_score: float
     ) -> tuple[float, float] | None:
-        """By what a 1 and a 0 of an image's binary CAMs multiply the odds of t; None: no evidence.
+        """Factors by which a 1 and a 0 of an image's binary CAMs multiply the odds of t.
 
-        cue: b as it is stored, as for `apply`.
+        None where the set is not binary or the cues have no evidence. cue: the uncalibrated b, as
+        for `apply`.
         """
         if self.right_1 is None or self.right_0 is None:
             return None
@@ -65,11 +66,10 @@ class Calibration:
         return one**trust, zero**trust
 
     def apply(self, cams: ImageCams, cue: np.ndarray, background_score: Score) -> np.ndarray:
-        """An image's cue b (float in [0, 1], 1 = background), remade so that b = t says nothing.
+        """An image's cue b (float in [0, 1], 1 = background), calibrated so that b = t is neutral.
 
-        Returns float32 of the cue's shape (of t(x)'s, where t is a map) in (0, 1) with
-        odds(b) = odds(t) / exp(e), so that fusing it multiplies the odds of the image's CAMs by
-        exp(e).
+        Returns float32 in (0, 1) of the cue's shape, or of that of t(x) where t is a map, with
+        odds(b) = odds(t) / exp(e). Fusing it multiplies the odds of the image's CAMs by exp(e).
         """
         log_odds, t = _log_odds(np.arange(LEVELS)), background_score
         trust = image_trust(cams, cue, t) if self.limit else 0.0
@@ -86,8 +86,8 @@ class Calibration:
 def image_trust(cams: ImageCams, cue: np.ndarray, background_score: Score) -> float:
     """How well a cue ranks the foreground of its own image's CAMs: max(0, 2·AUC − 1), in [0, 1].
 
-    AUC is the chance that the cue calls a pixel above the threshold more foreground than one below.
-    A cue that says nothing about this image, or the opposite, is not trusted on it: 0.
+    AUC is the probability that the cue ranks a pixel of the CAMs' foreground (above t) higher than
+    one of their background. A cue that is uninformative or inverted on this image gets 0.
     """
     if cams.maps.size == 0:
         return 0.0
@@ -105,10 +105,11 @@ def image_trust(cams: ImageCams, cue: np.ndarray, background_score: Score) -> fl
 
 
 def count_sure_pixels(cams: ImageCams, cue: np.ndarray, background_score: Score) -> np.ndarray:
-    """Pixels of one image by what its CAMs are sure of and what its cue says: int64 [2, 256].
+    """Pixels of one image by the CAMs' sure side and the cue's value: int64 [2, 256].
 
     Row 0: surely background, max_k cam_k ≤ t/2; row 1: surely foreground, max_k cam_k ≥ 2t (or
-    half-way from t to 1, where 2t is beyond). Columns: b in 256 levels. Counts of images add up.
+    half-way from t to 1, where 2t is beyond). Columns: b in 256 levels. The counts of several
+    images can be added.
     """
     if cams.maps.size == 0:
         return np.zeros((2, LEVELS), np.int64)
@@ -121,11 +122,11 @@ def count_sure_pixels(cams: ImageCams, cue: np.ndarray, background_score: Score)
 
 
 def calibrate_cues(counts: Iterable[np.ndarray]) -> Calibration:
-    """Logistic regression of the CAMs' sure side on the cue's log-odds, both sides weighing 1/2.
+    """Logistic regression of the CAMs' sure side on the cue's log-odds, each side weighted 1/2.
 
-    counts: what `count_sure_pixels` gives for the images of a set. The numbers are rounded to 6
-    digits behind the point, so that all machines find the same. A negative slope (cues of the
-    other polarity) counts as no evidence.
+    counts: what `count_sure_pixels` returns for the images of a set. The numbers are rounded to 6
+    decimals, so that all machines find the same. A negative slope (inverted cues) counts as no
+    evidence.
     """
     total = np.sum(list(counts), axis=0).astype(np.float64)
     sums = total.sum(axis=1, keepdims=True)
@@ -143,23 +144,24 @@ def calibrate_cues(counts: Iterable[np.ndarray]) -> Calibration:
     return Calibration(slope, bias, limit, accuracy)
 
 
-def with_binary_cams(fit: Calibration, counts: Iterable[np.ndarray]) -> Calibration:
-    """`fit` for a set of binary CAMs: with how often the cues confirm them.
+def with_binary_cams(calibration: Calibration, counts: Iterable[np.ndarray]) -> Calibration:
+    """`calibration` for a set of binary CAMs: adds how often the cues confirm them.
 
-    counts: those that `fit` was made of. A share is taken for no less than a half. Cues that side
-    with the CAMs hardly more often than chance have no evidence at all: they would confirm nothing,
-    and so overrule CAMs that they know nothing of.
+    counts: the counts that `calibration` was made from. A share below one half is raised to it.
+    Cues that agree with the CAMs hardly more often than chance get no evidence: they would confirm
+    nothing, and so overrule CAMs about which they carry no information.
     """
     total = np.sum(list(counts), axis=0).astype(np.float64)
-    if fit.accuracy < WORTH_ASKING:
+    if calibration.accuracy < WORTH_ASKING:
         return Calibration(0.0, 0.0, 0.0, 0.5)
-    says_foreground = fit.slope * _log_odds(np.arange(LEVELS)) + fit.bias > 0
+    log_odds = _log_odds(np.arange(LEVELS))
+    says_foreground = calibration.slope * log_odds + calibration.bias > 0
     zero, one = total[0, ~says_foreground].sum(), total[1, says_foreground].sum()
     right = [
         float(np.clip(part / all_, 0.5001, 0.999))
         for part, all_ in ((one, total[1].sum()), (zero, total[0].sum()))
     ]
-    return replace(fit, right_1=round(right[0], DIGITS), right_0=round(right[1], DIGITS))
+    return replace(calibration, right_1=round(right[0], DIGITS), right_0=round(right[1], DIGITS))
 
 
 def _logistic(x: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -173,7 +175,7 @@ def _logistic(x: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
         gradient = design.T @ (target - both * p) - ridge @ solution
         curvature = (design * (both * p * (1 - p))[:, None]).T @ design + ridge
         step = np.linalg.solve(curvature, gradient)
-        # Newton overshoots where the two sides hardly overlap.
+        # Newton's method overshoots where the two sides hardly overlap.
         solution = solution + step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-9:
             break
@@ -185,6 +187,6 @@ def _level(cue: np.ndarray) -> np.ndarray:
 
 
 def _log_odds(level: np.ndarray) -> np.ndarray:
-    """The foreground's log-odds that a level of b states; the outermost levels stay finite."""
+    """The log-odds of the foreground at a level of b; the outermost levels stay finite."""
     b = (level + 0.5) / LEVELS
     return np.log1p(-b) - np.log(b)

@@ -1,4 +1,4 @@
-"""Whether cues and CAMs fit each other: polarity, and the same images. Knows a few of them."""
+"""Check on a few images whether cues and CAMs fit: the polarity, the shapes, the same images."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from .pairing import log
 
 __all__ = ["check_polarity", "check_same_images", "check_shapes"]
 
-# Cues of nothing below this b are black to the eye, as masks of 0 and 1 are.
+# Cues without a b below this look black, as masks stored as 0 and 1 do.
 BLACK = 0.99
-# A CAM at least this high is confident foreground, whatever the pipeline's threshold.
+# A CAM at least this high is confident foreground, whatever the pipeline's background score.
 CONFIDENT = 0.5
-# From so many images on it can be told whether cues are of the same images, at this size of each.
+# Images needed to tell whether the cues are of the same images, and the size they are reduced to.
 ENOUGH, SIDE = 12, 32
 
-# Paired t below which they are not. Of 32 images of COCO, cues of others stay below it in 95 of
-# 100 draws, and the right ones, hard or soft, in none of 1,000.
+# Paired t statistic below which they are not. On 32 images of COCO, cues of other images stay below
+# it in 95 of 100 draws, and the right ones, hard or soft, in none of 1,000.
 SAME = 1.5
-# Of the rows and columns of an image, every so many tell its statistics.
+# The statistics of an image are taken from every third row and column.
 STEP = 3
 
 
@@ -32,8 +32,8 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
     """Warn where the cues (b, 1 = background) call the CAMs' confident foreground background.
 
     Compares the mean of b inside the regions where a CAM is confident with its mean elsewhere,
-    over all the pairs. Says the numbers, and the flag that flips the cues, or that all cues are
-    black. Returns whether nothing was wrong.
+    over all pairs. The warning gives both numbers and the argument that flips the cues, or reports
+    that all cues are black. Returns True where nothing was wrong.
     """
     inside, outside, lowest = [0.0, 0], [0.0, 0], 1.0
     for cams, cue in pairs:
@@ -58,7 +58,7 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
     within, without = inside[0] / inside[1], outside[0] / outside[1]
     if lowest > BLACK:
         log.warning(
-            "the cues are black, so that all is background: masks of 0 and 1 have to be stored as "
+            "the cues are black, so everything is background: masks of 0 and 1 must be stored as "
             "0 and 255"
         )
         return False
@@ -72,7 +72,7 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
     elif within > without - 0.02:
         log.warning(
             "the cues call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
-            "the rest: they say nothing about these CAMs; are they of the same images?",
+            "the rest: they carry no information about these CAMs; are they of the same images?",
             100 * within,
             100 * without,
         )
@@ -80,7 +80,7 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
 
 
 def check_shapes(pairs: Sequence[tuple[ImageCams, np.ndarray]]) -> None:
-    """Raises InputError where no cue has the shape of its CAMs."""
+    """Raises InputError where no cue has the aspect ratio of its CAMs."""
     refusal = None
     for cams, cue in pairs:
         if cams.maps.size == 0:
@@ -98,9 +98,9 @@ def check_shapes(pairs: Sequence[tuple[ImageCams, np.ndarray]]) -> None:
 def check_same_images(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
     """Warn where the cues fit the CAMs no better than cues of other images do.
 
-    Objects stand in the middle of most photographs, so that any cue fits any CAM somewhat. Here
-    every CAM meets the cues of all pairs: how much higher b is outside its confident region than
-    inside, with its own cue against the mean of the others'. Sizes are brought to one.
+    Objects are in the middle of most photographs, so any cue fits any CAM to some degree. Here each
+    CAM is compared with the cues of all pairs: how much higher b is outside its confident region
+    than inside, for its own cue against the mean of the others. All are resized to one size.
     """
     masks, cues = [], []
     for cams, cue in pairs:
@@ -119,8 +119,8 @@ def check_same_images(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
     better = own - (gaps.sum(axis=1) - own) / (n - 1)
     if better.mean() < SAME * better.std(ddof=1) / np.sqrt(n):
         log.warning(
-            "the cues fit these CAMs no better than cues of other images would (%d looked at): "
-            "are they of the same images?",
+            "the cues fit these CAMs no better than cues of other images would (%d images "
+            "compared): are they of the same images?",
             n,
         )
 

@@ -1,9 +1,9 @@
 """The one formula: CAMs and a background cue in, better CAMs out. Pure numpy.
 
-Knows nothing of files. C²AM labels a pixel argmax([b, cam_1 … cam_K]) (CVPR 2022, section 3.4).
+Knows nothing about files. C²AM labels a pixel argmax([b, cam_1 … cam_K]) (CVPR 2022, section 3.4).
 Here that rule is an update of the CAMs themselves, so that a pipeline which compares its CAMs
 with a background score t gets the same labels from its own, unchanged comparison. t is a constant,
-or a map t(x) where the pipeline's files contain a background; the formula is that of each pixel:
+or a map t(x) where the pipeline's files contain a background. The formula holds at each pixel:
 
     m = max_k cam_k      odds(m') = odds(m) · (odds(t) / odds(b))^S      cam'_k = cam_k · m'/m
 """
@@ -22,7 +22,7 @@ __all__ = ["Score", "check_background_score", "check_strength", "refine", "with_
 # t, or t(x): floating H×W.
 Score = float | np.ndarray
 
-# A cue this near to t is t: reading it from 8 bits or resizing it may cost that much.
+# A cue this close to t counts as t: reading it from 8 bits or resizing it may cost that much.
 NO_NEWS = 2.0**-23
 BLOCK = 1 << 15
 
@@ -37,20 +37,20 @@ def refine(
 ) -> np.ndarray:
     """CAMs updated by a background cue.
 
-    maps       floating K×H×W in [0, 1], one CAM a foreground class; K may be 0
+    maps       floating K×H×W in [0, 1], one CAM per foreground class; K may be 0
     cue        floating H×W in [0, 1], b, 1 = surely background
     background_score  t in (0, 1), what the pipeline compares its CAMs with; or t(x), floating H×W
                in [0, 1), the background that its files contain
     strength   S ≥ 0, exponent of the cue's odds ratio: 1 is the paper, 0 changes nothing
-    dtype      floating, of the result; default that of `maps`
-    top        maps.max(axis=0), where it is known already
+    dtype      floating dtype of the result; default that of `maps`
+    top        maps.max(axis=0), if already computed
 
     Returns a new array of the shape of `maps`, in [0, 1], never NaN. At S = 1:
-    argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, ties going to the
+    argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, with ties going to the
     background, whether t is compared in float64 or rounded to the result's dtype (it must not
     round to 1 there). A cue within 2⁻²³ of t is read as t: the CAM is unchanged, to the bit (in
-    another dtype: its label is). Class ratios at a pixel are kept to rounding; the maximum falls
-    as b rises.
+    another dtype, its label is unchanged). Class ratios at a pixel are kept up to rounding; the
+    maximum falls as b rises.
     Raises InputError on shapes or values out of range.
 
     A pixel of one class at 0.6 over t = 0.2, and what a cue of 0.2, 0.6 and 1 makes of it:
@@ -83,16 +83,16 @@ def refine(
 
 
 def with_constant(maps: np.ndarray, background: np.ndarray, background_score: float) -> np.ndarray:
-    """CAMs with a background map, as CAMs that are compared with a constant: the same labels.
+    """CAMs with a background map, changed so that a constant t gives the same labels.
 
     maps: floating K×H×W in [0, 1]; background: t(x), floating H×W in [0, 1). Returns K×H×W with
-    argmax([t, returned]) == argmax([t(x), maps]): the formula, with t(x) for the cue.
+    argmax([t, returned]) == argmax([t(x), maps]): the formula, with t(x) as the cue.
     """
     return refine(maps, background, background_score)
 
 
 def _decide(top: np.ndarray, cue: np.ndarray, t: Score, dtype: np.dtype) -> np.ndarray:
-    """`_compute` where every b is 0 or 1: the odds are nothing or infinite, and m' is 0 or 1."""
+    """`_compute` where every b is 0 or 1: the odds are 0 or infinite, and m' is 0 or 1."""
     new_top = (top > cue).astype(dtype)
     tie = np.minimum(top, cue) == 1
     if tie.any():
@@ -103,7 +103,7 @@ def _decide(top: np.ndarray, cue: np.ndarray, t: Score, dtype: np.dtype) -> np.n
 def _compute(
     top: np.ndarray, cue: np.ndarray, t: Score, strength: float, dtype: np.dtype
 ) -> np.ndarray:
-    """m' for m = `top`: at S = 1 on the label's side of t, and m itself where there is no news."""
+    """m' for m = `top`: at S = 1 on the label's side of t, and m itself where b = t."""
     new_top = _update(top, cue, t, strength).astype(dtype)
     unchanged = np.abs(cue - t) <= NO_NEWS
     own_foreground = top > np.asarray(t, top.dtype)
@@ -122,7 +122,7 @@ def _compute(
 
 
 def _settle(new_top: np.ndarray, foreground: np.ndarray, t: Score) -> None:
-    """Labels are exact: where rounding put m' on the wrong side of t, m' yields."""
+    """Keep labels exact: correct m' in place where rounding put it on the wrong side of t."""
     below, above = _around(t, new_top.dtype)
     low, high = foreground & (new_top < above), (new_top > below) & ~foreground
     if low.any() or high.any():
@@ -135,7 +135,7 @@ def check_background_score(background_score: Score) -> None:
         if background_score.size and not (background_score.min() >= 0 > background_score.max() - 1):
             raise InputError("background map: values outside [0, 1) or NaN")
     elif not 0 < background_score < 1:
-        raise InputError(f"threshold {background_score} is outside (0, 1)")
+        raise InputError(f"background_score {background_score} is outside (0, 1)")
 
 
 def check_strength(strength: float) -> None:
@@ -152,7 +152,7 @@ def _check(maps: np.ndarray, cue: np.ndarray) -> None:
 
 
 def _around(t: Score, dtype: np.dtype) -> tuple[Any, Any]:
-    """The values of `dtype` next to t, on either side of t and of t rounded to `dtype`.
+    """The values of `dtype` just below and just above t, and also t rounded to `dtype`.
 
     The pipelines pad float32 CAMs with t, which rounds it; a comparison in float64 does not.
     """
@@ -168,7 +168,7 @@ def _update(top: np.ndarray, cue: np.ndarray, t: Score, strength: float) -> np.n
     m, b, t = top.astype(np.float64), cue.astype(np.float64), np.asarray(t, np.float64)
     for_it, against = t - t * b, (1 - t) * b
     if strength != 1:
-        # Relative to the larger, so that high powers of both do not vanish together.
+        # Relative to the larger one, so that high powers of both do not underflow together.
         larger = np.maximum(for_it, against)
         larger[larger == 0] = 1
         for_it, against = (for_it / larger) ** strength, (against / larger) ** strength
@@ -177,7 +177,7 @@ def _update(top: np.ndarray, cue: np.ndarray, t: Score, strength: float) -> np.n
     against += for_it
     if against.all():
         return np.divide(for_it, against, out=for_it)
-    # 0/0: no activation stays none, m = b = 1 is a tie, and what is left is certain foreground.
+    # 0/0: no activation stays none, m = b = 1 is a tie, and the rest is certain foreground.
     certain = against == 0
     against[certain] = 1
     updated = for_it / against
@@ -188,7 +188,7 @@ def _update(top: np.ndarray, cue: np.ndarray, t: Score, strength: float) -> np.n
 
 
 def _scale(maps: np.ndarray, scaled: np.ndarray, top: np.ndarray, new_top: np.ndarray) -> None:
-    """cam_k · m'/m into `scaled`, with the class that won still winning after rounding."""
+    """Write cam_k · m'/m into `scaled`; the winning class still wins after rounding."""
     if len(maps) == 1:
         scaled[0] = new_top
         return
@@ -196,7 +196,7 @@ def _scale(maps: np.ndarray, scaled: np.ndarray, top: np.ndarray, new_top: np.nd
     if scaled.dtype != maps.dtype:
         changed[:] = True
     divisor = np.where(top > 0, top, 1).astype(np.float64)
-    # argmax takes the first of equals: a class before the winner must stay strictly below it.
+    # argmax takes the first of equal values: other classes must stay strictly below the winner.
     limit = np.nextafter(new_top, scaled.dtype.type(0))
     won = np.zeros(top.shape, bool)
     for values, result in zip(maps, scaled, strict=True):

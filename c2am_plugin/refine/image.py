@@ -27,7 +27,7 @@ from .pairing import ImageFiles
 __all__ = ["ImageJob", "ImageResult", "enlarge", "refine_image"]
 
 Shape = tuple[int, int]
-# A cue of so many times the CAMs' size is at the image's; of less, it was only rounded otherwise.
+# A cue this many times larger than the CAMs has the image's size; below, sizes differ by rounding.
 MUCH = 1.5
 
 
@@ -45,9 +45,9 @@ def refine_image(
 
     cue: float H×W in [0, 1], 1 = surely background, of any size with the same aspect ratio.
     background_score: t where the CAMs have no background of their own. strength: as in
-    `formula.refine`. float16: the CAMs at the image's size become that, unless a background is
-    stored with them; the smaller copy stays what it is. strided_cue: the smaller copy's own cue,
-    where that is not the same smaller. binary: how binary CAMs are read, see binary.py. Raises
+    `formula.refine`. float16: store the CAMs at the image's size as float16, unless a background is
+    stored with them; the smaller copy keeps its dtype. strided_cue: the smaller copy's own cue,
+    where it is not the same cue resized. binary: how binary CAMs are read, see binary.py. Raises
     InputError where the shapes do not match.
 
     >>> import numpy as np
@@ -78,15 +78,19 @@ def refine_image(
 def _kept(
     before: np.ndarray, after: np.ndarray, cue: np.ndarray, t: Score, strength: float
 ) -> np.ndarray | bool:
-    """Where a cue has no news, and so the file's own values stay: bool K×H×W."""
+    """Where the cue is neutral (b = t) and the file's own values stay: bool K×H×W."""
     still = np.abs(cue - t) <= NO_NEWS if strength else np.ones(cue.shape, bool)
     return still & (after == before) if still.any() else False
 
 
 @dataclass(frozen=True)
 class ImageResult:
-    """Counts of one image: pixels, foreground pixels before and after, what its cue was, and
-    whether its CAMs are what they were though there was a cue."""
+    """Counts of one image.
+
+    before, after  foreground pixels of the stored and of the refined CAMs
+    cue            "none", "background", "foreground" (a constant cue) or "both"
+    untouched      a cue left the CAMs unchanged
+    """
 
     pixels: int
     before: int
@@ -101,9 +105,11 @@ class ImageResult:
 class ImageJob:
     """How an image is refined; called with its files.
 
-    out_dir, labels: where CAM files and labels go; None for what is not wanted. crf: labels go
-    through the dense CRF, for which all images have a photograph: crf_setting is its name there,
-    ignore_below the probability under which a pixel is ignored, confidence a folder for that.
+    out_dir, labels  folders for CAM files and labels; None for what is not wanted
+    crf              labels go through the dense CRF; then every image has a photograph
+    crf_setting      the name of the CRF's setting
+    ignore_below     pixels of lower probability are labelled 255
+    confidence       folder for those probabilities, or None
     """
 
     adapter: CamAdapter
@@ -119,7 +125,7 @@ class ImageJob:
     confidence: Path | None = None
     guard: bool = False
     float16: bool = False
-    fit: Calibration | None = None
+    calibration: Calibration | None = None
     crf_backend: Backend = "auto"
 
     def read(self, image: ImageFiles) -> ImageCams:
@@ -129,7 +135,7 @@ class ImageJob:
         return read_cue_for(cue, cams.maps.shape[1:], self.form)
 
     def label_shape(self, image: ImageFiles, cam: tuple[int, ...], cue: tuple[int, ...]) -> Shape:
-        """H×W of an image's label: the photograph's, else the cue's, where its CAMs are smaller."""
+        """H×W of an image's label: the photograph's or else the cue's if the CAMs are smaller."""
         if image.photo:
             photo = image_shape(image.photo)
             return photo if 0 in cam or _larger(photo, cam, 1) else _pair(cam)
@@ -158,8 +164,8 @@ class ImageJob:
                 strided_cue=small,
                 binary=(
                     None
-                    if self.fit is None
-                    else self.fit.binary_odds(cams, cue, self.background_score)
+                    if self.calibration is None
+                    else self.calibration.binary_odds(cams, cue, self.background_score)
                 ),
             )
             if is_binary(self.adapter) and stored_scale(self.adapter) != 1:
@@ -174,9 +180,9 @@ class ImageJob:
         return self.finish(image, cams, refined, cue.shape, flat)
 
     def meet(self, cams: ImageCams, maps: np.ndarray, cue: np.ndarray, score: Score) -> np.ndarray:
-        """The cue as these maps meet it, compared with that t: calibrated, guarded or neither."""
-        if self.fit is not None:
-            cue = self.fit.apply(cams, cue, score)
+        """The cue that updates these maps at t = `score`: calibrated, guarded, both or neither."""
+        if self.calibration is not None:
+            cue = self.calibration.apply(cams, cue, score)
         top = cams.top if maps is cams.maps else None
         return guard_cue(maps, cue, score, top) if self.guard else cue
 
@@ -193,8 +199,8 @@ class ImageJob:
             shape = self.label_shape(image, cams.maps.shape[1:], cue_shape)
             if 0 in shape:
                 raise InputError(
-                    f"{refined.image_id}: has no class and no cue, so the size of its label is "
-                    "unknown"
+                    f"{refined.image_id}: has neither a class nor a cue, so the size of its label "
+                    "is unknown"
                 )
             write_label(self.labels / f"{refined.image_id}.png", self.label(image, refined, shape))
         t = cams.score(self.background_score)
@@ -235,7 +241,7 @@ class ImageJob:
 
 
 def enlarge(maps: np.ndarray, shape: Shape) -> np.ndarray:
-    """Floating K×h×w in [0, 1] → K×H×W, bilinear between pixel centres; the same where it fits."""
+    """Floating K×h×w in [0, 1] → K×H×W, bilinear; the same array where the shape is right."""
     if maps.shape[1:] == shape:
         return maps
     return np.stack([resize_cue(layer, shape) for layer in maps])

@@ -1,6 +1,6 @@
-"""Before any work: which CAM file belongs to which cue, and whether the two fit each other.
+"""Find out before any work which CAM file belongs to which cue.
 
-Knows ids and a few sample images; writes nothing.
+Knows ids and file names; writes nothing. Whether CAMs and cues fit is checked in checks.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ log = logging.getLogger("c2am_plugin")
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The files of one image; None where it has none, or none is wanted."""
+    """The files of one image; None for one that is missing or not wanted."""
 
     image_id: str
     cam: Path
@@ -35,7 +35,7 @@ class ImageFiles:
 
 @dataclass(frozen=True)
 class Pairing:
-    """The images of a run in order, how many stay out, and how the cues are read."""
+    """The images of a run in order, how many are left out, and how the cues are read."""
 
     images: list[ImageFiles]
     left_out: int
@@ -64,9 +64,9 @@ def pair(
     """Pair two folders by image id.
 
     ids: a list file, a sequence, or None for every CAM file. missing: what to do with an image
-    without a cue, "error", "keep" (work on it all the same) or "skip". method: see `find_cams`.
+    without a cue, "error", "keep" (process it without one) or "skip". method: see `find_cams`.
     images: a VOC root whose lists may be named. flip, stretch: see `CueForm`.
-    Raises InputError with counts and the first names where files are missing or nothing pairs.
+    Raises InputError with counts and the first names where files are missing or none match.
     """
     cams = find_cams(cam_dir, method)
     wanted = list(cams) if ids is None else wanted_ids(ids, cams, [images])
@@ -97,8 +97,8 @@ def pair(
 
 
 def _reason(cams: Collection[str], cues: Collection[str], wanted: Sequence[str]) -> str:
-    """Why no image has a CAM and a cue: the list is another one, or the names differ."""
+    """Why no image has both a CAM and a cue: the list is of other images, or the names differ."""
     listed = set(wanted) & set(cams)
     if not listed and set(cams) & set(cues):
-        return f"the list is of others: {unlike(wanted, cams)}"
+        return f"the list names other images: {unlike(wanted, cams)}"
     return unlike(cams, cues)

@@ -14,7 +14,7 @@ __all__ = ["RefineReport"]
 
 @dataclass
 class RefineReport:
-    """What a run did. Counts are of images, shares of all pixels of the images of this run."""
+    """What a run did. Counts are numbers of images; shares are of all pixels of these images."""
 
     out_dir: str
     method: str
@@ -49,8 +49,8 @@ class RefineReport:
     def summary(self) -> str:
         """The run in one or two lines."""
         counts = {
-            "were there already": self.already_there,
-            "kept as they were, without a cue": self.kept_unchanged,
+            "already done": self.already_there,
+            "kept unchanged, without a cue": self.kept_unchanged,
             "left out": self.left_out,
             "without a class": self.without_class,
             "with a cue that is all background": len(self.cues_all_background),
@@ -71,23 +71,27 @@ class RefineReport:
         ) + self._doubt()
 
     def _doubt(self) -> str:
-        """A line on a result that is rarely meant, and the option to look at; "" on others."""
+        """A line about a result that is rarely intended, and what to try; otherwise empty."""
         before, after = self.foreground_before, self.foreground_after
-        look = "c2am-cues can describe the cues beside the CAMs"
+        look = "c2am-describe compares the cues with the CAMs"
         option = "a lower `strength`" if self.calibrated else '`calibrate="on"`'
         if 2 * self.untouched > self.refined:
             return (
-                f"\n{self.untouched} of {self.refined} images have the CAMs that they had: their "
-                f"cues say nothing about them; {look}"
+                f"\n{self.untouched} of {self.refined} images are unchanged: their cues carry no "
+                f"information about the CAMs; {look}"
             )
         if not before or before / 3 <= after <= 3 * before:
             return ""
         if after == 0 or after > 0.99:
             side = "foreground" if after else "background"
-            return f"\nalmost all is {side} now: is it the polarity (`flip_cues=True`)? {look}"
+            return (
+                f"\nalmost all pixels are {side} now: is the polarity wrong (`flip_cues=True`)? "
+                f"{look}"
+            )
         times = f"{after / before:.2f} times" if after < before else f"{after / before:.1f} times"
         return (
-            f"\nthe foreground is {times} what it was, which cues rarely mean: try {option}; {look}"
+            f"\nthe foreground is {times} its former size, which is rarely intended: try {option}; "
+            f"{look}"
         )
 
     def against(self) -> str:
@@ -100,7 +104,7 @@ class RefineReport:
     def of(
         cls, job: ImageJob, outcome: BatchResult, *, already: int, left_out: int
     ) -> RefineReport:
-        """The report of a run of `job`; `already`: so many images were done before."""
+        """The report of a run of `job`. already: the number of images that were done before."""
         results: dict[str, ImageResult] = outcome.results
         kept = sum(result.cue == "none" for result in results.values())
         pixels = sum(result.pixels for result in results.values())
@@ -124,5 +128,5 @@ class RefineReport:
             cues_all_foreground=[i for i, result in results.items() if result.cue == "foreground"],
             failures=outcome.failures,
             untouched=sum(result.untouched for result in results.values()),
-            calibrated=job.fit is not None,
+            calibrated=job.calibration is not None,
         )

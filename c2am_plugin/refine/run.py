@@ -1,7 +1,7 @@
 """refine_cams: a folder of CAM files and a folder of cues in, a folder of better CAM files out.
 
-Formats are the adapters' business, the formula is in formula.py, which file belongs to which in
-pairing.py, what is done to one image in image.py, running many in runs.parallel. Here they meet.
+This module connects the parts: the adapters know the layouts, formula.py has the formula,
+pairing.py matches the files, image.py refines one image, and runs.parallel runs many.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ from .set_calibration import (
 __all__ = ["RefineReport", "refine_cams", "refine_image"]
 
 COMMAND = "c2am-refine"
-# A tenth of the images, within these bounds, tells whether the two folders fit.
+# A tenth of the images, within these bounds, shows whether the two folders fit each other.
 SAMPLE = (16, 32)
 log = logging.getLogger("c2am_plugin")
 
@@ -86,59 +86,61 @@ def refine_cams(
     overwrite: bool = False,
     progress: bool = True,
 ) -> RefineReport:
-    """Refine every CAM file of a folder by the cue of the same image id.
+    """Refine every CAM file of a folder with the cue of the same image id.
 
-    cam_dir    files as a pipeline wrote them, of a layout that an adapter reads
+    cam_dir    files as a pipeline wrote them, in a layout that an adapter reads
     cue_dir    `<id>.png` (or float `.npy`) cues, high = foreground
-    out_dir    where files of the same names and layout go; default `<cam_dir>_c2am`
-    method     the name of a profile (`registry.adapter_names`), or "auto" to tell the layout from
-               the files
+    out_dir    folder for files of the same names and layout; default `<cam_dir>_c2am`
+    method     the name of a profile (`registry.adapter_names`), or "auto" to detect the layout
+               from the files
     background_score  t in (0, 1), what the pipeline compares its CAMs with; default the profile's.
                "auto", or a profile without a constant: the t at which the CAMs' foreground agrees
-               best with the cues, without ground truth (background.py).
-               `threshold` is its second name
-    strength   how far the cues are trusted: exponent of their odds ratio, 1 the paper, 0 not at all
-    calibrate  "on": first fit the cues' odds to what the CAMs of the set are sure of, so that no
-               cue is trusted further than cues and CAMs agree (`calibration.fit_cues`, without
-               ground truth); "off": take them as they stand, as the paper does; "auto": on for
-               the soft cues and maps of c2am-cues, which are made for it, off for all others
-    guard      trust a cue less where it would erase most of what a class's CAM is sure of
-               (`guard.guard_cue`); for cues that are taken as they stand
-    missing    for an image without a cue: "error" refuse to start, "keep" its CAM, "skip" it
-    flip_cues  the cues have the other polarity, high = background
-    stretch_cues  bring cues to their image's size whatever their shape is: the squares that a
-               network was given and that its maps are stored as
+               best with the cues, without ground truth (background.py). `threshold` is a second
+               name of this argument
+    strength   influence of the cues: the exponent of their odds ratio, 1 as in the paper, 0 none
+    calibrate  "on": first calibrate the cues to the sure pixels of the set's CAMs, without ground
+               truth (`calibration.calibrate_cues`), so that cues have no more influence than their
+               agreement with the CAMs warrants; "off": use the cues uncalibrated, as the paper
+               does; "auto": on for the soft cues and maps of c2am-cues, off for all others
+    guard      down-weight a cue where it would erase most of a class's confident area
+               (`guard.guard_cue`); for uncalibrated cues
+    missing    for an image without a cue: "error" refuses to start, "keep" copies its CAM file,
+               "skip" leaves the image out
+    flip_cues  the cues are inverted: high = background
+    stretch_cues  resize cues to their image's size whatever their aspect ratio, e.g. maps that are
+               stored at the size of a network's square input
     clip       accept CAMs above 1 and NaN by clipping; else such files fail. Values below 0 are
                read as 0 without it
     scale_by   the files' values are CAMs times this, e.g. 255; they are divided by it, and what is
                written has the same scale. Folders of 0 and 255 alone are recognised without it
-    float16    store the CAMs at the image's size in half the room. Labels are the same; the
-               smaller copy of PuzzleCAM and IRN stays float32, as their random walks want it
+    float16    store the CAMs at the image's size in half the disk space. Labels are the same; the
+               smaller copy of PuzzleCAM and IRN stays float32, which their random walks need
     labels     folder for pseudo labels argmax([t, refined]) as palette PNGs; default none. Where
-               the CAMs are smaller than the photograph, or than the cue, the refined maps are
-               brought to its size first (bilinear)
+               the CAMs are smaller than the photograph, or than the cue, the refined maps are first
+               resized to its size (bilinear)
     labels_only  write no CAM files; needs `labels`
     crf        run the dense CRF on the labels before they are written; needs `images`
-    crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed. Same labels
+    crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed. The labels are the
+               same
     crf_setting  "irn", "c2am", "psa" or "clip_es" (crf/settings.py); default the profile's
-    ignore_below  labels are 255 where the CRF's winner has a lower probability; CLIP-ES: 0.95
+    ignore_below  labels are 255 where the CRF's winning class is less probable; CLIP-ES: 0.95
     confidence  folder for that probability, `<id>.png`, grey, 255 = 1; needs `crf`
-    seeds      folder for what the pipeline's next stage trains on, made of the refined CAMs as
-               `make_seeds` says; needs `images`; default none
-    seed_settings  the numbers of that step that are not to be the pipeline's own
+    seeds      folder for what the pipeline's next stage trains on, made from the refined CAMs by
+               `make_seeds`; needs `images`; default none
+    seed_settings  numbers of that step that replace the pipeline's own
     images     folder of photographs `<id>.jpg`, or a VOC or COCO root; only read for `crf`,
                `seeds` and the size of `labels`
     ids        a list file or a sequence of image ids; the name of a list where `images` is a VOC
                root; default every CAM file
-    shard      "I/N": work on the I-th of N parts of the images, I from 1; N such runs, at once or
-               one after another, do what one without it does (`c2am-merge`)
-    workers    images at a time; default one a core
-    overwrite  replace files that another run, or somebody else, wrote
+    shard      "I/N": process only the I-th of N parts of the images, I from 1. N such runs, at the
+               same time or in turn, give the result of one run without it (`c2am-merge`)
+    workers    images processed at once; default one per core
+    overwrite  replace files that another run or another program wrote
     progress   show a bar on stderr
 
-    What is done already is skipped. A file that fails does not stop the run and is in the report,
-    which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
-    before any image is worked on.
+    Images that are already done are skipped. A file that fails does not stop the run and is listed
+    in the report, which is also stored, with the settings, beside out_dir. Raises InputError or
+    OutputError before any image is processed.
 
     >>> from c2am_plugin import refine_cams
     >>> report = refine_cams("psa_cam", "cues", labels="labels")  # doctest: +SKIP
@@ -148,11 +150,11 @@ def refine_cams(
     background_score = either("background_score, threshold", background_score, None, threshold)
     _check_options(missing, calibrate, strength, background_score)
     if crf and not (images and labels):
-        raise InputError("`crf` works on the labels: it needs `labels` and `images`")
+        raise InputError("`crf` smooths the labels: it needs `labels` and `images`")
     if not crf and (crf_setting or ignore_below or confidence):
         raise InputError("`crf_setting`, `ignore_below` and `confidence` need `crf`")
     if not 0 <= ignore_below <= 1:
-        raise InputError(f"ignore_below is {ignore_below}; expected a probability, 0 to 1")
+        raise InputError(f"ignore_below is {ignore_below}; expected a probability from 0 to 1")
     if (seeds or seed_settings) and not (seeds and images):
         raise InputError("seeds need two folders: `seeds` and `images`")
     if labels_only and (not labels or seeds or out_dir):
@@ -228,7 +230,7 @@ def refine_cams(
     count = min(max(SAMPLE[0], len(pairing.images) // 10), SAMPLE[1])
     cues = _check_sample(job, sample(pairing.with_cue, count))
     if wants_calibration(calibrate, pairing.with_cue, job.form, is_binary(adapter)):
-        fit = calibrate_set(
+        calibration = calibrate_set(
             adapter,
             pairing.with_cue,
             job.background_score,
@@ -237,8 +239,8 @@ def refine_cams(
             workers=workers,
             progress=progress,
         )
-        log_calibration(fit)
-        job = replace(job, fit=fit)
+        log_calibration(calibration)
+        job = replace(job, calibration=calibration)
     else:
         name_greys(calibrate, cues)
 
@@ -259,14 +261,14 @@ def refine_cams(
 
 
 def _settings(job: ImageJob, cam_dir: Path, cue_dir: Path, missing: str) -> dict[str, Any]:
-    """What the CAM files depend on: a run with others is another run."""
+    """What the CAM files depend on: a run with other settings is a different run."""
     return {
         "cam_dir": str(cam_dir.resolve()),
         "cue_dir": str(cue_dir.resolve()),
         "method": job.adapter.name,
         "background_score": job.background_score,
         "strength": job.strength,
-        "calibrated": asdict(job.fit) if job.fit else None,
+        "calibrated": asdict(job.calibration) if job.calibration else None,
         "guard": job.guard,
         "missing": missing,
         "flip_cues": job.form.flip,
@@ -356,16 +358,16 @@ def _check_options(
 
 
 def _sibling(cam_dir: Path) -> Path:
-    """Where refined CAMs go by default: beside the folder as it was named, links not followed."""
+    """The default output folder: beside the folder as it was named; links are not followed."""
     folder = Path(os.path.abspath(cam_dir))
     return folder.with_name(folder.name + "_c2am")
 
 
 def _check_folders(folders: list[Path], inputs: tuple[str | Path, ...]) -> None:
-    """Outputs may not be, or lie inside, what is read: a later run would read them as input."""
+    """Outputs may not be, or be inside, an input folder: a later run would read them as input."""
     outputs = [folder.resolve() for folder in folders]
     if len(set(outputs)) < len(outputs):
-        raise InputError(f"{folders[0]}: refined CAMs, labels and seeds need folders of their own")
+        raise InputError(f"{folders[0]}: refined CAMs, labels and seeds need separate folders")
     for source in (Path(folder).resolve() for folder in inputs):
         for output in outputs:
             if output == source or source in output.parents:
@@ -376,7 +378,7 @@ def _check_folders(folders: list[Path], inputs: tuple[str | Path, ...]) -> None:
 
 
 def _check_sample(job: ImageJob, some: list[ImageFiles]) -> list[np.ndarray]:
-    """A few images tell whether the two folders fit. Single bad files are left for the run.
+    """Check on a few images whether the two folders fit. Single bad files are left to the run.
 
     Returns their cues, b as read.
     """
@@ -401,7 +403,7 @@ def _check_sample(job: ImageJob, some: list[ImageFiles]) -> list[np.ndarray]:
 
 
 def _label_size(job: ImageJob, image: ImageFiles, cams: ImageCams, cue: np.ndarray) -> str:
-    """That an image's label is larger than its CAMs, which is not what everybody expects."""
+    """A warning that an image's label is larger than its CAMs; otherwise empty."""
     shape = cams.maps.shape[1:]
     label = job.label_shape(image, shape, cue.shape)
     if not job.labels or 0 in shape or label == shape:
@@ -409,5 +411,5 @@ def _label_size(job: ImageJob, image: ImageFiles, cams: ImageCams, cue: np.ndarr
     of = "photographs" if image.photo else "cues"
     return (
         f"the CAMs are smaller than their {of} ({shape[1]}×{shape[0]} and {label[1]}×{label[0]} "
-        f"in {image.image_id}): labels are written at the size of the {of}, the CAMs keep theirs"
+        f"in {image.image_id}): labels get the size of the {of}; the CAMs keep theirs"
     )

@@ -1,7 +1,7 @@
-"""Calibrating a whole set: whether to, on which images, and the loop over them.
+"""Calibrate a whole set: whether to do so, on which images, and the loop over them.
 
-`refine_cams` and `benchmark` both come here, so that a table describes the folder that is written.
-What is counted in one image, and what follows from the counts, is in calibration.py.
+Both `refine_cams` and `benchmark` use this, so that a table describes the folder that is written.
+The counts of one image and the calibration made from them are in calibration.py.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from .pairing import ImageFiles
 
 __all__ = ["calibrate_set", "check_calibrate", "log_calibration", "name_greys", "wants_calibration"]
 
-# Images that calibrating looks at; more change the second decimal.
+# Images in the sample for calibration; more would change only the second decimal.
 CALIBRATION_IMAGES = 500
-# Cues that tell whether a folder has soft cues of c2am-cues.
+# Cues that are read to find out whether a folder contains soft cues of c2am-cues.
 SOFT_CUES = 32
-# More than this share of the pixels between these bounds is more than the soft edge of a mask.
+# A larger share of pixels between these bounds is more than the soft edge of a mask.
 GREY, MIDDLE = 0.02, (0.1, 0.9)
 log = logging.getLogger("c2am_plugin")
 
@@ -40,10 +40,10 @@ def check_calibrate(calibrate: str) -> None:
 def wants_calibration(
     calibrate: str, images: Sequence[ImageFiles], form: CueForm, binary: bool = False
 ) -> bool:
-    """Whether `calibrate`, "on", "off" or "auto", means to calibrate the cues of these images.
+    """Whether `calibrate` ("on", "off" or "auto") calibrates the cues of these images.
 
-    binary: the CAMs are 0 and 1 alone. An uncalibrated cue could change them only where it is 0 or
-    1, so that "auto" calibrates all cues but hard ones.
+    binary: the CAMs are only 0 and 1. An uncalibrated cue could change them only where it is 0 or
+    1, so "auto" calibrates all cues except hard ones.
     """
     if calibrate == "auto":
         cues = [image.cue for image in sample(images, SOFT_CUES) if image.cue]
@@ -71,9 +71,9 @@ def calibrate_set(
     workers: int | None,
     progress: bool,
 ) -> Calibration:
-    """The calibration of the cues of these images, which all have one, to their CAMs.
+    """The calibration of the cues of these images to their CAMs; every image must have a cue.
 
-    Looks at a sample of them. Raises InputError where none of that can be read.
+    Uses a sample of the images. Raises InputError where none of the sample can be read.
     """
     outcome = run_images(
         CalibrationJob(adapter, background_score, form, clip),
@@ -86,38 +86,38 @@ def calibrate_set(
     if not outcome.results:
         raise InputError(next(iter(outcome.failures.values())))
     counts = list(outcome.results.values())
-    fit = calibrate_cues(counts)
-    return with_binary_cams(fit, counts) if is_binary(adapter) else fit
+    calibration = calibrate_cues(counts)
+    return with_binary_cams(calibration, counts) if is_binary(adapter) else calibration
 
 
 def name_greys(calibrate: str, cues: Iterable[np.ndarray]) -> None:
-    """Warn where cues, b in [0, 1], are grey and are taken as odds without anybody's asking."""
+    """Warn where cues, b in [0, 1], are grey and will be read as odds by default."""
     shares = [float(((cue > MIDDLE[0]) & (cue < MIDDLE[1])).mean()) for cue in cues]
     if calibrate == "auto" and shares and np.mean(shares) > GREY:
         log.warning(
-            "the cues are grey and not by c2am-cues: uncalibrated, their greys are taken as odds, "
-            'which few are; `calibrate="on"` fits them to these CAMs'
+            "the cues are grey and not from c2am-cues: uncalibrated, their greys are read as odds, "
+            'which they rarely are; `calibrate="on"` calibrates them to these CAMs'
         )
 
 
-def log_calibration(fit: Calibration) -> None:
-    if fit.limit == 0:
+def log_calibration(calibration: Calibration) -> None:
+    if calibration.limit == 0:
         log.warning(
-            "the cues do not agree with what the CAMs are sure of, so they change nothing; "
-            '`calibrate="off"` takes them uncalibrated'
+            "the cues do not agree with the CAMs' sure pixels, so they change nothing; "
+            '`calibrate="off"` uses them uncalibrated'
         )
     else:
         log.info(
-            "the cues side with %.0f %% of what the CAMs are sure of; they may change the odds of "
-            "a pixel by up to %.1f times",
-            100 * fit.accuracy,
-            np.exp(fit.limit),
+            "the cues agree with %.0f %% of the CAMs' sure pixels; they can change the odds of a "
+            "pixel by a factor of up to %.1f",
+            100 * calibration.accuracy,
+            np.exp(calibration.limit),
         )
 
 
 @dataclass(frozen=True)
 class CalibrationJob:
-    """How far one image's cue agrees with what its CAMs are sure of: int64 [2, 256]."""
+    """The counts of one image's sure pixels by the value of its cue: int64 [2, 256]."""
 
     adapter: CamAdapter
     background_score: float

@@ -35,7 +35,7 @@ UNSURE = 0.01
 
 @dataclass
 class SeedReport:
-    """What a run did. Counts are of images, shares of all pixels of the images of this run."""
+    """What a run did. Counts are numbers of images; shares are of all pixels of these images."""
 
     out_dir: str
     method: str
@@ -77,7 +77,7 @@ class SeedReport:
     def summary(self) -> str:
         """The run in one or two lines."""
         counts = {
-            "were there already": self.already_there,
+            "already done": self.already_there,
             "without a class, so all background": self.without_class,
             "failed": len(self.failures),
         }
@@ -91,10 +91,13 @@ class SeedReport:
         ) + self._doubt()
 
     def _doubt(self) -> str:
-        """A line on seeds that teach nothing; "" on others."""
+        """A line about seeds from which nothing can be learnt; otherwise empty."""
         shares = {"background": self.background, "ignored": self.ignored}
         shares["foreground"] = self.foreground
         side, share = max(shares.items(), key=lambda each: each[1])
         if share < 0.99:
             return ""
-        return f"\nalmost all is {side}, from which nothing is learnt: look at the CAMs and cues"
+        return (
+            f"\nalmost all pixels are {side}, so nothing can be learnt from these seeds: check the "
+            "CAMs and cues"
+        )

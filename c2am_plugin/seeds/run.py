@@ -1,7 +1,7 @@
 """make_seeds: a folder of CAM files and its photographs in, what the next stage trains on out.
 
-What those seeds are is the adapters' business, running many images that of runs.parallel. Works
-on any folder of CAM files, refined or not.
+The adapters define the seeds, and runs.parallel runs many images. Works on any folder of CAM
+files, refined or not.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def make_seeds(
     overwrite: bool = False,
     progress: bool = True,
 ) -> SeedReport:
-    """Make of every CAM file what its pipeline's next stage trains on, as the pipeline does.
+    """Make from every CAM file what its pipeline's next stage trains on, as the pipeline does.
 
     cam_dir    CAM files, refined or as the pipeline wrote them
     out_dir    where the seeds go. PSA, SC-CAM: dumps `out_la_crf/<id>.npy`, `out_ha_crf/<id>.npy`;
@@ -72,13 +72,13 @@ def make_seeds(
     crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed
     ids        a list file or a sequence of image ids; default every CAM file
     shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
-    workers    images at a time; default one a core
-    overwrite  replace files that another run, or somebody else, wrote
+    workers    images processed at once; default one per core
+    overwrite  replace files that another run or another program wrote
     progress   show a bar on stderr
 
-    What is done already is skipped. A file that fails does not stop the run and is in the report,
-    which is also stored, with the settings, beside out_dir. Raises InputError or OutputError
-    before any image is worked on.
+    Images that are already done are skipped. A file that fails does not stop the run and is listed
+    in the report, which is also stored, with the settings, beside out_dir. Raises InputError or
+    OutputError before any image is processed.
 
     >>> from c2am_plugin import make_seeds
     >>> report = make_seeds("psa_cam_c2am", "seeds", "JPEGImages", method="psa")  # doctest: +SKIP
@@ -196,7 +196,7 @@ def plan_seeds(
     own, changed = dict(adapter.seed_settings), dict(settings or {})
     if not own:
         raise InputError(
-            f"{adapter.name}: has no numbers for seeds; name the pipeline that is to read them"
+            f"{adapter.name}: has no numbers for seeds; name the pipeline that will read them"
         )
     if unknown := sorted(set(changed) - set(own)):
         raise InputError(
@@ -208,7 +208,7 @@ def plan_seeds(
     cam_dir, out_dir, images = Path(cam_dir), Path(out_dir), Path(images)
     for source in (cam_dir.resolve(), *(each.resolve() for each in photo_folders(images))):
         if source in (out_dir.resolve(), *out_dir.resolve().parents):
-            raise InputError(f"{out_dir}: lies in the input {source}; choose another folder")
+            raise InputError(f"{out_dir}: is inside the input {source}; choose another folder")
     photos = find_photos(images, ids)
     return SeedPlan(adapter, cam_dir, out_dir, images, photos, all_settings, clip, crf_backend)
 

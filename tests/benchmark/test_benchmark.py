@@ -307,7 +307,7 @@ def test_truth_without_a_label_and_unknown_pipelines(data, tmp_path):
     with pytest.raises(InputError, match="no labelled pixel"):
         run({"psa": cams}, cues, gt)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="empty: holds no cue"):
+    with pytest.raises(InputError, match="empty: contains no cue"):
         run({"psa": cams}, tmp_path / "empty", gt)
     with pytest.raises(InputError, match="known are"):
         run({"psaa": cams}, cues, gt)

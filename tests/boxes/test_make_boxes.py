@@ -303,7 +303,7 @@ def test_missing_photographs_and_empty_folders(cues, photos, tmp_path):
     with pytest.raises(InputError, match=r"1 of 4 images have no photograph \(000000000042\)"):
         make_boxes(cues, images=photos, progress=False)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no cue"):
+    with pytest.raises(InputError, match="contains no cue"):
         make_boxes(tmp_path / "empty", progress=False)
 
 

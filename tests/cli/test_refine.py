@@ -44,7 +44,7 @@ def test_the_installed_command(make_set, tmp_path):
     assert done.stdout.startswith("refined 3 images")
     again = subprocess.run(call, capture_output=True, text=True, check=False)
     assert "refined 0 images" in again.stdout
-    assert "3 were there already" in again.stdout
+    assert "3 already done" in again.stdout
     broken = subprocess.run([*call, "--strength", "2"], capture_output=True, text=True, check=False)
     assert broken.returncode == 1
     assert broken.stdout == ""
@@ -170,7 +170,7 @@ def test_missing_cues_are_counted_and_named(refine, make_set):
     code, out, lines = refine(cam_dir, cue_dir, "--missing", "keep")
     assert code == 0
     assert any("7 images have no cue (b, c, d, e, f and 2 more)" in line for line in lines)
-    assert "7 kept as they were" in out
+    assert "7 kept unchanged" in out
 
 
 def test_a_list_with_windows_line_ends_chooses_images(refine, make_set, tmp_path):

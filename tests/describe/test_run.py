@@ -209,7 +209,7 @@ def test_unreadable_files_are_named(soft, capsys):
 
 def test_refused(soft, cams, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no cue"):
+    with pytest.raises(InputError, match="contains no cue"):
         described(tmp_path / "empty")
     (tmp_path / "other").mkdir()
     with pytest.raises(InputError, match="no image has both a CAM and a cue"):

@@ -209,7 +209,7 @@ def test_wrong_inputs_are_one_line_and_write_nothing(
     good = {"images": str(photos), "checkpoint": str(checkpoint)}
     for wrong, extra, expected in (
         ({"images": str(tmp_path / "nowhere")}, [], "nowhere"),
-        ({"images": str(tmp_path / "empty")}, [], "holds no image"),
+        ({"images": str(tmp_path / "empty")}, [], "contains no image"),
         ({"checkpoint": str(tmp_path / "text.pt")}, [], "text.pt"),
         ({"checkpoint": str(tmp_path / "none.pt")}, [], "no such file"),
         ({}, ["--scales", "20"], "scale 20"),

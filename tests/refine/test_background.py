@@ -121,7 +121,7 @@ def test_worthless_cues_keep_the_profiles_t_and_it_is_told(folders, tmp_path, ca
     options = {"background_score": "auto", "progress": False}
     report = refine_cams(cam_dir, cue_dir, tmp_path / "out", method="psa", **options)
     assert report.background_score == 0.2
-    assert "do not tell the background score; t stays 0.2 of psa" in caplog.text
+    assert "score cannot be found from them; t stays at 0.2, the score of psa" in caplog.text
     with pytest.raises(InputError, match="mctformer has no constant"):
         refine_cams(cam_dir, cue_dir, tmp_path / "none", method="mctformer", progress=False)
     assert not (tmp_path / "none").exists()

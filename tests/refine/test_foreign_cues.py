@@ -75,7 +75,7 @@ def test_maps_of_c2am_are_soft_cues(cams, tmp_path, refine, calibrate):
         np.save(tmp_path / "maps" / f"{image_id}.npy", content, allow_pickle=True)
     code, _, said = refine(cams, tmp_path / "maps", "--calibrate", calibrate)
     assert code == 0
-    assert any("of what the CAMs are sure of" in line for line in said) == (calibrate == "auto")
+    assert any("the cues agree with" in line for line in said) == (calibrate == "auto")
 
 
 def test_cams_in_place_of_cues_are_refused(cams, tmp_path, refine):
@@ -125,7 +125,7 @@ def test_labels_of_small_cams_have_the_images_size(tmp_path, refine, known):
     code, _, said = refine(*call)
     assert code == 0
     of = "cues" if known == "cue" else "photographs"
-    lines = [line for line in said if "labels are written at the size of the" in line]
+    lines = [line for line in said if "labels get the size of the" in line]
     assert len(lines) == 1
     assert f"smaller than their {of} (15×10 and 60×40 in a)" in lines[0]
     found = labels(tmp_path / "l")["a"]
@@ -153,20 +153,20 @@ def test_foreground_that_is_lost_is_named_with_what_to_try(cams, tmp_path, refin
     grey = np.rint(blob(10) * 60).astype(np.uint8)
     grey[0, 0] = 255
     _, out, said = refine(cams, write_cues(tmp_path / "cues", grey))
-    assert any("--calibrate on fits them to these CAMs" in line for line in said)
-    doubt = [line for line in out.splitlines() if "times what it was" in line]
+    assert any("--calibrate on calibrates them to these CAMs" in line for line in said)
+    doubt = [line for line in out.splitlines() if "times its former size" in line]
     assert len(doubt) == 1
-    assert "try --calibrate on; c2am-cues can describe" in doubt[0]
+    assert "try --calibrate on; c2am-describe compares" in doubt[0]
 
 
 def test_cues_without_news_are_named(cams, tmp_path, refine):
     cues = write_cues(tmp_path / "cues", np.full((40, 60), 204, np.uint8))
     _, out, _ = refine(cams, cues, "--calibrate", "off")
-    assert "3 of 3 images have the CAMs that they had" in out
+    assert "3 of 3 images are unchanged" in out
 
 
 def test_a_good_run_ends_without_doubt(cams, tmp_path, refine):
     _, out, said = refine(cams, write_cues(tmp_path / "cues", MASK))
-    assert "which cues rarely mean" not in out
+    assert "rarely intended" not in out
     assert "almost all" not in out
     assert not any("grey" in line for line in said)

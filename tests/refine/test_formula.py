@@ -417,7 +417,7 @@ def test_the_input_is_untouched_and_may_be_read_only_and_strided():
         (np.zeros((1, 2, 2)), np.full((2, 2), np.nan), {}, "^cue: .*NaN"),
         (np.zeros((1, 2, 2)), np.full((2, 2), -0.1), {}, "^cue: .*outside"),
         *(
-            (np.zeros((1, 2, 2)), np.zeros((2, 2)), {"background_score": t}, "threshold")
+            (np.zeros((1, 2, 2)), np.zeros((2, 2)), {"background_score": t}, "background_score")
             for t in (0, 1, -1, 2, np.nan)
         ),
         *(

@@ -91,7 +91,7 @@ def test_a_cue_of_another_size_and_an_image_without_a_class():
     assert guard_cue(maps[:0], small, T) is small
     with pytest.raises(InputError, match="not of the same image"):
         guard_cue(maps, np.ones((10, 10), np.float32), T)
-    with pytest.raises(InputError, match="threshold"):
+    with pytest.raises(InputError, match="background_score"):
         guard_cue(maps, small, 1.0)
 
 

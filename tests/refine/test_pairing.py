@@ -88,7 +88,7 @@ def test_folders_that_do_not_meet_are_refused_with_their_ids(folders, missing, i
     ("cams", "cues", "message"),
     [
         ("", "a", r"cams: contains no CAM file"),
-        ("a", "", "cues: holds no cue"),
+        ("a", "", "cues: contains no cue"),
     ],
 )
 def test_empty_folders_are_refused(folders, cams, cues, message):
@@ -186,7 +186,7 @@ def test_cues_of_other_images_are_said_though_their_polarity_looks_right(said):
     check_same_images(strangers)
     (message,) = said()
     assert "no better than cues of other images" in message
-    assert "(16 looked at)" in message
+    assert "(16 images compared)" in message
 
 
 def test_few_images_say_nothing_about_that(said):

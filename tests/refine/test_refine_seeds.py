@@ -144,8 +144,8 @@ def test_what_refuses_seeds_refuses_before_anything_is_written(make_all, tmp_pat
     with pytest.raises(InputError, match="have no setting high_alpha"):
         run(cams, cues, tmp_path, photos, seed_settings={"high_alpha": 3})
     for options, said in (
-        ({"seeds": tmp_path / "refined"}, "folders of their own"),
-        ({"seeds": tmp_path / "refined" / "seeds"}, "lies in the input"),
+        ({"seeds": tmp_path / "refined"}, "separate folders"),
+        ({"seeds": tmp_path / "refined" / "seeds"}, "is inside the input"),
         ({"seeds": cams / "seeds"}, "inside the input"),
         ({"seeds": tmp_path / "seeds", "images": None}, "`images`"),
         ({"seed_settings": {"fg": 0.3}}, "`seeds`"),

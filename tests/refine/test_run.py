@@ -407,7 +407,7 @@ def test_outputs_among_the_inputs_are_refused(make_set, tmp_path):
             run(cam_dir, cue_dir, out, overwrite=True)
         with pytest.raises(InputError, match="input"):
             run(cam_dir, cue_dir, tmp_path / "out", labels=out, overwrite=True)
-    with pytest.raises(InputError, match="folders of their own"):
+    with pytest.raises(InputError, match="separate folders"):
         run(cam_dir, cue_dir, tmp_path / "out", labels=tmp_path / "out")
     assert contents(tmp_path) == before
 

@@ -84,7 +84,7 @@ def test_missing_images_are_named(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"2 of 3 ids.*none_a, none_b"):
         find_images(folder, tmp_path / "ids.txt")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no image"):
+    with pytest.raises(InputError, match="contains no image"):
         find_images(tmp_path / "empty")
     with pytest.raises(InputError, match="no such folder"):
         find_images(tmp_path / "nowhere")
