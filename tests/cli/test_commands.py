@@ -163,7 +163,7 @@ def test_describe_has_a_command_and_its_older_spellings(make_set, capsys):
 
 def test_quiet_shows_warnings_and_the_result_only(make_set, refine):
     cam_dir, cue_dir = make_set()
-    code, out, lines = refine(cam_dir, cue_dir, "--quiet", "--flip-cues", "--calibrate", "off")
+    code, out, lines = refine(cam_dir, cue_dir, "--quiet", "--flip-cues")
     assert code == 0
     polarity, greys = lines  # the two warnings that such cues deserve
     assert "polarity looks wrong" in polarity
