@@ -49,7 +49,7 @@ class PsaAdapter(Seeds):
         classes: other files without key 0, or a method that the user named for a folder that is not
         called crf, tell them. A background that is not a part of a sum is warned of.
         """
-        dicts = [each for each in contents if each and self.fits(each)]
+        dicts = [each for each in contents if self.fits(each) and each]
         with_zero = [each for each in dicts if 0 in each]
         always = len(with_zero) == len(dicts)
         named_crf = any("crf" in part.lower() for part in folder.parts[-2:])

@@ -300,9 +300,9 @@ def test_a_rank_that_fails_ends_all_with_one_message(
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"batch_size": 10}, "--batch-size 9 or less"),
+        ({"batch_size": 10}, "9` or less"),
         ({"batch_size": 2}, "batch size 2 for 3 processes"),
-        ({"sync_bn": True}, "--sync-bn needs GPUs"),
+        ({"sync_bn": True}, "`sync_bn` needs GPUs"),
         ({"weights": "no such weights"}, "no such weights"),
         ({"device": "cuda:0"}, "expected cuda"),
         ({"resume": True}, "no interrupted run"),
