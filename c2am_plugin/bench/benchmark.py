@@ -9,24 +9,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..cams import is_binary
+from ..cams import CamAdapter, is_binary
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
+from ..files.cues import CueForm
 from ..files.folders import first_names
+from ..refine.background import check_score, find_score, settle_score
 from ..refine.formula import check_strength
 from ..refine.pairing import ImageFiles
 from ..refine.set_calibration import calibrate_set, check_calibrate, wants_calibration
 from ..runs.output_folders import OutputFolder, as_setting, hold_folders
 from ..runs.parallel import run_images
+from .evaluate import THRESHOLDS
 from .gains import paired_gain
-from .inputs import Folders, choose_images, class_names, source_of
+from .inputs import Folders, adapter_of, choose_images, class_names
 from .metrics import cumulate, scores
 from .results import BenchmarkResult, PipelineResult, Row
 from .scoring import BenchFiles, ImageReader, RowPlan, ScoreJob, Source, SweepJob
@@ -49,6 +52,7 @@ def benchmark(
     crf: bool = False,
     crf_backend: Backend = "auto",
     guard: bool = False,
+    background_score: float | str | None = None,
     strength: float = 1.0,
     calibrate: str = "auto",
     band: int = 10,
@@ -76,6 +80,7 @@ def benchmark(
     crf       adds CAM + cues + dense CRF; needs `images`
     crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed. Same labels
     guard     adds the guard (guard.py), and tells the gains with it
+    background_score  t of every pipeline, or "auto"; default its own, as in `refine_cams`
     strength, calibrate  how far the cues are trusted, as in `refine_cams`
     band      pixels to each side of the outlines that boundaries are scored in
     flip_cues, stretch_cues, clip, scale_by  as in `refine_cams`
@@ -100,6 +105,7 @@ def benchmark(
         raise InputError("no CAM folder is given; expected one or more in `cams`")
     if band < 1 or pictures < 0:
         raise InputError(f"band {band}, pictures {pictures}: expected from 1, and from 0")
+    check_score(background_score)
     check_calibrate(calibrate)
     check_strength(strength)
     if images is not None:
@@ -115,11 +121,24 @@ def benchmark(
         flip_cues=flip_cues,
         stretch_cues=stretch_cues,
     )
-    sources = [source_of(label, folders.cams[label], scale_by) for label in cams]
+    adapters = {label: adapter_of(label, folders.cams[label], scale_by) for label in cams}
     reader = ImageReader(strength, guard, folders.form, clip, crf_backend)
     chosen, missing = choose_images(folders)
     if unknown := set(show) - {image.image_id for image in chosen}:
         raise InputError(f"cannot show {first_names(unknown)}: not among the {len(chosen)} images")
+    sources = [
+        _source(
+            label,
+            adapter,
+            folders.with_cue(label),
+            background_score,
+            folders.form,
+            clip,
+            workers,
+            progress,
+        )
+        for label, adapter in adapters.items()
+    ]
     settings: dict[str, Any] = {
         "cams": {label: str(folder) for label, folder in cams.items()},
         "cues": str(cues),
@@ -130,6 +149,7 @@ def benchmark(
         "crf": crf,
         "crf_backend": crf_backend,
         "guard": guard,
+        "background_score": background_score,
         "strength": strength,
         "calibrate": calibrate,
         "band": band,
@@ -161,6 +181,33 @@ def benchmark(
 
             write_report(result, out, reader, chosen, sources, pictures, show)
         return result
+
+
+def _source(
+    label: str,
+    adapter: CamAdapter,
+    images: Sequence[ImageFiles],
+    score: float | str | None,
+    form: CueForm,
+    clip: bool,
+    workers: int | None,
+    progress: bool,
+) -> Source:
+    """A pipeline's CAMs with the background score that they are compared with.
+
+    Beside it stands the one that cues and CAMs tell, unless the files contain their background.
+    """
+    t = settle_score(
+        adapter, score, images, form=form, clip=clip, workers=workers, progress=progress
+    )
+    label_free = None
+    if not getattr(adapter, "stores_background", False):
+        with suppress(InputError):  # no file can be read, which is reported with the rows
+            found = find_score(
+                adapter, images, form=form, clip=clip, workers=workers, progress=progress
+            )
+            label_free = found.background_score
+    return Source(label, adapter, np.union1d(THRESHOLDS, [t]), t, label_free)
 
 
 def _calibrated(
@@ -291,6 +338,7 @@ def _pipeline(
         label=source.label,
         method=source.adapter.name,
         t=source.t,
+        label_free=source.label_free,
         thresholds=source.thresholds,
         curves=curves,
         rows=rows,

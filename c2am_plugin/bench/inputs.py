@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ..cams import constant_score
+from ..cams import CamAdapter
 from ..errors import InputError
 from ..files.class_lists import CLASS_LISTS
 from ..files.cue_folders import find_cues
@@ -25,10 +23,9 @@ from ..files.roots import label_files, photo_files
 from ..files.value_ranges import check_labels, check_photos
 from ..refine.pairing import ImageFiles
 from ..registry import MapReader, choose_adapter, find_cams, profiles
-from .evaluate import THRESHOLDS
-from .scoring import BenchFiles, Source
+from .scoring import BenchFiles
 
-__all__ = ["Folders", "choose_images", "class_names", "source_of"]
+__all__ = ["Folders", "adapter_of", "choose_images", "class_names"]
 
 log = logging.getLogger("c2am_plugin")
 
@@ -89,10 +86,9 @@ def method_of(label: str) -> str:
     return name if name in profiles() else label.split(":")[0]
 
 
-def source_of(label: str, files: Mapping[str, Path], scale_by: float | None = None) -> Source:
-    """A source of CAMs, by the name of its profile or "profile:any name"."""
-    adapter = choose_adapter(method_of(label), list(files.values()), scale_by=scale_by)
-    return Source(label, adapter, np.union1d(THRESHOLDS, [constant_score(adapter)]))
+def adapter_of(label: str, files: Mapping[str, Path], scale_by: float | None = None) -> CamAdapter:
+    """The adapter of a source, by the name of its profile or "profile:any name"."""
+    return choose_adapter(method_of(label), list(files.values()), scale_by=scale_by)
 
 
 def class_names(classes: str | Path | Sequence[str] | None) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ from .tables import (
     losing,
     markdown_table,
     percent,
+    scores_found,
     signed,
     versions,
 )
@@ -118,7 +119,8 @@ def _summary(result: BenchmarkResult) -> str:
             f'<p class="gain {"down" if after.gain.miou < 0 else "up"}">'
             f"{signed(after.gain.miou)}</p>"
             f"<p>{percent(before.scores.miou)} → {percent(after.scores.miou)} mIoU<br>"
-            f'<span class="muted">95 % {interval(after.gain.low, after.gain.high)}{others}</span>'
+            f'<span class="muted">95 % {interval(after.gain.low, after.gain.high)}{others}'
+            f"<br>{scores_found(pipeline)}</span>"
             "</p></div>"
         )
     title = result.pipelines[0].rows[result.pipelines[0].headline].plan.title

@@ -66,7 +66,9 @@ class ClassGain:
 
 @dataclass(frozen=True)
 class PipelineResult:
-    """One pipeline. label: its name in the tables; method: its adapter; t: its own threshold.
+    """One pipeline. label: its name in the tables; method: its adapter; t: its background score.
+
+    label_free  the background score that cues and CAMs tell without ground truth; None: neither
 
     curves      {"cam", "cues", "guard": mIoU float64 [T] at `thresholds`}
     rows        {row key: Row}: cam, cam_best, cam_crf, cues, cues_best, guard, cues_crf
@@ -78,6 +80,7 @@ class PipelineResult:
     label: str
     method: str
     t: float
+    label_free: float | None
     thresholds: np.ndarray
     curves: dict[str, np.ndarray]
     rows: dict[str, Row]

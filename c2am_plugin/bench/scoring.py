@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..cams import CamAdapter, ImageCams, constant_score, read_cams
+from ..cams import CamAdapter, ImageCams, read_cams
 from ..crf.dense_crf import Backend, label_crf
 from ..errors import InputError
 from ..files.cues import CueForm, read_cue, resize_cue
@@ -44,18 +44,17 @@ class Source:
 
     label       what the tables call it; the key of its file in `BenchFiles.cams`
     thresholds  float64 [T], rising: where the threshold curve is taken
+    t           the background score of the pipeline, or the one that is asked for
+    label_free  the background score that cues and CAMs tell without ground truth; None: neither
     fit         how cues become evidence for these CAMs; None takes them as they stand
     """
 
     label: str
     adapter: CamAdapter
     thresholds: np.ndarray
+    t: float
+    label_free: float | None = None
     fit: Calibration | None = None
-
-    @property
-    def t(self) -> float:
-        """The background score of the pipeline."""
-        return constant_score(self.adapter)
 
 
 @dataclass(frozen=True)

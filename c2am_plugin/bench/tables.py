@@ -85,6 +85,7 @@ def markdown_table(result: BenchmarkResult) -> str:
     for pipeline in result.pipelines:
         lines += [_markdown_row(pipeline, row) for row in pipeline.rows.values()]
     lines += ["", f"{len(result.image_ids)} images. {_definitions(result)}", ""]
+    lines += [f"- {pipeline.label}, {scores_found(pipeline)}" for pipeline in result.pipelines]
     for pipeline in result.pipelines:
         title = pipeline.rows[pipeline.headline].plan.title
         lines.append(
@@ -100,6 +101,17 @@ def markdown_table(result: BenchmarkResult) -> str:
                 f"cue less for {pipeline.distrusted} of {pipeline.pairs} classes of an image"
             )
     return "\n".join(lines) + "\n"
+
+
+def scores_found(pipeline: PipelineResult) -> str:
+    """The background score in use beside the one by ground truth and the one without."""
+    best = pipeline.rows["cam_best"].plan.background_score
+    found = pipeline.label_free
+    alone = "none that cues and CAMs agree on" if found is None else f"{found:.2f}"
+    return (
+        f"background score {pipeline.t:.2f}; the CAM's best with ground truth {best:.2f}, "
+        f"without {alone}"
+    )
 
 
 def _markdown_row(pipeline: PipelineResult, row: Row) -> str:
@@ -156,6 +168,7 @@ def _json_pipeline(pipeline: PipelineResult, result: BenchmarkResult) -> dict[st
     return {
         "method": pipeline.method,
         "t": pipeline.t,
+        "t_without_ground_truth": pipeline.label_free,
         "headline": pipeline.headline,
         "cues_calibrated": pipeline.fit,
         "published_miou_percent_voc2012_train": pipeline.published,

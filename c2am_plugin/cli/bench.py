@@ -15,6 +15,7 @@ from .options import (
     from_zero,
     method,
     parse,
+    score_or_auto,
     whole,
 )
 
@@ -87,6 +88,13 @@ def _bench_parser() -> argparse.ArgumentParser:
         metavar="NAME|FILE",
         help="voc (default), coco, coco91 (COCO by its ids), or a file of class names, one per "
         "line, background first",
+    )
+
+    add(
+        "--background-score",
+        type=score_or_auto,
+        metavar="T|auto",
+        help="what the pipelines compare CAMs with (default: their own), or auto: find it",
     )
 
     add = parser.add_argument_group("cues").add_argument

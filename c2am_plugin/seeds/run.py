@@ -193,11 +193,7 @@ def plan_seeds(
             f"{adapter.name}: this adapter makes no seeds (it has no write_seeds, see "
             "c2am_plugin.cams.SeedAdapter); its CAMs can only be refined"
         )
-    own, changed = dict(adapter.seed_settings), dict(settings or {})
-    if not own:
-        raise InputError(
-            f"{adapter.name}: has no numbers for seeds; name the pipeline that will read them"
-        )
+    own, changed = dict(adapter.seed_settings) or _usual_settings(adapter), dict(settings or {})
     if unknown := sorted(set(changed) - set(own)):
         raise InputError(
             f"seeds of {adapter.name} have no setting {', '.join(unknown)}; they have "
@@ -211,6 +207,28 @@ def plan_seeds(
             raise InputError(f"{out_dir}: is inside the input {source}; choose another folder")
     photos = find_photos(images, ids)
     return SeedPlan(adapter, cam_dir, out_dir, images, photos, all_settings, clip, crf_backend)
+
+
+def _usual_settings(adapter: CamAdapter) -> dict[str, float]:
+    """fg and bg for a pipeline that publishes none: IRN's labels at t + 0.125 and t − 0.10.
+
+    The author of ReCAM advises t + 0.10 … 0.15 and t − 0.10 for other data. Raises InputError for
+    a pipeline without a constant t.
+    """
+    t = None if getattr(adapter, "stores_background", False) else adapter.background_score
+    if t is None:
+        raise InputError(
+            f"{adapter.name}: has no numbers for seeds; name the pipeline that will read them"
+        )
+    found = {"fg": round(min(t + 0.125, 0.99), 3), "bg": round(max(t - 0.10, 0.01), 3)}
+    log.info(
+        "%s publishes no numbers for seeds: fg %g and bg %g, from t = %g (t + 0.125, t − 0.10)",
+        adapter.name,
+        found["fg"],
+        found["bg"],
+        t,
+    )
+    return found
 
 
 @dataclass(frozen=True)

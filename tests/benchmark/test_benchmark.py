@@ -315,6 +315,31 @@ def test_truth_without_a_label_and_unknown_pipelines(data, tmp_path):
         run({}, cues, gt)
 
 
+def test_the_score_without_ground_truth_stands_beside_the_one_with(make_set, tmp_path):
+    ids = [f"{i:02d}" for i in range(16)]
+    cams, cues = make_set("psa", ids=ids)
+    adapter = get_adapter("psa")
+    for image_id in ids:
+        parsed = adapter.parse(adapter.load(cams / f"{image_id}.npy"), image_id)
+        truth = pseudo_label(parsed.maps, parsed.class_ids, 0.4)
+        write_png(tmp_path / "gt" / f"{image_id}.png", truth)
+    both = run({"psa": cams, "mctformer": cams}, cues, tmp_path / "gt", calibrate="off")
+    own, found = both.pipelines
+    assert own.t == 0.2
+    assert own.label_free == found.label_free == found.t  # a pipeline without a constant takes it
+    assert 0.05 < found.t < 0.7
+    best = own.rows["cam_best"].plan.background_score
+    line = f"best with ground truth {best:.2f}, without {found.t:.2f}"
+    assert f"- psa, background score 0.20; the CAM's {line}" in both.table()
+    (asked,) = run({"psa": cams}, cues, tmp_path / "gt", background_score=0.35).pipelines
+    assert asked.t == asked.rows["cues"].plan.background_score == 0.35
+    few, _ = cams, [path.unlink() for path in sorted(cams.iterdir())[8:]]
+    (alone,) = run({"psa": few}, cues, tmp_path / "gt").pipelines
+    assert alone.label_free is None
+    with pytest.raises(InputError, match="too few to find the background score"):
+        run({"mctformer": few}, cues, tmp_path / "gt")
+
+
 def test_another_page_is_not_replaced_unasked(data, tmp_path):
     cams, cues, gt = data()
     out = tmp_path / "page"
@@ -352,7 +377,7 @@ def test_command(data, tmp_path, capsys):
     ("words", "message"),
     [
         (["--cams", "psa=other"], "two --cams have the same name"),
-        (["--crf"], "needs --images"),
+        (["--crf"], "add --images"),
     ],
 )
 def test_command_refuses_what_cannot_be_meant(words, message, capsys):

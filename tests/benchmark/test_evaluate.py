@@ -123,7 +123,7 @@ def test_what_is_missing_or_bad_is_named(make_set, make_truth, tmp_path):
     with pytest.raises(InputError, match=r"b\.png: is a RGB image"):
         evaluate_cams(cam_dir, truth, **options)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no ground truth"):
+    with pytest.raises(InputError, match="contains no ground truth"):
         evaluate_cams(cam_dir, tmp_path / "empty", **options)
 
 

@@ -571,3 +571,26 @@ def test_all_five_have_the_published_settings():
         "puzzlecam": {"fg": 0.40, "bg": 0.10},
         "advcam": {"fg": 0.35, "bg": 0.15},
     }
+
+
+def test_a_pipeline_without_numbers_for_seeds_gets_them_from_its_score(make_set, tmp_path, caplog):
+    cam_dir, _ = make_set(size=SIZE)
+    images = tmp_path / "photos"
+    for path in cam_dir.iterdir():
+        write_png(
+            images / f"{path.stem}.png", np.random.default_rng(0).integers(0, 255, (*SIZE, 3))
+        )
+    with caplog.at_level("INFO", "c2am_plugin"):
+        usual = run(cam_dir, tmp_path / "usual", images, method="weaktr")
+    assert (
+        "weaktr publishes no numbers for seeds: fg 0.555 and bg 0.33, from t = 0.43" in caplog.text
+    )
+    assert usual.failures == {}
+    numbers = {"fg": 0.555, "bg": 0.33}
+    run(cam_dir, tmp_path / "given", images, method="weaktr", settings=numbers)
+    for path in (tmp_path / "usual").glob("*.png"):
+        assert path.read_bytes() == (tmp_path / "given" / path.name).read_bytes()
+    with pytest.raises(InputError, match="wsss_bed: has no numbers for seeds"):
+        seeds_run.plan_seeds(
+            get_adapter("wsss_bed"), cam_dir, tmp_path / "none", images, ["a"], None, False
+        )
