@@ -60,9 +60,7 @@ def load_npy(path: str | Path) -> Any:
     Raises UnsafeFileError for a global that could run code, by name, and InputError for anything
     else; data that no CAM file needs (bfloat16, sparse tensors, sets …) is named in its own line.
     """
-    data = _read(path)
-    if not data.startswith(MAGIC):
-        raise InputError(f"{path}: is {_kind_of(data[:64])}, not a .npy file")
+    data = _read(path, MAGIC, "a .npy file")
     with _naming_damage(path):
         content = _array_of(data)
         if content is None:
@@ -76,9 +74,7 @@ def load_npy(path: str | Path) -> Any:
 
 def load_pickle(path: str | Path) -> Any:
     """The object that `pickle.dump` stored in a file; as `load_npy` otherwise."""
-    data = _read(path)
-    if data[:1] != b"\x80":
-        raise InputError(f"{path}: is {_kind_of(data[:64])}, not a pickle")
+    data = _read(path, b"\x80", "a pickle")
     with _naming_damage(path):
         return Unpickler(Budget(len(data))).run(io.BytesIO(data))
 
@@ -88,9 +84,7 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
 
     Pickled members are refused, as is a file that asks for far more memory than it takes on disk.
     """
-    data = _read(path)
-    if not data.startswith(b"PK"):
-        raise InputError(f"{path}: is {_kind_of(data[:64])}, not a .npz file")
+    data = _read(path, b"PK", "a .npz file")
     found: dict[str, np.ndarray] = {}
     budget = Budget(len(data))
     with _naming_damage(path), zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -105,9 +99,14 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
     return found
 
 
-def _read(path: str | Path) -> bytes:
+def _read(path: str | Path, start: bytes, expected: str) -> bytes:
+    """All bytes of a file, if the first ones are `start`: what is something else is not read."""
     try:
         with open(path, "rb", opener=plain_file) as stored:
+            head = stored.read(64)
+            if not head.startswith(start):
+                raise InputError(f"{path}: is {_kind_of(head)}, not {expected}")
+            stored.seek(0)
             return stored.read()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error

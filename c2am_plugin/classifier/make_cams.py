@@ -15,8 +15,9 @@ import numpy as np
 
 from ..cams import CamAdapter, ImageCams
 from ..convert.image import convert_image
+from ..files.cam_files import suffix_of, write_cams
 from ..files.photos import check_outside, find_images
-from ..files.writing import atomic_path, write_json
+from ..files.writing import write_json
 from ..network.inference import fast_copy
 from ..network.maps import SCALES, check_scales
 from ..network.stream import Stream
@@ -62,7 +63,8 @@ def make_cams(
     overwrite: bool = False,
     progress: bool = True,
 ) -> CamReport:
-    """Write the CAMs of every photograph's classes, `<out>/<id>.npy`, in a pipeline's layout.
+    """Write the CAMs of every photograph's classes, `<out>/<id>.npy` or as the
+    layout names its files, in a pipeline's layout.
 
     images, ids    a folder of images or a VOC root, and which of them (`files.photos.find_images`)
     labels         image-level labels of any kind (`labels.read_labels`); each image gets the CAMs
@@ -113,7 +115,7 @@ def make_cams(
             "output_stride": loaded.model.stride,
         }
         mine = part.of(list(paths))
-        outputs = [OutputFolder(out, settings, ".npy")]
+        outputs = [OutputFolder(out, settings, suffix_of(adapter))]
         holding = hold_folders(COMMAND, mine, outputs, overwrite=overwrite, shard=part.name)
         done = ranks.first(lambda: stack.enter_context(holding))
         report = CamReport(str(out), method, scales, loaded.classes, already_there=len(done))
@@ -147,8 +149,7 @@ class CamWriter:
         self, image_id: str, photo: np.ndarray, cams: ImageCams
     ) -> tuple[list[int], list[int]]:
         stores = getattr(self.adapter, "stores_background", False)
-        with atomic_path(self.out / f"{image_id}.npy") as path:
-            self.adapter.dump(convert_image(cams, BACKGROUND, None, stores), path)
+        write_cams(self.adapter, convert_image(cams, BACKGROUND, None, stores), self.out)
         return cams.class_ids.tolist(), cams.class_ids[~cams.maps.any((1, 2))].tolist()
 
 

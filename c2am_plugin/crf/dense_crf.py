@@ -55,8 +55,8 @@ def label_crf(
 ) -> np.ndarray:
     """Move the borders of hard labels to the edges of the image.
 
-    Takes the arguments of `label_probabilities` and raises the same errors. Returns H×W labels of
-    the same dtype: the most probable label of each pixel.
+    image, labels, n_labels and the options are those of `label_probabilities`. Returns H×W labels
+    of the same dtype: the most probable label of each pixel. Raises as `label_probabilities` does.
 
     >>> from c2am_plugin import label_crf
     >>> label = label_crf(image, label, gt_prob=0.7)  # doctest: +SKIP

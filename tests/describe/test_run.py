@@ -212,7 +212,7 @@ def test_refused(soft, cams, tmp_path):
     with pytest.raises(InputError, match="contains no cue"):
         described(tmp_path / "empty")
     (tmp_path / "other").mkdir()
-    with pytest.raises(InputError, match="no image has both a CAM and a cue"):
+    with pytest.raises(InputError, match="other: contains no CAM file"):
         described(soft, cams=tmp_path / "other")
     write_png(tmp_path / "bad" / "a.png", np.zeros((4, 4)))
     (tmp_path / "bad" / "a.png").write_bytes(b"")

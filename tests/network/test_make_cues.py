@@ -238,7 +238,7 @@ def test_wrong_inputs_are_one_line_and_write_nothing(
         ({"cams": "somewhere"}, "need each other; only one is given"),
         ({"boundary": 1.5}, "boundary 1.5: expected"),
         ({"boundary": "best"}, "boundary best: expected"),
-        ({"boundary": 0.4, "threshold": 0.4}, "two names of one argument"),
+        ({"boundary": 0.4, "threshold": 0.4}, "two names of the same argument"),
         ({"workers": 0}, "workers 0: expected 1"),
         ({"batch_size": -1}, "batch_size -1: expected 1"),
         ({"soft": False, "crf_backend": "cuda"}, "'cuda'"),

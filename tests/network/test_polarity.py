@@ -77,7 +77,7 @@ def test_unreadable_images_do_not_vote(tmp_path: Path) -> None:
     paths = write_images(tmp_path, [True, True])
     (tmp_path / "broken.png").write_bytes(b"no image")
     assert decide(Brightness(), [*paths, tmp_path / "broken.png"], size=64).n_images == 2
-    with pytest.raises(InputError, match="none of 1 images"):
+    with pytest.raises(InputError, match="none of the 1 images"):
         decide(Brightness(), [tmp_path / "broken.png"], size=64)
 
 

@@ -20,12 +20,12 @@ FULL = torch.cuda.OutOfMemoryError("CUDA out of memory")
     ("error", "sync_bn", "kind", "said"),
     [
         (RuntimeError("shapes cannot be multiplied"), False, RuntimeError, "cannot be multiplied"),
-        (FULL, True, TrainingError, "8 images at once.*more GPUs, or --micro-batch without --sync"),
+        (FULL, True, TrainingError, "8 images at once.*more GPUs, or `micro_batch` without `sync"),
         (
             FULL,
             False,
             TrainingError,
-            "8 images of 64 pixels.*not even one fits: take a smaller --crop",
+            "8 images of 64 pixels.*not even one fits: take a smaller `crop`",
         ),
     ],
 )

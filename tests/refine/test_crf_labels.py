@@ -67,7 +67,7 @@ def test_they_need_the_crf(with_photos, tmp_path, extra):
 
 def test_an_unknown_setting_is_refused_before_anything_is_written(with_photos, tmp_path):
     out = tmp_path / "out"
-    with pytest.raises(InputError, match="'best' is unknown; known are irn"):
+    with pytest.raises(InputError, match="'best' is unknown; expected irn"):
         refine_cams(
             **with_photos, labels=tmp_path / "labels", out_dir=out, crf_setting="best", method="psa"
         )

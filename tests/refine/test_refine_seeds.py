@@ -82,7 +82,7 @@ def test_the_command_says_what_it_made(make_all, refine, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--seeds", "SEEDS"), "--seeds needs --images DIR"),
+        (("--seeds", "SEEDS"), "--seeds needs the photographs: add --images DIR"),
         (("--seed-setting", "fg=0.3"), "--seed-setting needs --seeds DIR"),
         (("--seeds", "S", "--images", "I", "--seed-setting", "fg"), "'fg' is not NAME=NUMBER"),
         (("--seeds", "S", "--images", "I", "--seed-setting", "fg=x"), "'fg=x' is not NAME=NUMBER"),

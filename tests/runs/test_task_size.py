@@ -56,7 +56,7 @@ def run_bench(base, out):
 
 COMMANDS = {
     "refine": (run_refine, ["calibrating", "refining", "seeds"]),
-    "bench": (run_bench, ["calibrating", "thresholds", "rows"]),
+    "bench": (run_bench, ["background score", "calibrating", "thresholds", "rows"]),
     "seeds": (lambda base, out: make_seeds(base / "cams", out, base / "photos"), ["seeds"]),
     "boxes": (
         lambda base, _: make_boxes(base / "cues", gt=base / "coco.json", images=base / "photos"),
