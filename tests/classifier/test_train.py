@@ -109,7 +109,7 @@ def test_mistakes_are_said_before_anything_is_written(labelled: Path, tmp_path: 
         ({"tau": 0.0}, "tau 0.0"),
         ({"tau": "x"}, "tau 'x': expected float"),
         ({"sharpness": 1}, "'sharpness' is no number of a recipe"),
-        ({"scales": (9.0,)}, "scale 9 is neither"),
+        ({"scales": (9.0,)}, "scale 9: expected a factor"),
         ({"rcm": -1.0}, "rcm -1.0"),
         ({"threshold": 1.5}, "threshold 1.5"),
         ({"weights": "nothing"}, "nothing: is neither a file"),
@@ -163,7 +163,7 @@ def test_a_torchvision_classifier_is_taken_with_its_names(tmp_path: Path) -> Non
         )
     with pytest.raises(InputError, match="has 2 classes and 3 are named"):
         load_classifier(tmp_path / "r.pth", backbone="resnet18", classes=("a", "b", "c"))
-    with pytest.raises(InputError, match=r"does not fit resnet34|is missing|no class head"):
+    with pytest.raises(InputError, match=r"does not fit a resnet34|is missing|no class head"):
         load_classifier(tmp_path / "r.pth", backbone="resnet34", classes=("a", "b"))
 
 
