@@ -48,9 +48,17 @@ class WsssBedAdapter(Seeds):
         return found
 
     def fits(self, content: Any) -> bool:
-        return isinstance(content, dict) and all(
-            isinstance(key, int) and isinstance(layer, np.ndarray) and layer.dtype == np.uint8
-            for key, layer in content.items()
+        """An image without a class has no file here, so an empty dict is of another layout."""
+        return (
+            isinstance(content, dict)
+            and bool(content)
+            and all(
+                isinstance(key, int)
+                and isinstance(layer, np.ndarray)
+                and layer.dtype == np.uint8
+                and layer.ndim == 2
+                for key, layer in content.items()
+            )
         )
 
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:

@@ -18,7 +18,7 @@ from c2am_plugin import (
 from c2am_plugin.cli import bench_main, refine_main
 
 IDS = ("a", "b", "c", "d")
-LINE = r"^the dense CRF needs pydensecrf, which is not installed: pip install \S+$"
+LINE = r"^the dense CRF needs pydensecrf, which is not installed; run pip install \S+$"
 
 
 @pytest.fixture
@@ -100,4 +100,4 @@ def test_the_commands_give_one_line(make_set, photos, tmp_path, capsys):
     for main, given in ((refine_main, refine), (bench_main, bench)):
         assert main([str(each) for each in given + common]) == 1
         (line,) = capsys.readouterr().err.strip().splitlines()
-        assert "the dense CRF needs pydensecrf, which is not installed: pip install" in line
+        assert "the dense CRF needs pydensecrf, which is not installed; run pip install" in line
