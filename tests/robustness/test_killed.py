@@ -348,7 +348,7 @@ def made_cues(trained, torch_launcher, tmp_path_factory):
     return results(folder)
 
 
-@pytest.mark.skip(reason="waits for ever since bars are for terminals alone; to be mended")
+@pytest.mark.skip(reason="hangs, the cause is not known yet")
 def test_cues_killed_at_random(trained, made_cues, torch_launcher, tmp_path):
     kill_at_random(
         torch_launcher,
@@ -361,7 +361,7 @@ def test_cues_killed_at_random(trained, made_cues, torch_launcher, tmp_path):
     )
 
 
-@pytest.mark.skip(reason="waits for ever since bars are for terminals alone; to be mended")
+@pytest.mark.skip(reason="hangs, the cause is not known yet")
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_cues_interrupted(trained, made_cues, torch_launcher, tmp_path, kind):
     status, said = torch_launcher.run(
