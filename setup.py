@@ -27,6 +27,7 @@ setup(
         "c2am_plugin.describe",
         "c2am_plugin.files",
         "c2am_plugin.network",
+        "c2am_plugin.page",
         "c2am_plugin.refine",
         "c2am_plugin.runs",
         "c2am_plugin.saliency",
@@ -38,7 +39,7 @@ setup(
     package_dir={"c2am_plugin": "c2am_plugin", "c2am_adapters": "adapters"},
     package_data={
         "c2am_plugin": ["py.typed"],
-        "c2am_plugin.bench": ["report.css"],
+        "c2am_plugin.page": ["page.css"],
         "c2am_adapters": ["py.typed"],
     },
     install_requires=[

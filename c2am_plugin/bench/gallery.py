@@ -12,8 +12,8 @@ import numpy as np
 
 from ..boxes.components import find_components, overlaps, scale_boxes
 from ..files.labels import IGNORE
+from ..page.pictures import colour_of, cue_picture, heat_picture, label_picture, photo_picture
 from .gains import count_scores
-from .pictures import colour_of, cue_picture, heat_picture, label_picture, photo_picture
 from .results import BenchmarkResult, PipelineResult
 from .scoring import BenchFiles, ImageReader, Source, make_label
 from .tables import percent, signed

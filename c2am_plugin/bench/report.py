@@ -32,7 +32,7 @@ from .tables import (
 __all__ = ["OUTPUTS", "write_report"]
 
 OUTPUTS = ("report.html", "results.json", "results.csv", "table.md")
-STYLE = Path(__file__).with_name("report.css")
+STYLE = Path(__file__).parents[1] / "page" / "page.css"
 
 
 def write_report(

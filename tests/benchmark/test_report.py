@@ -18,8 +18,8 @@ from small_files import write_png
 from c2am_plugin.bench import tables
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.bench.gallery import choose_pictures
-from c2am_plugin.bench.pictures import HEAT, SIDE, cue_picture, heat_picture, label_picture
 from c2am_plugin.files.labels import palette
+from c2am_plugin.page.pictures import HEAT, SIDE, cue_picture, heat_picture, label_picture
 
 IDS = ("a", "b", "c", "d", "e", "f", "g", "h")
 NAMES = ("background", "<b>cat & dog</b>", *(f"thing {i}" for i in range(19)))

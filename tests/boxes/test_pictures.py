@@ -12,7 +12,7 @@ from small_files import write_png
 
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.bench.gallery import class_boxes
-from c2am_plugin.bench.pictures import SIDE, photo_picture
+from c2am_plugin.page.pictures import SIDE, photo_picture
 
 
 def pixels_of(uri):
