@@ -36,12 +36,14 @@ class RefineReport:
     failures: dict[str, str] = field(default_factory=dict)
     untouched: int = 0
     calibrated: bool = False
+    warnings: list[str] = field(default_factory=list)
     seeds: SeedReport | None = None
 
     MERGE: ClassVar[dict[str, str]] = {
         **dict.fromkeys(("pixels", "refined", "kept_unchanged", "already_there"), "sum"),
         **dict.fromkeys(("without_class", "seconds", "untouched", "below_zero"), "sum"),
         **dict.fromkeys(("cues_all_background", "cues_all_foreground", "failures"), "join"),
+        "warnings": "join",
         **dict.fromkeys(("foreground_before", "foreground_after"), "pixels"),
         "images_per_second": "seconds",
     }
@@ -68,9 +70,9 @@ class RefineReport:
             f"{done}\n"
             f"foreground at {self.against()}: {self.foreground_before:.1%} of all "
             f"pixels before, {self.foreground_after:.1%} after"
-        ) + self._doubt()
+        ) + self.doubt()
 
-    def _doubt(self) -> str:
+    def doubt(self) -> str:
         """A line about a result that is rarely intended, and what to try; otherwise empty."""
         before, after = self.foreground_before, self.foreground_after
         look = "c2am-describe compares the cues with the CAMs"

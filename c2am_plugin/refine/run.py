@@ -30,6 +30,7 @@ from ..runs.arguments import either
 from ..runs.output_folders import OutputFolder, cam_output, hold_folders, record_path
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
+from ..runs.warned import keeps_warnings, warnings_so_far
 from ..seeds.run import SeedPlan, plan_seeds
 from .background import check_score, settle_score
 from .checks import check_polarity, check_same_images, check_shapes
@@ -53,6 +54,7 @@ SAMPLE = (16, 32)
 log = logging.getLogger("c2am_plugin")
 
 
+@keeps_warnings
 def refine_cams(
     cam_dir: str | Path,
     cue_dir: str | Path,
@@ -305,6 +307,7 @@ def _run(
         report = RefineReport.of(job, outcome, already=len(done), left_out=left_out)
         if report.below_zero:
             log.info("%s", below_zero_line(report.below_zero, len(outcome.results)))
+        report.warnings = warnings_so_far()
         stored = asdict(report)
         stored.pop("seeds")  # they have a report of their own
         content = {"settings": outputs[0].settings, "report": stored}

@@ -132,7 +132,7 @@ def _mean(parts: Sequence[float | None], weights: Sequence[float]) -> float | No
 def _join(parts: Sequence[Any]) -> Any:
     if isinstance(parts[0], dict):
         return dict(sorted(item for part in parts for item in part.items()))
-    return sorted(item for part in parts for item in part)
+    return sorted({item for part in parts for item in part})
 
 
 def _as_dict(report: Any) -> dict[str, Any]:
