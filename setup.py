@@ -55,12 +55,14 @@ setup(
     ],
     extras_require={
         "dask": ["dask[distributed]"],  # runs on a cluster, through joblib
+        "timm": ["timm>=1.0"],  # --backbone timm:NAME: the backbones of the field
         # --crf-backend pydensecrf. Its build pins a Cython that Python 3.13 breaks.
         "pydensecrf": ["pydensecrf2; python_version < '3.13'"],
         "test": [
             "pytest",
             "pytest-cov",
             "hypothesis",
+            "timm>=1.0",
             "dask[distributed]",
             "pydensecrf2; python_version < '3.13'",  # the reference of the CRF's tests
         ],

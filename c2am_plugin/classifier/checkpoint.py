@@ -23,8 +23,10 @@ from ..training.weights import (
     check_room,
     describe_content,
     fill_network,
+    made_of,
     named_tensors,
     read_torch_file,
+    take_statistics,
 )
 from .split import Classifier, head_names
 
@@ -49,10 +51,10 @@ def save_classifier(
     path: str | Path, model: Classifier, classes: Sequence[str], info: Mapping[str, Any]
 ) -> None:
     """Write a checkpoint, atomically. info may hold numbers, strings, None, lists and dicts."""
-    made_of = {
+    network = {
         "kind": KIND,
         "version": __version__,
-        "backbone": model.name,
+        **made_of(model),
         "output_stride": model.stride,
         "dilated": model.dilated,
         "neck": model.neck_width,
@@ -62,7 +64,7 @@ def save_classifier(
     }
     state = {k: v.detach().cpu().contiguous() for k, v in torchvision_state(model).items()}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save({"state_dict": state, "info": {**info, **made_of}}, file)
+        torch.save({"state_dict": state, "info": {**info, **network}}, file)
 
 
 def load_classifier(
@@ -89,6 +91,7 @@ def load_classifier(
         model, names = _foreign(path, content, backbone or "resnet50", classes, output_stride)
         info = {}
     check_finite(path, model)
+    take_statistics(path, model, info)
     return ClassifierCheckpoint(model.to(device).eval(), names, dict(info))
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files.photos import read_photo
-from ..training.batches import CACHE_BYTES, MEAN, Views
+from ..training.batches import CACHE_BYTES, Views
+from ..training.normalisation import IMAGENET
 from .recipes import Recipe
 
 __all__ = ["LabelledImages", "collate"]
@@ -79,7 +80,7 @@ def _square(photo: Image.Image, longest: int, crop: int, rng: np.random.Generato
     width, height = (max(1, round(side * factor)) for side in photo.size)
     resized = photo.resize((width, height), Image.Resampling.BILINEAR)
     left, top = (_offset(side, crop, rng) for side in (width, height))
-    canvas = Image.new("RGB", (crop, crop), tuple(round(255 * value) for value in MEAN))
+    canvas = Image.new("RGB", (crop, crop), tuple(round(255 * value) for value in IMAGENET.mean))
     canvas.paste(resized, (left, top))
     return canvas
 

@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from torchvision import models
 
 from ..errors import InputError
-from ..training.backbone import Backbone
+from ..training.backbone import make_backbone
+from ..training.timm_backbone import is_timm
 
 __all__ = ["POOLINGS", "Classifier"]
 
@@ -49,9 +50,9 @@ POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Classifier(nn.Module):
-    """A torchvision backbone and a 1×1 convolution to the classes.
+    """A backbone of torchvision or timm and a 1×1 convolution to the classes.
 
-    name           a torchvision classifier that is a chain of stages, see `C2AM`; no weights
+    name           of a backbone, see `C2AM`; no weights
     n_classes      C
     output_stride  pixels of the image for one place of the map; None: the network as published,
                    unpadded layers too, so that its logits are torchvision's
@@ -79,7 +80,7 @@ class Classifier(nn.Module):
         super().__init__()
         self.name, self.stride, self.dilated = name, output_stride, dilated
         self.n_classes, self.neck_width, self.pooling = n_classes, neck, pooling
-        self.backbone = Backbone(name, output_stride, dilated)
+        self.backbone = make_backbone(name, output_stride, dilated)
         channels = self.backbone.channels[-1]
         # DenseNet's last ReLU stands in its forward and is no layer.
         self.last_relu = name.startswith("densenet")
@@ -102,7 +103,7 @@ class Classifier(nn.Module):
         self.head = nn.Conv2d(channels, n_classes, 1, bias=bias)
 
     def features(self, images: Tensor) -> Tensor:
-        """N×3×H×W float32, ImageNet-normalised → F: N×D×h×w, what the head reads."""
+        """N×3×H×W float32, normalised as its backbone's → F: N×D×h×w, what the head reads."""
         x = self.backbone.stages(images)[-1]
         if self.last_relu:
             x = F.relu(x)
@@ -131,6 +132,8 @@ class Classifier(nn.Module):
 
 def published_head(name: str) -> str:
     """How torchvision's network ends: "linear", "squeezenet" or "vgg". Raises InputError."""
+    if is_timm(name):
+        raise InputError(f"backbone {name!r}: `pooling` published is for torchvision's networks")
     with torch.device("meta"):
         network = models.get_model(name, weights=None)
     head = getattr(network, "fc", None) or getattr(network, "classifier", None)
@@ -150,6 +153,8 @@ def published_head(name: str) -> str:
 
 def head_names(name: str) -> tuple[str, ...]:
     """What torchvision calls the head's layers: the classes' last, VGG's hidden ones before it."""
+    if is_timm(name):
+        return ("head",)  # its own name: a timm model's head is not taken over
     with torch.device("meta"):
         network = models.get_model(name, weights=None)
     for child in ("fc", "classifier", "head", "heads"):

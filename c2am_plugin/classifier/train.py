@@ -23,7 +23,7 @@ from ..runs.output_folders import OutputFolder, hold_folders
 from ..runs.ranks import Ranks, joined
 from ..training.devices import autocast_type, pick_device
 from ..training.settings import FILES
-from ..training.weights import initial_weights, read_torch_file
+from ..training.weights import default_weights, initial_weights, read_torch_file
 from .checkpoint import load_classifier
 from .data import LabelledImages
 from .labels import labels_of, read_class_names, read_labels
@@ -47,7 +47,7 @@ def train_classifier(
     ids: str | Path | None = None,
     classes: str | Path | None = None,
     backbone: str | None = None,
-    weights: str = "IMAGENET1K_V1",
+    weights: str | None = None,
     checkpoint: str | Path | None = None,
     recipe: str = "auto",
     dilated: bool = False,
@@ -66,9 +66,9 @@ def train_classifier(
     images, ids  a folder of images or a VOC root, and which of them (`files.photos.find_images`)
     labels       image-level labels of any kind (`labels.read_labels`)
     classes      a file of class names, which sets their order
-    backbone     a torchvision classifier that is a chain of stages; default resnet50
-    weights      of the backbone: "random", a torchvision name, or a file, also last.pt of
-                 c2am-train
+    backbone     a torchvision classifier that is a chain of stages, or timm:NAME; default resnet50
+    weights      of the backbone: "random", a torchvision name, "pretrained" for timm's, or a file,
+                 also last.pt of c2am-train; default IMAGENET1K_V1, timm's pretrained
     checkpoint   a classifier that is already trained (`checkpoint.load_classifier`), to be trained
                  further: the self-supervised losses then start with the first step
     recipe       "voc", "ppc", "small", or "auto": small below 2,000 images, else voc
@@ -99,6 +99,7 @@ def train_classifier(
         ranks = stack.enter_context(joined())
         check_least(0, seed=seed, workers=workers, picture_every=picture_every)
         check_outside(images, run)
+        weights = str(weights or default_weights(backbone or "resnet50"))
         found = ranks.first(lambda: find_images(images, ids))
         if len(found) < 2:
             raise InputError("one image: nothing tells its classes apart; at least 2 needed")
@@ -125,7 +126,7 @@ def train_classifier(
             "recipe": recipe,
             **asdict(plan),
             "backbone": start.model.name if start else backbone or "resnet50",
-            "weights": None if start else str(weights),
+            "weights": None if start else weights,
             "checkpoint": _digest(Path(checkpoint).read_bytes()) if checkpoint else None,
             "dilated": dilated,
             "classes": list(known.classes),
@@ -139,7 +140,7 @@ def train_classifier(
         torch.manual_seed(seed)
         # Before the folder is claimed: a mistake must not cost the run that is there.
         main = start.model if start else _new(settings, plan, len(known.classes))
-        report = "" if start else _same_weights(main, str(weights), ranks)
+        report = "" if start else _same_weights(main, weights, ranks)
         holding = hold_folders(COMMAND, FILES, [OutputFolder(run, settings)], overwrite=overwrite)
         there = ranks.first(lambda: stack.enter_context(holding))
         if "last.pt" in there and "resume.pt" not in there:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..runs.ranks import ALONE, Ranks
-from ..training.batches import normalise
 from ..training.devices import is_out_of_memory
+from ..training.normalisation import normalise
 from ..training.resumable import Resumable
 from .recipes import Recipe, learning_rate
 from .split import Classifier
@@ -88,7 +88,7 @@ class ClassifierTrainer(Resumable):
             losses = step_losses(
                 main,
                 learning,
-                normalise(images),
+                normalise(images, self.model.main),
                 labels.to(self.where).bool(),
                 self.plan,
                 weight=self.ramp if learning is not None else 0.0,

@@ -142,7 +142,11 @@ def _cams_parser() -> argparse.ArgumentParser:
     )
     add("--checkpoint", metavar="FILE", help="a trained classifier: write its CAMs, do not train")
     add("--train-further", action="store_true", help="train the --checkpoint on first")
-    add("--backbone", metavar="NAME", help="a torchvision classifier (default: resnet50)")
+    add(
+        "--backbone",
+        metavar="NAME",
+        help="torchvision's name, or timm:NAME (default: resnet50)",
+    )
     add("--output-stride", type=count, metavar="N", help="pixels for one place of the map: 16, 8")
     add = parser.add_argument_group("training").add_argument
     add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: CAMS_run)")

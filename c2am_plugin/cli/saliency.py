@@ -87,7 +87,11 @@ def _saliency_parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("training").add_argument
     add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: OUT_run)")
-    add("--backbone", metavar="NAME", help="a torchvision classifier (default: resnet50)")
+    add(
+        "--backbone",
+        metavar="NAME",
+        help="torchvision's name, or timm:NAME (default: resnet50)",
+    )
     add(
         "--weights",
         metavar="NAME|FILE",

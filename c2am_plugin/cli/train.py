@@ -67,12 +67,16 @@ def _train_parser() -> argparse.ArgumentParser:
     add("--tensorboard", action="store_true", help="also log to RUN for TensorBoard")
 
     add = parser.add_argument_group("network").add_argument
-    add("--backbone", metavar="NAME", help="a torchvision classifier (default: resnet50)")
+    add(
+        "--backbone",
+        metavar="NAME",
+        help="torchvision's name, or timm:NAME (default: resnet50)",
+    )
     add(
         "--weights",
         metavar="NAME|FILE",
-        help="torchvision weights (default: IMAGENET1K_V1), random, or a file (MoCo, DetCo, "
-        "DINO, SwAV, torchvision)",
+        help="torchvision weights (default: IMAGENET1K_V1; of timm: pretrained), random, or a file "
+        "(MoCo, DetCo, DINO, SwAV, torchvision, timm)",
     )
     add("--dilated", action="store_true", help="dilate the layers after the removed strides")
     add(

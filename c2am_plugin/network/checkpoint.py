@@ -21,8 +21,10 @@ from ..training.weights import (
     check_room,
     describe_content,
     fill_network,
+    made_of,
     named_tensors,
     read_torch_file,
+    take_statistics,
 )
 from .model import C2AM
 
@@ -37,8 +39,8 @@ class Checkpoint:
     """A trained network.
 
     flag  True: P (the sigmoid of the logits) is high on the background; None: the file is silent
-    info  backbone, output_stride, dilated; where we wrote the file also version, and what
-          training noted: recipe, settings, epoch, polarity {flag, rule, margin, n_images}
+    info  backbone, its mean and std, output_stride, dilated; where we wrote the file also version,
+          and what training noted: recipe, settings, epoch, polarity {flag, rule, margin, n_images}
     """
 
     model: C2AM
@@ -55,15 +57,15 @@ def save_checkpoint(
     dicts; what the network is made of is added to it.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-    made_of = {
+    network = {
         "version": __version__,
-        "backbone": model.name,
+        **made_of(model),
         "output_stride": model.stride,
         "dilated": model.dilated,
     }
     # Given a path, torch would write its name into the file: never twice the same bytes.
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        torch.save({"state_dict": state, "flag": flag, "info": {**info, **made_of}}, file)
+        torch.save({"state_dict": state, "flag": flag, "info": {**info, **network}}, file)
 
 
 def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
@@ -100,6 +102,7 @@ def load_checkpoint(path: str | Path, device: str | torch.device = "cpu") -> Che
         raise InputError(f"{path}: {str(error)[:400]}") from error
     check_names(path, info["backbone"], model.state_dict(), state)
     fill_network(path, model, state)
+    take_statistics(path, model, info)
     return Checkpoint(model.to(device).eval(), flag, info)
 
 

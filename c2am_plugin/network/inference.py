@@ -47,7 +47,8 @@ def _conv_norm_pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, 
     pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]] = []
 
     def leave(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        if isinstance(module, nn.Conv2d):
+        # Subclasses, as timm has them, may change the weight or the padding when they run.
+        if type(module) is nn.Conv2d:
             made[id(output)] = module, output
         elif isinstance(module, nn.BatchNorm2d) and id(inputs[0]) in made:
             pairs.append((made[id(inputs[0])][0], module))
@@ -66,8 +67,14 @@ def _fold(model: nn.Module, pairs: list[tuple[nn.Conv2d, nn.BatchNorm2d]]) -> No
     replacements: dict[int, nn.Module] = {}
     for conv, norm in pairs:
         replacements[id(conv)] = fuse_conv_bn_eval(conv, norm)
-        replacements[id(norm)] = nn.Identity()
+        replacements[id(norm)] = _behind(norm)
     _replace(model, replacements)
+
+
+def _behind(norm: nn.BatchNorm2d) -> nn.Module:
+    """What is left of a BatchNorm: timm's have an activation of their own."""
+    layers = [getattr(norm, name) for name in ("drop", "act") if hasattr(norm, name)]
+    return nn.Sequential(*layers) if layers else nn.Identity()
 
 
 def _replace(model: nn.Module, replacements: dict[int, nn.Module]) -> None:

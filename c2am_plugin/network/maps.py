@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import InputError
-from ..training.batches import normalise
+from ..training.normalisation import normalise
 
 __all__ = [
     "SCALES",
@@ -153,7 +153,8 @@ def network_input(model: nn.Module, images: Sequence[np.ndarray], size: tuple[in
         [np.asarray(Image.fromarray(i).resize((w, h), Image.Resampling.BICUBIC)) for i in images]
     )
     weight = next(model.parameters())
-    batch = normalise(torch.from_numpy(resized).to(weight.device).permute(0, 3, 1, 2))
+    pixels = torch.from_numpy(resized).to(weight.device).permute(0, 3, 1, 2)
+    batch = normalise(pixels, model)
     both = torch.cat([batch, batch.flip(-1)])
     return both.to(weight.dtype).contiguous(memory_format=torch.channels_last)
 

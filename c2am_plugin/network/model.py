@@ -1,4 +1,4 @@
-"""The C2AM network: a torchvision backbone and a disentangler of one channel.
+"""The C2AM network: a backbone of torchvision or timm and a disentangler of one channel.
 
 Knows layers and shapes. Knows nothing of losses, files or which side of P is the background.
 The layers carry the names of the authors' checkpoints: `backbone.conv1 … backbone.layer4.*`,
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..training.backbone import Backbone
+from ..training.backbone import make_backbone
 
 __all__ = ["C2AM", "Disentangler", "Output"]
 
@@ -37,7 +37,8 @@ class C2AM(nn.Module):
     """Backbone and disentangler of the paper (section 3.1): images to P and two representations.
 
     backbone       a torchvision classifier that is a chain of stages: ResNets, and squeezenet1_0,
-                   mobilenet_v3_large, vgg16, efficientnet_b0, densenet121, … Without weights;
+                   mobilenet_v3_large, vgg16, efficientnet_b0, densenet121, …; or timm:NAME, a
+                   model of the package timm. Without weights;
                    `training.weights.initial_weights` fills them
     output_stride  pixels of the image for one of P; the last strides are removed to reach it
     dilated        the layers behind a removed stride are dilated, which keeps the field of view
@@ -54,7 +55,7 @@ class C2AM(nn.Module):
         self.name = backbone
         self.stride = output_stride
         self.dilated = dilated
-        self.backbone = Backbone(backbone, output_stride, dilated)
+        self.backbone = make_backbone(backbone, output_stride, dilated)
         self.n_features = self.backbone.n_features
         self.ac_head = Disentangler(self.n_features)
 
@@ -66,11 +67,11 @@ class C2AM(nn.Module):
         return torch.cat([last, before], dim=1)
 
     def logits(self, images: Tensor) -> Tensor:
-        """N×3×H×W float32, ImageNet-normalised → N×1×h×w float32, before the sigmoid."""
+        """N×3×H×W float32, normalised as its backbone's → N×1×h×w float32, before the sigmoid."""
         return _full(self.ac_head(self.features(images)))
 
     def forward(self, images: Tensor) -> Output:
-        """N×3×H×W float32, ImageNet-normalised → Output."""
+        """N×3×H×W float32, normalised as its backbone's → Output."""
         features = self.features(images)
         logits = _full(self.ac_head(features))
         with torch.autocast(images.device.type, enabled=False):

@@ -20,7 +20,7 @@ from torch import nn
 from ..errors import InputError
 from ..files.photos import read_photo
 from ..runs.ranks import ALONE, Ranks
-from ..training.batches import normalise
+from ..training.normalisation import normalise
 from .inference import fast_copy
 
 __all__ = ["RULES", "UNDECIDED", "Polarity", "border_vote", "contour_vote", "decide"]
@@ -133,8 +133,8 @@ def _read_squares(paths: Sequence[Path], size: int) -> list[np.ndarray]:
 def _probabilities(model: nn.Module, squares: np.ndarray) -> np.ndarray:
     """uint8 N×size×size×3 → P, float32 N×h×w."""
     device = next(model.parameters()).device
-    images = normalise(torch.from_numpy(squares).to(device).permute(0, 3, 1, 2))
-    logits = model.logits(images)  # type: ignore[operator]
+    pixels = torch.from_numpy(squares).to(device).permute(0, 3, 1, 2)
+    logits = model.logits(normalise(pixels, model))  # type: ignore[operator]
     return logits.sigmoid()[:, 0].cpu().numpy()
 
 

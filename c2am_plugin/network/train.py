@@ -26,7 +26,7 @@ from ..training.devices import autocast_type, pick_device
 from ..training.recipes import choose_recipe
 from ..training.run_log import Journal
 from ..training.settings import FILES
-from ..training.weights import initial_weights, read_torch_file
+from ..training.weights import default_weights, initial_weights, read_torch_file
 from .loop import COLUMNS, Run, TrainingResult
 from .model import C2AM
 from .recipes import Recipe, make_recipe
@@ -43,7 +43,7 @@ def train_c2am(
     *,
     ids: str | Path | None = None,
     backbone: str = "resnet50",
-    weights: str = "IMAGENET1K_V1",
+    weights: str | None = None,
     recipe: Recipe | str = "auto",
     micro_batch: int | None = None,
     sync_bn: bool = False,
@@ -65,9 +65,10 @@ def train_c2am(
     out            folder of the run; last.pt is the checkpoint that `make_cues` takes
     ids            list file of image ids, in a VOC root also a list's name; default every image,
                    of a VOC root its train_aug or train list
-    backbone       name of a torchvision classifier
-    weights        of the backbone: "random", a torchvision name, or a file (MoCo, DetCo, DINO,
-                   SwAV, torchvision; see `training.weights.initial_weights`)
+    backbone       name of a torchvision classifier, or timm:NAME, a model of the package timm
+    weights        of the backbone: "random", a torchvision name, "pretrained" for timm's, or a
+                   file (MoCo, DetCo, DINO, SwAV, torchvision, timm; see
+                   `training.weights.initial_weights`); default IMAGENET1K_V1, timm's pretrained
     recipe         "paper", "released", "localisation", or "small" for some hundred images; a
                    `Recipe`; "auto": small with fewer than 2,000 images, else the paper's
     micro_batch    images that go through the network at once, to save memory: loss and gradient
@@ -102,6 +103,7 @@ def train_c2am(
         ranks = stack.enter_context(joined())
         check_least(0, seed=seed, workers=workers, picture_every=picture_every)
         check_least(1, micro_batch=micro_batch)
+        weights = str(weights or default_weights(backbone))
         found = ranks.first(lambda: find_images(images, ids))
         recipe = choose_recipe(recipe, len(found))
         plan = make_recipe(recipe, **numbers)
@@ -116,7 +118,7 @@ def train_c2am(
             "recipe": recipe if isinstance(recipe, str) else "own",
             **asdict(plan),
             "backbone": backbone,
-            "weights": str(weights),
+            "weights": weights,
             "dilated": dilated,
             "micro_batch": micro_batch,
             "sync_bn": sync_bn,
@@ -129,7 +131,7 @@ def train_c2am(
         torch.manual_seed(seed)
         model = C2AM(backbone, plan.output_stride, dilated)
         # Before the folder is locked: a mistake must not destroy an existing run.
-        report = _same_weights(model, str(weights), ranks)
+        report = _same_weights(model, weights, ranks)
         holding = hold_folders(
             "c2am-train", FILES, [OutputFolder(out, settings)], overwrite=overwrite
         )

@@ -6,6 +6,7 @@ Knows batches of pixels and a recipe, not where images come from or what a run w
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor, nn
 
 from ..errors import TrainingError
 from ..runs.ranks import ALONE, Ranks
-from ..training.batches import normalise
+from ..training.backbone import synchronised
 from ..training.devices import is_out_of_memory
+from ..training.normalisation import normalise
 from ..training.resumable import Resumable
 from .gradient import StepResult, fitting_micro_batch, loss_gradient
 from .model import C2AM
@@ -47,7 +49,7 @@ class Trainer(Resumable):
         sync_bn: bool = False,
     ) -> None:
         if sync_bn:
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = cast(C2AM, synchronised(model))
         self.model = model.to(where).to(memory_format=torch.channels_last).train()
         self.plan, self.steps, self.where = plan, steps, where
         self.micro_batch, self.precision = micro_batch, precision
@@ -70,7 +72,7 @@ class Trainer(Resumable):
         for parameter in self.backbone:
             parameter.requires_grad_(self.step >= self.plan.head_steps)
         images = images.to(self.where, memory_format=torch.channels_last, non_blocking=True)
-        pixels = normalise(images)
+        pixels = normalise(images, self.model)
         self.optimizer.zero_grad(set_to_none=True)
         draws = np.random.SeedSequence([self.seed, self.step, self.ranks.rank])
         torch.manual_seed(int(draws.generate_state(1)[0]))

@@ -17,7 +17,14 @@ from .. import __version__
 from ..errors import InputError
 from ..files.writing import atomic_path
 from ..network.maps import check_scales
-from ..training.weights import LARGEST_SIDE, check_finite, check_room, read_torch_file
+from ..training.weights import (
+    LARGEST_SIDE,
+    check_finite,
+    check_room,
+    made_of,
+    read_torch_file,
+    take_statistics,
+)
 from .net import PoolNet
 
 __all__ = ["SaliencyCheckpoint", "load_saliency", "save_saliency"]
@@ -36,7 +43,7 @@ class SaliencyCheckpoint:
 
 def save_saliency(path: str | Path, model: PoolNet, info: Mapping[str, Any]) -> None:
     """Write a checkpoint, atomically."""
-    network = {"backbone": model.name, "output_stride": model.stride, "width": model.width}
+    network = {**made_of(model), "output_stride": model.stride, "width": model.width}
     content = {
         "state_dict": {name: value.cpu() for name, value in model.state_dict().items()},
         "info": {"kind": KIND, "version": __version__, **network, **info},
@@ -78,4 +85,5 @@ def load_saliency(path: str | Path, device: torch.device | str = "cpu") -> Salie
             "again"
         ) from error
     check_finite(path, model)
+    take_statistics(path, model, info)
     return SaliencyCheckpoint(model.to(device).eval(), dict(info))

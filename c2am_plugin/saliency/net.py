@@ -1,4 +1,4 @@
-"""PoolNet on a torchvision backbone: photographs to the log-odds of the foreground.
+"""PoolNet on a backbone of torchvision or timm: photographs to the log-odds of the foreground.
 
 Knows layers and shapes, neither cues nor files. The head is the one of J.-J. Liu, Q. Hou,
 M.-M. Cheng, J. Feng, J. Jiang, "A Simple Pooling-Based Design for Real-Time Salient Object
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..training.backbone import Backbone
+from ..training.backbone import make_backbone
 
 __all__ = ["PoolNet"]
 
@@ -27,7 +27,7 @@ POOLED = (2, 4, 8)  # reduction factors of the aggregation's copies (section 3.3
 class PoolNet(nn.Module):
     """Backbone, pyramid pooling, global guidance and feature aggregation: images to log-odds.
 
-    backbone       a torchvision classifier, as for `network.model.C2AM`; without weights
+    backbone       of torchvision or timm, as for `network.model.C2AM`; without weights
                    (`training.weights.initial_weights` fills them)
     output_stride  pixels of the image per pixel of the coarsest map. The layers behind a removed
                    stride are dilated, as in the released ResNet of PoolNet
@@ -44,7 +44,7 @@ class PoolNet(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.stride, self.width = backbone, output_stride, width
-        self.backbone = Backbone(backbone, output_stride, dilated=True)
+        self.backbone = make_backbone(backbone, output_stride, dilated=True)
         levels = [min(width, max(width // 4, c // 2)) for c in self.backbone.channels]
         top = levels[-1]
         self.laterals = nn.ModuleList(
@@ -63,7 +63,7 @@ class PoolNet(nn.Module):
             nn.init.zeros_(parameter)
 
     def forward(self, images: Tensor) -> Tensor:
-        """N×3×H×W float32, ImageNet-normalised → log-odds N×1×h×w at the finest stage's size."""
+        """N×3×H×W float32, normalised → log-odds N×1×h×w at the finest stage's size."""
         stages = self.backbone.stages(images)
         laterals = [lateral(x) for lateral, x in zip(self.laterals, stages, strict=True)]
         x = laterals.pop()
@@ -76,7 +76,7 @@ class PoolNet(nn.Module):
         return self.score(self.aggregations[0](x))
 
     def logits(self, images: Tensor) -> Tensor:
-        """N×3×H×W float32, ImageNet-normalised → log-odds N×1×H×W of the foreground."""
+        """N×3×H×W float32, normalised as its backbone's → log-odds N×1×H×W of the foreground."""
         return _resize(self(images), images)
 
 

@@ -32,7 +32,7 @@ from ..training.devices import pick_device
 from ..training.recipes import choose_recipe
 from ..training.run_log import Journal, picture_grid
 from ..training.settings import FILES, UNREADABLE
-from ..training.weights import initial_weights, read_torch_file
+from ..training.weights import default_weights, initial_weights, read_torch_file
 from .checkpoint import save_saliency
 from .data import Example, MaskedImages, collate, find_cues
 from .net import PoolNet
@@ -71,7 +71,7 @@ def train_saliency(
     flip_cues: bool = False,
     stretch_cues: bool = False,
     backbone: str = "resnet50",
-    weights: str = "IMAGENET1K_V1",
+    weights: str | None = None,
     recipe: Recipe | str = "auto",
     seed: int = 0,
     overwrite: bool = False,
@@ -92,9 +92,10 @@ def train_saliency(
     ids            list file of image ids, in a VOC root also a list's name; default every image
     flip_cues      the cues have the other polarity, high = background
     stretch_cues   cues of any shape are stretched to the shape of their photographs
-    backbone       name of a torchvision classifier
-    weights        of the backbone: "random", a torchvision name, or a file, also a checkpoint of
-                   `train_c2am` (`training.weights.initial_weights`)
+    backbone       name of a torchvision classifier, or timm:NAME, a model of the package timm
+    weights        of the backbone: "random", a torchvision name, "pretrained" for timm's, or a
+                   file, also a checkpoint of `train_c2am` (`training.weights.initial_weights`);
+                   default IMAGENET1K_V1, timm's pretrained
     recipe         "paper" (appendix A.2), or "small" for a few hundred images; a
                    `saliency.recipes.Recipe`; "auto": small with fewer than 2,000 images
     seed           of weights and order, an integer from 0
@@ -119,6 +120,7 @@ def train_saliency(
     check_outside(images, run)
     found = find_images(images, ids)
     masks, forms = find_cues(cues, second, found, flip=flip_cues, stretch=stretch_cues)
+    weights = str(weights or default_weights(backbone))
     recipe = choose_recipe(recipe, len(found))
     plan = make_recipe(recipe, **numbers)
     plan = replace(plan, accumulate=min(plan.accumulate, len(found)))
@@ -127,7 +129,7 @@ def train_saliency(
         "recipe": recipe if isinstance(recipe, str) else "own",
         **asdict(plan),
         "backbone": backbone,
-        "weights": str(weights),
+        "weights": weights,
         "cues": str(Path(cues).resolve()),
         "second": str(Path(second).resolve()) if second else None,
         "flip_cues": flip_cues,
@@ -140,7 +142,7 @@ def train_saliency(
         torch.manual_seed(seed)
         model = PoolNet(backbone, plan.output_stride, plan.width)
         # Before the folder is locked: a mistake must not destroy an existing run.
-        report = initial_weights(model, str(weights))
+        report = initial_weights(model, weights)
         output = OutputFolder(run, settings)
         with hold_folders(COMMAND, FILES, [output], overwrite=overwrite) as there:
             if "last.pt" in there and "resume.pt" not in there:

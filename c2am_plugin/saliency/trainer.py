@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from ..errors import TrainingError
-from ..training.batches import normalise
 from ..training.devices import is_out_of_memory
+from ..training.normalisation import normalise
 from ..training.resumable import Resumable
 from .data import Example
 from .net import PoolNet
@@ -75,7 +75,7 @@ class SaliencyTrainer(Resumable):
         known = ~mask.isnan()
         try:
             logits = self.model.logits(
-                normalise(image).contiguous(memory_format=torch.channels_last)
+                normalise(image, self.model).contiguous(memory_format=torch.channels_last)
             )
             loss = F.binary_cross_entropy_with_logits(
                 logits, mask.nan_to_num(), weight=known.to(mask.dtype), reduction="sum"

@@ -1,4 +1,4 @@
-"""A torchvision classifier without its head, at a given output stride.
+"""A classifier without its head, at a given output stride: torchvision's, or timm's by name.
 
 Knows layers and shapes. Knows nothing of losses or files.
 """
@@ -6,14 +6,17 @@ Knows layers and shapes. Knows nothing of losses or files.
 from __future__ import annotations
 
 import math
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torchvision import models
 
 from ..errors import InputError
+from .normalisation import IMAGENET
+from .timm_backbone import TimmBackbone, is_timm, without_norms_lost
 
-__all__ = ["Backbone"]
+__all__ = ["AnyBackbone", "Backbone", "make_backbone", "synchronised"]
 
 # The top-level layers at which torchvision's classifiers leave the image plane.
 HEADS = ("avgpool", "fc", "classifier", "head", "heads")
@@ -31,6 +34,7 @@ class Backbone(nn.Module):
 
     def __init__(self, name: str, output_stride: int | None, dilated: bool) -> None:
         super().__init__()
+        self.statistics = IMAGENET
         self.as_published = output_stride is None
         for child_name, child in _feature_layers(name):
             self.add_module(child_name, child)
@@ -69,13 +73,34 @@ class Backbone(nn.Module):
         return chain
 
 
+AnyBackbone: TypeAlias = Backbone | TimmBackbone
+
+
+def make_backbone(name: str, output_stride: int | None, dilated: bool) -> AnyBackbone:
+    """The backbone of a name: torchvision's, or timm's where it is `timm:NAME`.
+
+    dilated: as for `Backbone`; timm's models always dilate. Raises InputError, MissingDependency.
+    """
+    if is_timm(name):
+        return TimmBackbone(name, output_stride)
+    return Backbone(name, output_stride, dilated)
+
+
+def synchronised(model: nn.Module) -> nn.Module:
+    """The model with BatchNorms over the images of all processes."""
+    if isinstance(getattr(model, "backbone", None), TimmBackbone):
+        return without_norms_lost(model)
+    return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+
+
 def _feature_layers(name: str) -> list[tuple[str, nn.Module]]:
     """The named top-level layers of a torchvision classifier, up to its head."""
     known = models.list_models(module=models)
     if name not in known:
         raise InputError(
             f"backbone {name!r} is not a torchvision model; expected for instance resnet50, "
-            "squeezenet1_0 or mobilenet_v3_large (torchvision.models.list_models() lists all)"
+            "squeezenet1_0 or mobilenet_v3_large (torchvision.models.list_models() lists all), "
+            "or timm:NAME for a model of timm"
         )
     network = models.get_model(name, weights=None)
     if hasattr(network, "aux_logits"):

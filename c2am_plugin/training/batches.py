@@ -23,22 +23,12 @@ from ..files.photos import read_photo
 from ..runs.ranks import ALONE, Ranks, cores
 from ..runs.signals import ignore_signals
 
-__all__ = ["MEAN", "STD", "BatchOrder", "TrainingImages", "Views", "normalise", "training_loader"]
+__all__ = ["BatchOrder", "TrainingImages", "Views", "training_loader"]
 
 log = logging.getLogger(__name__)
 
-# ImageNet's statistics for pixels in [0, 1], with which torchvision's weights were trained.
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
 # Decoded images are kept in memory if all together are not larger than this.
 CACHE_BYTES = 512 * 2**20
-
-
-def normalise(images: Tensor) -> Tensor:
-    """uint8 N×3×H×W RGB → float32 N×3×H×W, normalised by ImageNet's mean and deviation."""
-    mean = torch.tensor(MEAN, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=images.device).view(1, 3, 1, 1)
-    return (images / 255 - mean) / std
 
 
 class Views(Dataset):

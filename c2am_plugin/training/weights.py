@@ -22,19 +22,24 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from ..errors import InputError, UnsafeFileError
+from ..errors import InputError, MissingDependency, UnsafeFileError
 from ..files.folders import first_names
-from .backbone import Backbone
+from .backbone import AnyBackbone
+from .normalisation import noted_statistics, statistics_of
 from .numpy_scalars import NUMBERS
+from .timm_backbone import is_timm, parameters_of, pretrained_state, published_tensors
 
 __all__ = [
     "LARGEST_SIDE",
     "WeightsReport",
     "check_finite",
     "check_room",
+    "default_weights",
     "initial_weights",
+    "made_of",
     "named_tensors",
     "read_torch_file",
+    "take_statistics",
 ]
 
 # The keys under which files store their state dict; DINO's teacher is better than its student.
@@ -67,10 +72,10 @@ ENOUGH = 0.9
 
 
 class OnBackbone(Protocol):
-    """A network on a torchvision backbone: the backbone's name, and the layers."""
+    """A network on a backbone: the backbone's name, and the layers."""
 
     name: str
-    backbone: Backbone
+    backbone: AnyBackbone
 
 
 @dataclass(frozen=True)
@@ -94,18 +99,21 @@ def check_room(path: str | Path, backbone: str, state: Mapping[str, Any]) -> Non
 
     state: the file's tensors by name. Raises InputError.
     """
-    if backbone not in models.list_models(module=models):
+    if is_timm(backbone):
+        parameters = parameters_of(backbone)
+    elif backbone in models.list_models(module=models):
+        parameters = next(iter(models.get_model_weights(backbone))).meta["num_params"]
+    else:
         return  # building the network reports this
-    published = next(iter(models.get_model_weights(backbone)))
     stored = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
         for tensor in state.values()
         if isinstance(tensor, Tensor) and tensor.layout == torch.strided
     }
-    if sum(stored.values()) * HEAD_SHARE < published.meta["num_params"]:
+    if sum(stored.values()) * HEAD_SHARE < parameters:
         raise InputError(
             f"{path}: does not fit {backbone}: its tensors take {sum(stored.values())} bytes, "
-            f"but the network has {published.meta['num_params']:,} parameters"
+            f"but the network has {parameters:,} parameters"
         )
 
 
@@ -149,18 +157,18 @@ def initial_weights(model: OnBackbone, source: str) -> WeightsReport:
 
     source  "random": leave the random weights; the name of torchvision weights ("IMAGENET1K_V2",
             "DEFAULT", "ResNet50_Weights.IMAGENET1K_V2"), downloaded to torch's cache if necessary;
-            or a file: a torchvision state dict, MoCo v2, DetCo, DINO, SwAV, a checkpoint of ours,
-            with any prefix before the names
+            "pretrained": timm's for a `timm:` backbone; or a file: a torchvision state dict,
+            MoCo v2, DetCo, DINO, SwAV, timm's (also .safetensors), a checkpoint of ours, with any
+            prefix before the names
     Raises InputError if there are no such weights, or if less than nine tenths of them match.
     """
     if source == "random":
         return WeightsReport(source, 0, tuple(_wanted(model)), ())
-    path = Path(source)
-    if not path.is_file():
-        path = _torchvision_file(model.name, source)
-    content = read_torch_file(path)
+    content = _content(model, source)
     wanted = _wanted(model)
     state = _best_match(wanted, content)
+    if is_timm(model.name):
+        state = max(state, _from_timm(model.name, wanted, content), key=len)
     if not state:
         raise InputError(
             f"{source}: none of its tensors fits {model.name} "
@@ -181,6 +189,65 @@ def initial_weights(model: OnBackbone, source: str) -> WeightsReport:
         )
     fill_network(source, model.backbone, fitting, strict=False)
     return report
+
+
+def default_weights(backbone: str) -> str:
+    """The weights of a backbone where none are named."""
+    return "pretrained" if is_timm(backbone) else "IMAGENET1K_V1"
+
+
+def made_of(model: OnBackbone) -> dict[str, Any]:
+    """What a checkpoint notes of a network's backbone, beside its numbers."""
+    mean, std = statistics_of(model)  # type: ignore[arg-type]
+    return {"backbone": model.name, "mean": list(mean), "std": list(std)}
+
+
+def take_statistics(path: str | Path, model: OnBackbone, info: Mapping[str, Any]) -> None:
+    """Normalise as the checkpoint notes it: another version of timm may have other numbers."""
+    try:
+        model.backbone.statistics = noted_statistics(info)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _content(model: OnBackbone, source: str) -> Any:
+    """The tensors that `source` names."""
+    path = Path(source)
+    if path.is_file():
+        return _read_safetensors(path) if path.suffix == ".safetensors" else read_torch_file(path)
+    if not is_timm(model.name):
+        return read_torch_file(_torchvision_file(model.name, source))
+    if source != default_weights(model.name):
+        raise InputError(
+            f"{source}: is neither a file nor weights of {model.name}; expected a file, "
+            "'pretrained' or 'random' (the name of timm weights belongs to the backbone: "
+            "timm:resnet50.a1_in1k)"
+        )
+    return pretrained_state(model.name)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise MissingDependency(
+            f"{path}: needs the package safetensors, which is not installed; run pip install "
+            "safetensors, or download the file of torch.save (pytorch_model.bin)"
+        ) from error
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except Exception as error:  # its errors are of a private module
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{path}: cannot be read as a safetensors file ({reason})") from error
+    return tensors
+
+
+def _from_timm(name: str, wanted: Mapping[str, Tensor], content: Any) -> dict[str, Tensor]:
+    """The file's tensors of a timm model by the backbone's own names; empty where none fits."""
+    names = published_tensors(name, list(wanted))
+    found = _best_match({names[own]: wanted[own] for own in names}, content)
+    own_names = {published: own for own, published in names.items()}
+    return {own_names.get(key, key): value for key, value in found.items()}
 
 
 def _wanted(model: OnBackbone) -> dict[str, Tensor]:

@@ -29,8 +29,9 @@ from c2am_plugin.network.gradient import loss_gradient
 from c2am_plugin.network.loss import c2am_loss
 from c2am_plugin.network.model import C2AM
 from c2am_plugin.runs.memory import keep_freed_memory
-from c2am_plugin.training.batches import BatchOrder, TrainingImages, normalise, training_loader
+from c2am_plugin.training.batches import BatchOrder, TrainingImages, training_loader
 from c2am_plugin.training.devices import pick_device
+from c2am_plugin.training.normalisation import normalise
 
 ROUNDS = 3
 NETWORKS = (("squeezenet1_0", 16, 224), ("resnet50", 4, 224))  # name, batch, crop

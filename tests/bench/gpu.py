@@ -37,7 +37,7 @@ from c2am_plugin.network.make_cues import make_cues
 from c2am_plugin.network.maps import SCALES, mean_logit, scale_logits
 from c2am_plugin.network.model import C2AM
 from c2am_plugin.saliency.train import train_saliency
-from c2am_plugin.training.batches import normalise
+from c2am_plugin.training.normalisation import normalise
 
 GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if GPU else "cpu")

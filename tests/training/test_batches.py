@@ -14,13 +14,11 @@ from torchvision.transforms.v2 import functional as transforms
 from c2am_plugin.errors import InputError
 from c2am_plugin.files.photos import find_images
 from c2am_plugin.training.batches import (
-    MEAN,
-    STD,
     BatchOrder,
     TrainingImages,
-    normalise,
     training_loader,
 )
+from c2am_plugin.training.normalisation import IMAGENET, normalise
 
 
 def write_photo(path: Path, seed: int = 0, size: tuple[int, int] = (50, 40)) -> Path:
@@ -95,7 +93,7 @@ def test_missing_images_are_named(folder: Path, tmp_path: Path) -> None:
 
 def test_normalise_is_torchvisions() -> None:
     images = torch.randint(0, 256, (2, 3, 4, 5), dtype=torch.uint8)
-    expected = transforms.normalize(images.float() / 255, list(MEAN), list(STD))
+    expected = transforms.normalize(images.float() / 255, *map(list, IMAGENET))
     torch.testing.assert_close(normalise(images), expected)
 
 
