@@ -15,15 +15,14 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache
 from itertools import islice
 from multiprocessing import current_process
-from threading import Condition, get_ident
+from threading import Condition, Thread, get_ident
 from typing import Any, Protocol, TypeVar
 
 from ..errors import C2AMError, InputError
 from .memory import keep_freed_memory
-from .processes import can_copy, end_with, run_in_copies
 
 __all__ = ["BatchResult", "Item", "run_images"]
 
@@ -41,10 +40,8 @@ class Item(Protocol):
 I = TypeVar("I", bound=Item)  # noqa: E741
 T = TypeVar("T")
 
-# Each copy of this process gets at least this many images, to be worth its start-up time.
-MIN_IMAGES_TO_FORK = 8
 # joblib's processes, which import everything again, are used from this many images on.
-MIN_IMAGES_FOR_JOBLIB = 200
+MIN_IMAGES_FOR_PROCESSES = 200
 # Images sent to a cluster at once; few enough for the progress bar to move.
 PART = 2000
 
@@ -71,16 +68,12 @@ def run_images(
 
     workers: None for one per core. prefer: "threads" if the work releases the GIL, otherwise
     "processes" (then `work` must be picklable). Processes are used if there are enough images to
-    be worth their start-up time. They are copies of this process if it can be copied and joblib is
-    not loaded, otherwise joblib's. joblib.parallel_config overrides both. Another process is sent
+    be worth their start-up time. joblib.parallel_config overrides both. Another process is sent
     `work` and one item per image, so `work` should not contain the paths of single images.
     An image that fails does not stop the run; its error is kept by id. Raises C2AMError if the
     system kills a worker process.
     """
     from tqdm import tqdm
-
-    class Bar(tqdm):
-        monitor_interval = 0  # no monitor thread: the next run could not copy this process
 
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}; expected at least 1")
@@ -91,7 +84,7 @@ def run_images(
     try:
         with (
             _start(work, items, workers, prefer, hand) as results,
-            Bar(**options, disable=not progress) as bar,
+            tqdm(**options, disable=not progress) as bar,
         ):
             for image_id, result, failure in results:
                 if failure is None:
@@ -118,16 +111,13 @@ def _start(
     work: Callable[[I], T], items: Sequence[I], workers: int | None, prefer: str, hand: _Hand
 ) -> AbstractContextManager[Iterator[tuple[str, T | None, str | None]]]:
     """Begin the work: yields (id, result, failure) per finished image, in arbitrary order."""
-    if "joblib" not in sys.modules:  # a caller that loaded it may have configured a backend
-        if workers == 1:
-            return closing(_attempt(hand, work, item) for item in items)
-        if prefer == "processes" and len(items) >= 2 * MIN_IMAGES_TO_FORK and can_copy():
-            copies = min(workers or len(os.sched_getaffinity(0)), len(items) // MIN_IMAGES_TO_FORK)
-            return run_in_copies(partial(_attempt, hand, work), items, copies)
+    # A caller that loaded joblib may have configured a backend.
+    if workers == 1 and "joblib" not in sys.modules:
+        return closing(_attempt(hand, work, item) for item in items)
 
     from joblib import Parallel, delayed
 
-    if len(items) < MIN_IMAGES_FOR_JOBLIB:
+    if len(items) < MIN_IMAGES_FOR_PROCESSES:
         prefer = "threads"
     me = os.getpid()
     calls = (delayed(_joblib_attempt)(me, hand, work, item) for item in items)
@@ -178,7 +168,7 @@ def _joblib_attempt(
 ) -> tuple[str, T | None, str | None]:
     if os.getppid() == parent:
         keep_freed_memory()
-        end_with(parent)
+        _end_with(parent)
     elif os.getpid() != parent and current_process().name.startswith("LokyProcess"):
         os._exit(1)  # a joblib worker that started after its run had ended
     return _attempt(hand, work, item)
@@ -196,3 +186,19 @@ def _attempt(hand: _Hand, work: Callable[[I], T], item: I) -> tuple[str, T | Non
     except Exception as error:
         message = " ".join(str(error).split())
         return image_id, None, f"{image_id}: {type(error).__name__}: {message}"
+
+
+@cache
+def _end_with(parent: int) -> None:
+    """In a worker process of joblib: exit soon after the run ends.
+
+    joblib's workers outlive a killed run. They would continue to write into a folder that the next
+    run has locked.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.1)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()

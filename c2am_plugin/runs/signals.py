@@ -6,10 +6,9 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from queue import SimpleQueue
 from typing import Any
 
-__all__ = ["SIGNALS", "ignore_signals", "interrupts", "signals_into", "terminable"]
+__all__ = ["SIGNALS", "ignore_signals", "interrupts", "terminable"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -48,31 +47,6 @@ def interrupts() -> Iterator[threading.Event]:
     finally:
         for kind, handler in before.items():
             signal.signal(kind, handler)
-
-
-@contextmanager
-def signals_into(queue: SimpleQueue[Any]) -> Iterator[list[int]]:
-    """Within the block SIGINT and SIGTERM, unless ignored, put None into the queue. Yields the
-    list of the signals received.
-
-    An exception at an arbitrary point could leave a lock of the pool held for ever.
-    """
-    signalled: list[int] = []
-
-    def note(number: int, _: Any) -> None:
-        signalled.append(number)
-        queue.put(None)
-
-    if threading.current_thread() is not threading.main_thread():  # only it may set handlers
-        yield signalled
-        return
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, note) for number in heard}
-    try:
-        yield signalled
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def ignore_signals(_: int) -> None:

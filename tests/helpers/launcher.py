@@ -7,6 +7,7 @@ importing are saved, so that there is time for many kills.
 from __future__ import annotations
 
 import contextlib
+import atexit
 import importlib
 import json
 import os
@@ -120,9 +121,8 @@ def start(command, arguments, at_change):
 
         sys.addaudithook(kill)
     status = getattr(cli, command)(arguments)
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    threading._shutdown()  # as at any exit: pools of processes are ended, threads are joined
+    atexit._run_exitfuncs()
     sys.stderr.flush()
     os._exit(status)
 

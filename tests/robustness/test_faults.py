@@ -31,7 +31,7 @@ from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.runs import locks
 from c2am_plugin.runs.locks import lock_folder
 from c2am_plugin.runs.output_folders import OutputFolder, hold_folders
-from c2am_plugin.runs.parallel import MIN_IMAGES_FOR_JOBLIB, run_images
+from c2am_plugin.runs.parallel import MIN_IMAGES_FOR_PROCESSES, run_images
 
 HELPERS = str(Path(__file__).parents[1] / "helpers")
 
@@ -48,7 +48,7 @@ def note(folder, image_id, deadly=""):
 
 
 def test_a_worker_that_the_system_kills_is_said_in_one_line(tmp_path):
-    ids = [f"{i:03d}" for i in range(MIN_IMAGES_FOR_JOBLIB)]
+    ids = [f"{i:03d}" for i in range(MIN_IMAGES_FOR_PROCESSES)]
     work = OnNames(partial(note, str(tmp_path), deadly="100"))
     with pytest.raises(C2AMError) as stop:
         run_images(work, named(ids), workers=2, prefer="processes", progress=False)
@@ -66,18 +66,12 @@ def test_a_worker_that_the_system_kills_is_said_in_one_line(tmp_path):
     assert len(again.results) == len(rest)
 
 
-@pytest.mark.parametrize("kind", ["copies", "joblib"])
-def test_workers_end_with_the_run(tmp_path, kind):
+def test_workers_end_with_the_run(tmp_path):
     """joblib's own live on for minutes, and would write on into a folder that is free again."""
     code = """
 import os, sys, time
 from pathlib import Path
 from c2am_plugin.runs.parallel import run_images
-from c2am_plugin.runs.processes import can_copy
-if sys.argv[2] == "joblib":
-    import joblib
-else:
-    assert can_copy()
 
 def work(image_id):
     time.sleep(0.01)
@@ -87,9 +81,7 @@ from items import OnNames, named
 ids = [f"{i:04d}" for i in range(4000)]
 run_images(OnNames(work), named(ids), workers=2, prefer="processes", progress=False)
 """
-    if kind == "copies" and not sys.platform.startswith("linux"):
-        pytest.skip("processes are copied on Linux alone")
-    call = [sys.executable, "-c", code, str(tmp_path), kind]
+    call = [sys.executable, "-c", code, str(tmp_path)]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": HELPERS}
     process = subprocess.Popen(call, env=environment, stdout=PIPE)
     while process.poll() is None and len({path.read_text() for path in tmp_path.iterdir()}) < 2:

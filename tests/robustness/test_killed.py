@@ -19,7 +19,7 @@ from launcher import Launcher
 from small_files import files, results
 from small_training import write_photos
 
-from c2am_plugin.runs.parallel import MIN_IMAGES_FOR_JOBLIB
+from c2am_plugin.runs.parallel import MIN_IMAGES_FOR_PROCESSES
 
 KILLS = int(os.environ.get("C2AM_KILLS", "50"))
 COMMAND = Path(sys.executable).with_name("c2am-refine")
@@ -199,7 +199,7 @@ def test_the_installed_command_killed_at_random(refine_set, tmp_path):
     """Of so many images that worker processes are started, which see their parent die."""
     if not COMMAND.exists():
         pytest.skip("the package is not installed here")
-    cams, cues, undisturbed = refine_set(MIN_IMAGES_FOR_JOBLIB + 20, (24, 32))
+    cams, cues, undisturbed = refine_set(MIN_IMAGES_FOR_PROCESSES + 20, (24, 32))
     call = [str(each) for each in [COMMAND, *refining(cams, cues, tmp_path / "all")]]
     chance = random.Random(1)
     for _ in range(4):
@@ -242,7 +242,7 @@ def test_ctrl_c_reaches_the_worker_processes_too(refine_set, tmp_path, kind):
     """A terminal sends it to all processes of the command."""
     if not COMMAND.exists():
         pytest.skip("the package is not installed here")
-    cams, cues, undisturbed = refine_set(MIN_IMAGES_FOR_JOBLIB + 20, (48, 64))
+    cams, cues, undisturbed = refine_set(MIN_IMAGES_FOR_PROCESSES + 20, (48, 64))
     call = [COMMAND, *refining(cams, cues, tmp_path / "all", "--workers", "2")]
     process = subprocess.Popen(call, stderr=subprocess.PIPE, text=True, start_new_session=True)
     while process.poll() is None and not results(tmp_path / "all"):

@@ -13,7 +13,7 @@ from small_training import small_train, write_photos
 
 from c2am_plugin.network.make_cues import make_cues
 from c2am_plugin.refine.run import refine_cams
-from c2am_plugin.runs.parallel import MIN_IMAGES_FOR_JOBLIB
+from c2am_plugin.runs.parallel import MIN_IMAGES_FOR_PROCESSES
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def test_refine_writes_the_same_bytes_with_any_workers(make_set, tmp_path):
 
 def test_refine_writes_the_same_bytes_in_processes_of_its_own(make_set, tmp_path):
     cams, cues = make_set(
-        "advcam", ids=[f"{i:03d}" for i in range(MIN_IMAGES_FOR_JOBLIB)], size=(8, 12)
+        "advcam", ids=[f"{i:03d}" for i in range(MIN_IMAGES_FOR_PROCESSES)], size=(8, 12)
     )
     expected = refined(cams, cues, tmp_path / "1", workers=1)
     assert refined(cams, cues, tmp_path / "2", workers=2) == expected

@@ -180,7 +180,7 @@ def test_failures_are_kept_by_id_and_do_not_stop_the_run(workers, capfd):
 
 
 def test_processes_give_the_same(monkeypatch):
-    monkeypatch.setattr(parallel, "MIN_IMAGES_FOR_JOBLIB", 0)
+    monkeypatch.setattr(parallel, "MIN_IMAGES_FOR_PROCESSES", 0)
     outcome = run_images(
         OnNames(work), named(["a", "bug"]), workers=2, prefer="processes", progress=False
     )
@@ -190,7 +190,7 @@ def test_processes_give_the_same(monkeypatch):
 
 @pytest.mark.parametrize(("pay", "elsewhere"), [(0, True), (5, False)])
 def test_images_go_to_processes_once_these_pay(monkeypatch, pay, elsewhere):
-    monkeypatch.setattr(parallel, "MIN_IMAGES_FOR_JOBLIB", pay)
+    monkeypatch.setattr(parallel, "MIN_IMAGES_FOR_PROCESSES", pay)
     work = OnNames(lambda name: (name.upper(), os.getpid()))
     outcome = run_images(work, named("abc"), workers=2, prefer="processes", progress=False)
     assert [found for found, _ in outcome.results.values()] == ["A", "B", "C"]
