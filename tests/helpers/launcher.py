@@ -6,8 +6,8 @@ importing are saved, so that there is time for many kills.
 
 from __future__ import annotations
 
-import contextlib
 import atexit
+import contextlib
 import importlib
 import json
 import os
