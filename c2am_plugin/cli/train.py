@@ -7,7 +7,17 @@ from collections.abc import Sequence
 
 from ..network.recipes import RECIPES
 from .common import finish, run
-from .options import add_running, command_parser, count, from_zero, parse, positive, whole
+from .options import (
+    add_running,
+    background_score,
+    command_parser,
+    count,
+    from_zero,
+    method,
+    parse,
+    positive,
+    whole,
+)
 
 __all__ = ["train_main"]
 
@@ -20,6 +30,9 @@ def train_main(argv: Sequence[str] | None = None) -> int:
             "--sync-bn and --micro-batch cannot be combined: BatchNorm would see only a part of "
             "the batch"
         )
+
+    if "hints" not in args and (alone := [name for name in args if name.startswith("hint_")]):
+        parser.error(f"--{alone[0].replace('_', '-')} needs --hints CAM_DIR")
 
     def work() -> int:
         from ..network.train import train_c2am
@@ -80,6 +93,11 @@ def _train_parser() -> argparse.ArgumentParser:
     )
     add("--dilated", action="store_true", help="dilate the layers after the removed strides")
     add(
+        "--freeze",
+        choices=("none", "backbone"),
+        help="backbone: compute the features once and train only the head (default: none)",
+    )
+    add(
         "--amp",
         action=argparse.BooleanOptionalAction,
         help="compute in bfloat16 (default: on a GPU that supports it)",
@@ -90,6 +108,21 @@ def _train_parser() -> argparse.ArgumentParser:
         help="under torchrun: BatchNorm over the images of all processes (GPUs only)",
     )
     add("--seed", type=whole, metavar="N", help="seed of the random numbers (default: 0)")
+
+    add = parser.add_argument_group("hints of CAM files").add_argument
+    add(
+        "--hints",
+        metavar="CAM_DIR",
+        help="pull the map towards 1 where the CAMs of this folder are sure of foreground",
+    )
+    add("--hint-method", type=method, metavar="NAME", help="their layout (default: auto)")
+    add(
+        "--hint-threshold",
+        type=background_score,
+        metavar="X",
+        help="a CAM from here on is sure (default: 0.4)",
+    )
+    add("--hint-weight", type=positive, metavar="X", help="of the term in the loss (default: 1)")
 
     add = parser.add_argument_group("recipe and its numbers").add_argument
     add(

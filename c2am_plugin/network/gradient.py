@@ -28,19 +28,20 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..runs.ranks import ALONE, Ranks
 from ..training.devices import is_out_of_memory
-from .loss import LossParts, c2am_loss
-from .model import C2AM, Output
+from .loss import LossParts, c2am_loss, hint_sum
+from .model import Output
 
-__all__ = ["StepResult", "fitting_micro_batch", "loss_gradient"]
+__all__ = ["BatchHints", "StepResult", "fitting_micro_batch", "loss_gradient"]
 
 
 class StepResult(NamedTuple):
     """Of the whole batch, on every rank alike, detached.
 
-    parts  the three terms of the loss
+    parts  the terms of the loss
     p      N×1×h×w float32 in [0, 1], this process's own images first where it is the first rank
     """
 
@@ -48,29 +49,42 @@ class StepResult(NamedTuple):
     p: Tensor
 
 
+class BatchHints(NamedTuple):
+    """maps: n×1×s×s float32 in [0, 1], the largest CAM of the pixels that the images show. Where
+    its mean over a place of P is `threshold` or more, P is pulled towards 1. weight: of the term.
+    """
+
+    maps: Tensor
+    threshold: float
+    weight: float
+
+
 def loss_gradient(
-    model: C2AM,
+    model: nn.Module,
     images: Tensor,
     alpha: float,
     *,
     micro_batch: int | None = None,
     precision: torch.dtype | None = None,
     ranks: Ranks = ALONE,
+    hints: BatchHints | None = None,
 ) -> StepResult:
     """Add the gradient of a batch's loss to the parameters' `.grad`.
 
-    images       n×3×H×W float32, ImageNet-normalised: the batch, or this rank's part of it; at
-                 least one, and two in the whole batch
+    model        images → `Output`: C2AM, or its head alone, which takes features
+    images       n×3×H×W float32, normalised: the batch, or this rank's part of it; at least one,
+                 and two in the whole batch. Of the head: n×C×h×w features
     micro_batch  images that go through the network at once; None for all (the module's text says
                  what that changes)
     precision    torch.bfloat16 to run the network under autocast; the loss stays in float32
     ranks        the processes that share the batch; the gradient of each is a part of the sum
+    hints        of the same images, for one term more; on every rank or on none
     """
     chunks = images.split(micro_batch or len(images))
     if len(chunks) == 1:
         output = _forward(model, images, precision)
-        result, gradients = _compare(output, alpha, ranks)
-        torch.autograd.backward((output.foreground, output.background), gradients)
+        result, gradients = _compare(output, alpha, ranks, hints)
+        torch.autograd.backward(output[: len(gradients)], gradients)
         return result
     outputs, states = [], []
     with torch.no_grad(), _statistics_kept(model):
@@ -78,29 +92,51 @@ def loss_gradient(
             states.append(_random_state(chunk))
             outputs.append(_forward(model, chunk, precision))
     own = Output(*map(torch.cat, zip(*outputs, strict=True)))
-    result, gradients = _compare(own, alpha, ranks)
+    result, gradients = _compare(own, alpha, ranks, hints)
     pieces = zip(*(gradient.split(micro_batch) for gradient in gradients), strict=True)
     for chunk, state, piece in zip(chunks, states, pieces, strict=True):
         _restore_random_state(chunk, state)
         output = _forward(model, chunk, precision)
-        torch.autograd.backward((output.foreground, output.background), piece)
+        torch.autograd.backward(output[: len(piece)], piece)
     return result
 
 
-def _forward(model: C2AM, images: Tensor, precision: torch.dtype | None) -> Output:
+def _forward(model: nn.Module, images: Tensor, precision: torch.dtype | None) -> Output:
     with torch.autocast(images.device.type, precision) if precision else nullcontext():
         return model(images)
 
 
-def _compare(own: Output, alpha: float, ranks: Ranks) -> tuple[StepResult, tuple[Tensor, Tensor]]:
-    """The loss over the pairs of all ranks' images, and its gradient for this rank's embeddings."""
+def _compare(
+    own: Output, alpha: float, ranks: Ranks, hints: BatchHints | None
+) -> tuple[StepResult, tuple[Tensor, ...]]:
+    """The loss over the pairs of all ranks' images, and its gradient for this rank's embeddings;
+    with hints for its logits too."""
     (foreground, background, logits), mine = ranks.gather(*own)
     foreground.requires_grad_()
     background.requires_grad_()
     parts = c2am_loss(foreground, background, alpha)
     of_foreground, of_background = torch.autograd.grad(parts.total, (foreground, background))
-    result = StepResult(LossParts(*(part.detach() for part in parts)), logits.sigmoid())
-    return result, (of_foreground[mine], of_background[mine])
+    detached = LossParts(*(part.detach() for part in parts if part is not None))
+    gradients = of_foreground[mine], of_background[mine]
+    if hints is None:
+        return StepResult(detached, logits.sigmoid()), gradients
+    term, of_logits = _hint_term(own.logits.detach(), hints, ranks)
+    return StepResult(detached._replace(hint=term), logits.sigmoid()), (*gradients, of_logits)
+
+
+def _hint_term(logits: Tensor, hints: BatchHints, ranks: Ranks) -> tuple[Tensor, Tensor]:
+    """The weighted mean over the hinted places of all ranks, and this rank's part of its gradient;
+    0 where there is none."""
+    logits = logits.requires_grad_()
+    hinted = (
+        F.adaptive_avg_pool2d(hints.maps, (logits.shape[2], logits.shape[3])) >= hints.threshold
+    )
+    total = hint_sum(logits, hinted)
+    (own,) = torch.autograd.grad(total, logits)
+    both = torch.stack([total.detach().double(), hinted.sum().double()])
+    ranks.add([both])
+    share = hints.weight / both[1].clamp(min=1)
+    return (both[0] * share).to(logits.dtype), own * share.to(own.dtype)
 
 
 @contextmanager
@@ -133,7 +169,7 @@ def _restore_random_state(images: Tensor, state: tuple[Tensor, Tensor | None]) -
 
 
 def fitting_micro_batch(
-    model: C2AM, images: Tensor, alpha: float, precision: torch.dtype | None = None
+    model: nn.Module, images: Tensor, alpha: float, precision: torch.dtype | None = None
 ) -> int | None:
     """The largest of N/2, N/4, … that fits into memory at once, by trying; None where 1 does not.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,15 @@ from tqdm import tqdm
 from ..errors import InputError, TrainingError
 from ..files.folders import first_names, sample
 from ..runs.signals import interrupts
-from ..training.batches import TrainingImages
 from ..training.run_log import Journal, picture_grid
 from ..training.settings import UNREADABLE
 from .checkpoint import save_checkpoint
+from .frozen import FrozenViews, remove_features
 from .gradient import StepResult
+from .hints import Hints
 from .polarity import Polarity, border_vote, decide
 from .trainer import Trainer
+from .views import HintedImages
 
 __all__ = ["COLUMNS", "Run", "TrainingResult"]
 
@@ -39,6 +42,7 @@ COLUMNS = (
     "positive_foreground",
     "negative",
     "positive_background",
+    "hint",
     "lr",
     "images_per_second",
     "p_mean",
@@ -75,9 +79,15 @@ class Run:
     """
 
     def __init__(
-        self, out: Path, settings: dict[str, Any], trainer: Trainer, images: TrainingImages
+        self,
+        out: Path,
+        settings: dict[str, Any],
+        trainer: Trainer,
+        images: HintedImages | FrozenViews,
+        hints: Hints | None = None,
     ) -> None:
         self.out, self.settings, self.trainer, self.images = out, settings, trainer, images
+        self.hints = hints
         self.ranks = trainer.ranks
         self.steps_per_epoch = len(images) // trainer.plan.batch_size
         self.rows: list[dict[str, float]] = []  # of the running epoch
@@ -95,7 +105,7 @@ class Run:
         last = time.perf_counter()
         with interrupts() as asked:
             for batch, errors in batches:
-                self._note_unreadable(errors, len(batch))
+                self._note_unreadable(errors, len(batch.pixels))
                 result = trainer.advance(batch)
                 now = time.perf_counter()
                 row = self._row(result, len(result.p) / (now - last))
@@ -104,7 +114,7 @@ class Run:
                 if journal is not None:
                     journal.write(row)
                     if picture_every and (trainer.step - 1) % picture_every == 0:
-                        photos = batch[:8].numpy()
+                        photos = batch.pixels[:8].numpy()
                         maps = result.p[: len(photos), 0].cpu().numpy()
                         journal.picture(trainer.step, picture_grid(photos, maps))
                 if trainer.step % self.steps_per_epoch == 0:
@@ -117,22 +127,37 @@ class Run:
 
     def finish(self) -> TrainingResult:
         """Decide the polarity, write the last checkpoint, and say what came of it."""
-        trainer, paths = self.trainer, self.images.paths
-        some = sample(paths, POLARITY_IMAGES)
-        size = trainer.plan.crop
-        polarity = asdict(
-            decide(trainer.model, some, size=size, device=trainer.where, ranks=self.ranks)
-        )
+        trainer = self.trainer
+        polarity = asdict(self._polarity())
         path = self.out / "last.pt"
         if self.ranks.is_first:
             self._save(polarity, finished=True)
             (self.out / "resume.pt").unlink(missing_ok=True)
+            remove_features(self.out)
         if self.unreadable and self.ranks.is_first:
             log.warning("%d images cannot be read and were left out:", len(self.unreadable))
             for message in self.unreadable:
                 log.warning("  %s", message)
         unreadable = tuple(self.unreadable)
         return TrainingResult(path, polarity["flag"], polarity, trainer.step, self.loss, unreadable)
+
+    def _polarity(self) -> Polarity:
+        """By the border, or with hints by CAMs, those that taught nothing if there are any."""
+        trainer, paths = self.trainer, self.images.paths
+        some: Sequence[Path] = sample(paths, POLARITY_IMAGES)
+        rule, votes = "border", None
+        if self.hints is not None:
+            rule, voters = "hints", self.hints.voters(POLARITY_IMAGES)
+            some, votes = [paths[index] for index in voters], list(voters.values())
+        return decide(
+            trainer.model,
+            some,
+            rule=rule,
+            votes=votes,
+            size=trainer.plan.crop,
+            device=trainer.where,
+            ranks=self.ranks,
+        )
 
     def _note_unreadable(self, errors: list[str], n_good: int) -> None:
         counts = []
@@ -149,14 +174,16 @@ class Run:
     def _row(self, result: StepResult, speed: float) -> dict[str, float]:
         """The log's row for the last step."""
         trainer, p = self.trainer, result.p
+        hint = result.parts.hint
         numbers = [
             result.parts.total,
-            *result.parts,
+            *result.parts[:3],
+            torch.zeros_like(result.parts.total) if hint is None else hint,
             p.mean(),
             p.flatten(1).std(1, correction=0).mean(),
             p.std(0, correction=0).mean(),
         ]
-        loss, fore, negative, back, mean, within, across = torch.stack(numbers).tolist()
+        loss, fore, negative, back, pulled, mean, within, across = torch.stack(numbers).tolist()
         return {
             "step": trainer.step,
             "epoch": (trainer.step - 1) // self.steps_per_epoch + 1,
@@ -164,6 +191,7 @@ class Run:
             "positive_foreground": fore,
             "negative": negative,
             "positive_background": back,
+            "hint": pulled,
             "lr": trainer.optimizer.param_groups[0]["lr"],
             "images_per_second": speed,
             "p_mean": mean,
@@ -192,7 +220,10 @@ class Run:
         share = epoch["p_border"]
         votes = self.steps_per_epoch * self.trainer.plan.batch_size
         self.trainer.save(self.out / "resume.pt")
-        self._save(asdict(Polarity(share > 0.5, "border", abs(2 * share - 1), votes)), False)
+        vote = Polarity(share > 0.5, "border", abs(2 * share - 1), votes)
+        if self.hints is not None:
+            vote = Polarity(False, "hints", 1.0, 0)  # P was pulled towards 1 in the foreground
+        self._save(asdict(vote), False)
 
     def _save(self, polarity: dict[str, Any], finished: bool) -> None:
         trainer, plan = self.trainer, self.trainer.plan
@@ -206,4 +237,6 @@ class Run:
             "polarity": polarity,
             "settings": self.settings,
         }
+        if self.hints is not None:
+            info["hints"] = self.hints.notes()
         save_checkpoint(self.out / "last.pt", trainer.model, polarity["flag"], info)

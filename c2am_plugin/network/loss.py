@@ -24,23 +24,28 @@ from torch.nn import functional as F
 __all__ = [
     "LossParts",
     "c2am_loss",
+    "hint_sum",
     "negative_loss",
     "positive_loss",
 ]
 
 LOWEST, HIGHEST = 0.0005, 0.9995
+# What P is pulled towards where a hint says foreground: 1 with label smoothing 0.1.
+HINTED = 0.95
 
 
 class LossParts(NamedTuple):
-    """The three terms, scalars; the loss is their sum."""
+    """The terms, scalars; the loss is their sum. hint: with its weight; None without hints."""
 
     positive_foreground: Tensor
     negative: Tensor
     positive_background: Tensor
+    hint: Tensor | None = None
 
     @property
     def total(self) -> Tensor:
-        return self.positive_foreground + self.negative + self.positive_background
+        three = self.positive_foreground + self.negative + self.positive_background
+        return three if self.hint is None else three + self.hint
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:
@@ -68,6 +73,18 @@ def rank_weights(s: Tensor, alpha: float) -> Tensor:
     falling = s.argsort(dim=1, descending=True, stable=True)
     ranks = falling.argsort(dim=1)
     return torch.exp(-alpha * (ranks - 1).to(s.dtype))
+
+
+def hint_sum(logits: Tensor, hinted: Tensor) -> Tensor:
+    """The binary cross-entropy of P towards 1 over the hinted places, summed: a scalar.
+
+    logits: N×1×h×w before the sigmoid. hinted: bool of that shape. P-NOC's term is the mean over
+    the hinted places of a batch, with label smoothing 0.1; places that are not hinted say nothing.
+    """
+    chosen = logits[hinted]
+    return F.binary_cross_entropy_with_logits(
+        chosen, torch.full_like(chosen, HINTED), reduction="sum"
+    )
 
 
 def c2am_loss(foreground: Tensor, background: Tensor, alpha: float = 0.25) -> LossParts:

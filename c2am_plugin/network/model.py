@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from ..training.backbone import make_backbone
 
-__all__ = ["C2AM", "Disentangler", "Output"]
+__all__ = ["C2AM", "Disentangler", "HeadOnly", "Output"]
 
 
 class Output(NamedTuple):
@@ -72,15 +72,29 @@ class C2AM(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """N×3×H×W float32, normalised as its backbone's → Output."""
-        features = self.features(images)
-        logits = _full(self.ac_head(features))
-        with torch.autocast(images.device.type, enabled=False):
-            p = logits.sigmoid().flatten(2)
-            pixels = _full(features).flatten(2)
-            # In this order the gradient of `features` is contiguous: given a transposed one,
-            # torch's BatchNorm on the CPU (2.15) goes wrong for a batch of one, and is silent.
-            pooled = pixels @ torch.cat([p, 1 - p], dim=1).transpose(1, 2) / pixels.shape[2]
-        return Output(pooled[..., 0], pooled[..., 1], logits)
+        return _output(self.ac_head, self.features(images))
+
+
+class HeadOnly(nn.Module):
+    """The head of a C2AM network over given features: N×C×h×w → Output. It shares the weights."""
+
+    def __init__(self, model: C2AM) -> None:
+        super().__init__()
+        self.ac_head = model.ac_head
+
+    def forward(self, features: Tensor) -> Output:
+        return _output(self.ac_head, features)
+
+
+def _output(head: nn.Module, features: Tensor) -> Output:
+    logits = _full(head(features))
+    with torch.autocast(features.device.type, enabled=False):
+        p = logits.sigmoid().flatten(2)
+        pixels = _full(features).flatten(2)
+        # In this order the gradient of `features` is contiguous: given a transposed one,
+        # torch's BatchNorm on the CPU (2.15) goes wrong for a batch of one, and is silent.
+        pooled = pixels @ torch.cat([p, 1 - p], dim=1).transpose(1, 2) / pixels.shape[2]
+    return Output(pooled[..., 0], pooled[..., 1], logits)
 
 
 def _full(x: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ code), and backgrounds surround objects (`contour`, the paper). Knows nothing of
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from ..runs.ranks import ALONE, Ranks
 from ..training.normalisation import normalise
 from .inference import fast_copy
 
-__all__ = ["RULES", "UNDECIDED", "Polarity", "border_vote", "contour_vote", "decide"]
+__all__ = ["RULES", "UNDECIDED", "Polarity", "Vote", "border_vote", "contour_vote", "decide"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Polarity:
     """The decision over some images.
 
     flag      True: P is high on the background
-    rule      "border" or "contour"
+    rule      "border" or "contour", or "hints": by the CAMs that training was given
     margin    |2·share − 1| in [0, 1], share being the images that vote for the background:
               1 where all images agree, 0 where half of them say the opposite
     n_images  how many images voted
@@ -72,7 +72,9 @@ def contour_vote(p: np.ndarray) -> bool:
     return _largest_contour(p > 0.5) > _largest_contour(p <= 0.5)
 
 
-RULES = {"border": border_vote, "contour": contour_vote}
+# P h×w of one image → whether P is high on its background; None: no opinion.
+Vote = Callable[[np.ndarray], bool | None]
+RULES: dict[str, Vote] = {"border": border_vote, "contour": contour_vote}
 
 
 def decide(
@@ -80,6 +82,7 @@ def decide(
     paths: Sequence[Path],
     *,
     rule: str = "border",
+    votes: Sequence[Vote] | None = None,
     size: int = 448,
     device: torch.device | str | None = None,
     batch_size: int = 16,
@@ -88,45 +91,53 @@ def decide(
     """Let the images vote on the polarity of a C2AM network; `model` stays as it is.
 
     paths: photographs, resized to size×size squares as in training; give 64 or more. Those that
-    cannot be read do not vote. An undecided vote is logged as a warning, and still decides.
-    ranks: the processes that share the images; all get the decision of all.
+    cannot be read do not vote. votes: of each image, in place of the rule's; None: no opinion.
+    An undecided vote is logged as a warning, and still decides. ranks: the processes that share the
+    images; all get the decision of all.
     Raises InputError where no image can be read.
     """
     fast = fast_copy(model, device)
-    votes: list[bool] = []
-    own = ranks.share(paths)
+    counted: list[bool] = []
+    own = ranks.share(list(zip(paths, votes or [RULES[rule]] * len(paths), strict=True)))
     for start in range(0, len(own), batch_size):
-        squares = _read_squares(own[start : start + batch_size], size)
+        squares, voters = _read_squares(own[start : start + batch_size], size)
         if squares:
-            votes += [RULES[rule](p) for p in _probabilities(fast, np.stack(squares))]
-    votes = [vote for some in ranks.collect(votes) for vote in some]
-    if not votes:
+            p_of_each = _probabilities(fast, np.stack(squares))
+            cast = [vote(p) for vote, p in zip(voters, p_of_each, strict=True)]
+            counted += [each for each in cast if each is not None]
+    counted = [vote for some in ranks.collect(counted) for vote in some]
+    if not counted:
         raise InputError(
-            f"none of the {len(paths)} images can be read, so the polarity cannot be decided"
+            f"none of the {len(paths)} images can be read{' or has a hint' if votes else ''}, so "
+            "the polarity cannot be decided"
         )
-    share = float(np.mean(votes))
-    polarity = Polarity(share > 0.5, rule, abs(2 * share - 1), len(votes))
+    share = float(np.mean(counted))
+    polarity = Polarity(share > 0.5, rule, abs(2 * share - 1), len(counted))
     if polarity.undecided and ranks.is_first:
         log.warning(
             "the polarity is undecided: by the %s rule P is background in %.0f %% of %d images; "
             'look at the maps, and make cues with `polarity="keep"` or `polarity="flip"`',
             rule,
             100 * share,
-            len(votes),
+            len(counted),
         )
     return polarity
 
 
-def _read_squares(paths: Sequence[Path], size: int) -> list[np.ndarray]:
-    squares = []
-    for path in paths:
+def _read_squares(
+    pairs: Sequence[tuple[Path, Vote]], size: int
+) -> tuple[list[np.ndarray], list[Vote]]:
+    """The squares of the photographs that can be read, and their votes."""
+    squares, voters = [], []
+    for path, vote in pairs:
         try:
             photo = Image.fromarray(read_photo(path))
         except InputError as error:
             log.warning("no vote on the polarity: %s", error)
             continue
         squares.append(np.asarray(photo.resize((size, size), Image.Resampling.BILINEAR)))
-    return squares
+        voters.append(vote)
+    return squares, voters
 
 
 @torch.inference_mode()

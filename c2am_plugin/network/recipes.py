@@ -12,7 +12,10 @@ from typing import Any
 from ..errors import InputError
 from ..training.recipes import changed, check_numbers
 
-__all__ = ["RECIPES", "Recipe", "learning_rate", "make_recipe"]
+__all__ = ["HEAD_RATE", "RECIPES", "Recipe", "learning_rate", "make_recipe"]
+
+# The rate of the head while it learns alone, over the recipe's.
+HEAD_RATE = 10
 
 SCHEDULES = ("cosine", "poly")
 
@@ -134,7 +137,7 @@ def make_recipe(recipe: Recipe | str, **numbers: Any) -> Recipe:
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     """The rate of step number `step`, counted from 0, of `steps`."""
     if step < recipe.head_steps:
-        return 10 * recipe.lr
+        return HEAD_RATE * recipe.lr
     step, steps = step - recipe.head_steps, steps - recipe.head_steps
     if recipe.schedule == "cosine":
         return recipe.lr * 0.5 * (1 + math.cos(math.pi * step / steps))

@@ -18,9 +18,11 @@ from ..training.backbone import synchronised
 from ..training.devices import is_out_of_memory
 from ..training.normalisation import normalise
 from ..training.resumable import Resumable
-from .gradient import StepResult, fitting_micro_batch, loss_gradient
-from .model import C2AM
+from .gradient import BatchHints, StepResult, fitting_micro_batch, loss_gradient
+from .hints import HintPlan
+from .model import C2AM, HeadOnly
 from .recipes import Recipe, learning_rate
+from .views import View
 
 __all__ = ["Trainer"]
 
@@ -31,6 +33,8 @@ class Trainer(Resumable):
     seed     of what layers draw at random, which depends on (seed, step, rank) and nothing else
     sync_bn  BatchNorm over the images of all ranks; on GPUs only. Otherwise each rank normalises by
              its own, and running statistics are the means over ranks
+    frozen   the head alone learns, of features that come with the views
+    hints    how the views' hints count; None: not at all
     """
 
     model: C2AM
@@ -47,6 +51,8 @@ class Trainer(Resumable):
         seed: int = 0,
         ranks: Ranks = ALONE,
         sync_bn: bool = False,
+        frozen: bool = False,
+        hints: HintPlan | None = None,
     ) -> None:
         if sync_bn:
             model = cast(C2AM, synchronised(model))
@@ -54,7 +60,12 @@ class Trainer(Resumable):
         self.plan, self.steps, self.where = plan, steps, where
         self.micro_batch, self.precision = micro_batch, precision
         self.seed, self.ranks, self.sync_bn = seed, ranks, sync_bn
-        trained = _trained_parameters(model, plan.convolutions_only)
+        self.frozen, self.hints = frozen, hints
+        # What learns sees the views: the network their pixels, the head alone their features.
+        self.learner = HeadOnly(self.model) if frozen else self.model
+        if frozen:
+            self.model.backbone.eval().requires_grad_(False)
+        trained = _trained_parameters(self.learner, plan.convolutions_only)
         self.backbone = [
             parameter
             for name, parameter in model.named_parameters()
@@ -64,34 +75,36 @@ class Trainer(Resumable):
             trained, lr=plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay
         )
 
-    def advance(self, images: Tensor) -> StepResult:
-        """One step with a batch, uint8 N×3×crop×crop, or this rank's part. Raises TrainingError."""
+    def advance(self, images: Tensor | View) -> StepResult:
+        """One step with a batch, uint8 N×3×crop×crop or a View of N, or this rank's part. Raises
+        TrainingError."""
         rate = learning_rate(self.plan, self.step, self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         for parameter in self.backbone:
             parameter.requires_grad_(self.step >= self.plan.head_steps)
-        images = images.to(self.where, memory_format=torch.channels_last, non_blocking=True)
-        pixels = normalise(images, self.model)
+        view = images if isinstance(images, View) else View(images)
+        inputs = self._inputs(view)
         self.optimizer.zero_grad(set_to_none=True)
         draws = np.random.SeedSequence([self.seed, self.step, self.ranks.rank])
         torch.manual_seed(int(draws.generate_state(1)[0]))
         memory_full = False
         try:
             result = loss_gradient(
-                self.model,
-                pixels,
+                self.learner,
+                inputs,
                 self.plan.alpha,
                 micro_batch=self.micro_batch,
                 precision=self.precision,
                 ranks=self.ranks,
+                hints=self._hints(view),
             )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             memory_full = True
         if memory_full:  # here, where the error no longer holds the graph's memory
-            raise TrainingError(self._memory_advice(pixels))
+            raise TrainingError(self._memory_advice(inputs))
         if not math.isfinite(float(result.parts.total)):
             raise TrainingError(
                 f"the loss is {float(result.parts.total)} at step {self.step + 1}; "
@@ -104,6 +117,18 @@ class Trainer(Resumable):
         self.step += 1
         return result
 
+    def _inputs(self, view: View) -> Tensor:
+        """What the learner takes: normalised pixels, or features, float32 on the device."""
+        given = view.features if self.frozen and view.features is not None else view.pixels
+        moved = given.to(self.where, memory_format=torch.channels_last, non_blocking=True)
+        return moved.float() if self.frozen else normalise(moved, self.model)
+
+    def _hints(self, view: View) -> BatchHints | None:
+        if self.hints is None or view.hint is None:
+            return None
+        maps = view.hint.to(self.where, non_blocking=True)
+        return BatchHints(maps, self.hints.threshold, self.hints.weight)
+
     def _memory_advice(self, pixels: Tensor) -> str:
         if self.sync_bn:  # no rank can try alone what fits
             return (
@@ -111,7 +136,7 @@ class Trainer(Resumable):
                 "more GPUs, or `micro_batch` without `sync_bn`"
             )
         at_once = min(self.micro_batch or len(pixels), len(pixels))
-        fits = fitting_micro_batch(self.model, pixels[:at_once], self.plan.alpha, self.precision)
+        fits = fitting_micro_batch(self.learner, pixels[:at_once], self.plan.alpha, self.precision)
         advice = (
             f"{fits} fit: take `micro_batch={fits}`, which keeps the batch"
             if fits

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from ..files.photos import read_photo
 from ..runs.ranks import ALONE, Ranks, cores
 from ..runs.signals import ignore_signals
 
-__all__ = ["BatchOrder", "TrainingImages", "Views", "training_loader"]
+__all__ = ["BatchOrder", "Place", "TrainingImages", "Views", "training_loader"]
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,20 @@ class Views(Dataset):
     """
 
     keeps: bool
+
+
+class Place(NamedTuple):
+    """Where a view lies in its image's square, in pixels, and whether it is mirrored."""
+
+    top: int
+    left: int
+    side: int
+    mirrored: bool
+
+    def cut(self, values: np.ndarray) -> np.ndarray:
+        """H×W×… of the square → side×side×…, a view of it."""
+        part = values[self.top : self.top + self.side, self.left : self.left + self.side]
+        return part[:, ::-1] if self.mirrored else part
 
 
 class TrainingImages(Views):
@@ -64,17 +78,18 @@ class TrainingImages(Views):
     def __getitem__(self, key: tuple[int, int]) -> Tensor | InputError:
         epoch, index = key
         try:
-            pixels = self._square(index)
+            view = self.place(epoch, index).cut(self.square(index))
         except InputError as error:
             return error
-        random = np.random.default_rng([self.seed, epoch, index])
-        top, left = random.integers(self.resize - self.crop, size=2, endpoint=True)
-        view = pixels[top : top + self.crop, left : left + self.crop]
-        if random.random() < 0.5:
-            view = view[:, ::-1]
         return torch.from_numpy(view.transpose(2, 0, 1).copy())
 
-    def _square(self, index: int) -> np.ndarray:
+    def place(self, epoch: int, index: int) -> Place:
+        """The view of an image in an epoch."""
+        random = np.random.default_rng([self.seed, epoch, index])
+        top, left = random.integers(self.resize - self.crop, size=2, endpoint=True)
+        return Place(int(top), int(left), self.crop, bool(random.random() < 0.5))
+
+    def square(self, index: int) -> np.ndarray:
         """uint8 resize×resize×3."""
         if index in self._kept:
             return self._kept[index]

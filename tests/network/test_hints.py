@@ -1,0 +1,231 @@
+"""Hints: CAMs that pull P towards 1, the same crop of them, and images left out to judge by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from ranks import in_ranks
+from small_training import assert_same_gradients, batch, gradients, settled, small_train
+from torch.nn import functional as F
+from training_contract import rows
+
+from c2am_plugin.cli import train_main
+from c2am_plugin.errors import InputError
+from c2am_plugin.network.checkpoint import load_checkpoint
+from c2am_plugin.network.gradient import BatchHints, loss_gradient
+from c2am_plugin.network.hints import HintPlan, HintVote, find_hints, is_left_out
+from c2am_plugin.network.loss import c2am_loss
+from c2am_plugin.network.views import HintedImages
+from c2am_plugin.registry import get_adapter
+from c2am_plugin.runs.ranks import joined
+
+SIDE = 48
+
+
+def maps(n: int, seed: int = 0) -> torch.Tensor:
+    random = torch.Generator().manual_seed(seed)
+    return torch.rand(n, 1, 32, 32, generator=random, dtype=torch.float64)
+
+
+def hints_of(values: torch.Tensor, weight: float = 3.0) -> BatchHints:
+    return BatchHints(values, 0.5, weight)
+
+
+# The gradient ---------------------------------------------------------------------------------
+
+
+def test_the_term_is_the_mean_cross_entropy_over_the_hinted_places() -> None:
+    """Written out: with label smoothing 0.1 the target is 0.95."""
+    model, x, cams = settled("resnet18"), batch(4), maps(4)
+    found = loss_gradient(model, x, 0.25, hints=hints_of(cams))
+    own = gradients(model)
+    output = model(x)
+    hinted = F.adaptive_avg_pool2d(cams, output.logits.shape[2:]) >= 0.5
+    assert 0 < hinted.sum() < hinted.numel()
+    p = output.logits.sigmoid()[hinted]
+    term = -(0.95 * p.log() + 0.05 * (1 - p).log()).mean()
+    (c2am_loss(output.foreground, output.background, 0.25).total + 3 * term).backward()
+    assert_same_gradients(gradients(model), own)
+    torch.testing.assert_close(found.parts.hint, 3 * term.detach())
+    torch.testing.assert_close(found.parts.total - found.parts.hint, sum(found.parts[:3]))
+
+
+@pytest.mark.parametrize("micro_batch", [1, 2])
+def test_parts_give_the_gradient_of_the_whole(micro_batch: int) -> None:
+    model, hints = settled("resnet18"), hints_of(maps(3))
+    whole = loss_gradient(model, batch(), 0.25, hints=hints)
+    expected = gradients(model)
+    parted = loss_gradient(model, batch(), 0.25, micro_batch=micro_batch, hints=hints)
+    assert_same_gradients(expected, gradients(model))
+    torch.testing.assert_close(parted.parts.total, whole.parts.total)
+
+
+def test_without_a_hinted_place_the_term_is_zero() -> None:
+    model = settled("resnet18")
+    plain = loss_gradient(model, batch(), 0.25)
+    expected = gradients(model)
+    found = loss_gradient(model, batch(), 0.25, hints=hints_of(0 * maps(3)))
+    assert_same_gradients(expected, gradients(model))
+    assert found.parts.hint == 0
+    assert found.parts.total == plain.parts.total
+
+
+def own_part(n: int) -> dict[str, np.ndarray]:
+    model = settled("squeezenet1_1")
+    with joined() as ranks:
+        images, cams = (x[ranks.rank :: ranks.count] for x in (batch(n), maps(n)))
+        result = loss_gradient(model, images, 0.25, ranks=ranks, hints=hints_of(cams))
+        ranks.add(p.grad for p in model.parameters() if p.grad is not None)
+    return {
+        "total": result.parts.total.numpy(),
+        **{k: g.numpy() for k, g in gradients(model).items()},
+    }
+
+
+@pytest.mark.torchrun
+def test_ranks_make_the_gradient_of_the_whole_batch() -> None:
+    n, model = 3, settled("squeezenet1_1")
+    order = [0, 2, 1]  # the first rank's images first
+    whole = loss_gradient(model, batch(n)[order], 0.25, hints=hints_of(maps(n)[order]))
+    expected = gradients(model)
+    for ended in in_ranks(own_part, n):
+        found = {k: torch.from_numpy(np.asarray(v)) for k, v in ended.value.items()}
+        torch.testing.assert_close(found.pop("total"), whole.parts.total)
+        assert_same_gradients(expected, found)
+
+
+# Images and CAM files -------------------------------------------------------------------------
+
+
+def write_set(folder: Path, n: int, n_cams: int, classes: tuple[int, ...] = (3,)) -> list[str]:
+    """Bright discs on a dark noisy ground, and PSA's CAMs of them: the disc, blurred."""
+    ids = [f"image{i:02d}" for i in range(n)]
+    for name in ("photos", "cams"):
+        (folder / name).mkdir(parents=True)
+    for index, image_id in enumerate(ids):
+        rng = np.random.default_rng(index)
+        y, x = np.mgrid[:SIDE, : SIDE + 8]
+        cy, cx = rng.integers(14, SIDE - 14, 2)
+        distance = np.hypot(y - cy, x - cx)
+        pixels = rng.integers(0, 60, (*y.shape, 3)) + 180 * (distance < 11)[..., None]
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / "photos" / f"{image_id}.png")
+        cam = np.exp(-((distance / 11) ** 2)).astype(np.float32)
+        if index < n_cams:
+            np.save(folder / "cams" / f"{image_id}.npy", dict.fromkeys(classes, cam))
+    return ids
+
+
+def test_a_hint_is_cut_mirrored_and_resized_as_its_image_is(tmp_path: Path) -> None:
+    ids = write_set(tmp_path, 6, 6)
+    hints = find_hints(tmp_path / "cams", "auto", ids, HintPlan())
+    taught = next(k for k, path in enumerate(hints.files) if path is not None)
+    paths = [tmp_path / "photos" / f"{i}.png" for i in ids]
+    images = HintedImages(paths, 64, 40, hints=hints)
+    sides = set()
+    for epoch in range(6):
+        view = images[epoch, taught]
+        sides.add(images.place(epoch, taught).mirrored)
+        disc = view.pixels.float().mean(0) > 120  # the photograph says where the disc is
+        assert disc.any()
+        agreement = np.corrcoef(disc.flatten(), (view.hint[0] > 0.4).flatten())[0, 1]
+        assert agreement > 0.8, epoch
+    assert sides == {True, False}
+
+
+def test_some_images_are_left_out_by_their_ids_alone(tmp_path: Path) -> None:
+    ids = write_set(tmp_path, 20, 18)
+    hints = find_hints(tmp_path / "cams", "psa", ids, HintPlan(0.3, 2.0))
+    left = {i for i in ids[:18] if is_left_out(i)}
+    assert left
+    assert set(hints.ids) == left == {ids[k] for k in hints.judges}
+    assert [path is not None for path in hints.files] == [
+        i in ids[:18] and i not in left for i in ids
+    ]
+    assert hints.notes() == {
+        "method": "psa",
+        "threshold": 0.3,
+        "weight": 2.0,
+        "images": 18 - len(left),
+        "left_out": sorted(left),
+    }
+    share = np.mean([is_left_out(f"2008_{k:06d}") for k in range(5000)])
+    assert 0.18 < share < 0.22
+
+
+def test_what_is_said_of_missing_and_extra_cams(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = write_set(tmp_path, 8, 6)
+    with caplog.at_level("INFO"):
+        find_hints(tmp_path / "cams", "psa", ids[1:], HintPlan())
+    assert "2 of 7 images have no CAM file and get no hints (image06, image07)" in caplog.text
+    assert "1 CAM files belong to no image" in caplog.text
+    with pytest.raises(InputError, match="contains no CAM file of these images; its ids look"):
+        find_hints(tmp_path / "cams", "psa", ["other"], HintPlan())
+
+
+@pytest.mark.parametrize(("given", "said"), [((1.0, 1.0), "threshold 1.0"), ((0.4, 0.0), "weight")])
+def test_numbers_that_cannot_be(given: tuple[float, float], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        HintPlan(*given)
+
+
+def test_the_vote_on_the_polarity(tmp_path: Path) -> None:
+    write_set(tmp_path, 1, 1)
+    vote = HintVote(get_adapter("psa"), tmp_path / "cams" / "image00.npy", 0.4)
+    cam = np.load(tmp_path / "cams" / "image00.npy", allow_pickle=True).item()[3]
+    assert vote(cam) is False
+    assert vote(1 - cam) is True
+    np.save(tmp_path / "cams" / "image00.npy", {3: 0 * cam})
+    assert vote(cam) is None
+
+
+# Training -------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", ["none", "backbone"])
+def test_hints_decide_which_side_is_the_foreground(tmp_path: Path, freeze: str) -> None:
+    """Discs at the border too, which the border rule takes for background."""
+    write_set(tmp_path, 12, 12)
+    settings: dict[str, Any] = {"crop": 64, "epochs": 6, "lr": 0.005, "hint_weight": 2.0}
+    result = small_train(
+        tmp_path / "photos",
+        tmp_path / "run",
+        hints=tmp_path / "cams",
+        freeze=freeze,
+        **settings,
+    )
+    log = rows(tmp_path / "run")
+    assert float(log[-1]["hint"]) < 0.9 * float(log[0]["hint"])
+    assert result.polarity["rule"] == "hints"
+    assert not result.flag
+    loaded = load_checkpoint(result.checkpoint)
+    assert loaded.flag is False
+    assert loaded.info["hints"]["left_out"]
+    assert loaded.info["settings"]["hint_method"] == "psa"
+
+
+@pytest.mark.slow
+def test_a_cam_that_cannot_be_read_leaves_its_image_out(tmp_path: Path) -> None:
+    ids = write_set(tmp_path, 8, 8)
+    taught = next(i for i in ids if not is_left_out(i))
+    (tmp_path / "cams" / f"{taught}.npy").write_bytes(b"torn")
+    result = small_train(
+        tmp_path / "photos", tmp_path / "run", hints=tmp_path / "cams", epochs=1, batch_size=8,
+        hint_method="psa",
+    )  # fmt: skip
+    assert len(result.unreadable) == 1
+    assert f"{taught}.npy" in result.unreadable[0]
+
+
+def test_options_of_hints_need_hints(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        train_main(["I", "-o", str(tmp_path / "run"), "--hint-weight", "2"])
+    assert stop.value.code == 2
+    assert "--hint-weight needs --hints CAM_DIR" in capsys.readouterr().err
