@@ -32,6 +32,7 @@ setup(
         "c2am_plugin.runs",
         "c2am_plugin.saliency",
         "c2am_plugin.seeds",
+        "c2am_plugin.show",
         "c2am_plugin.training",
         "c2am_adapters",
     ],
@@ -39,7 +40,7 @@ setup(
     package_dir={"c2am_plugin": "c2am_plugin", "c2am_adapters": "adapters"},
     package_data={
         "c2am_plugin": ["py.typed"],
-        "c2am_plugin.page": ["page.css"],
+        "c2am_plugin.page": ["templates/*"],
         "c2am_adapters": ["py.typed"],
     },
     install_requires=[
@@ -52,6 +53,7 @@ setup(
         "tqdm>=4.60",  # progress bars
         "joblib>=1.3",  # parallel runs on threads, processes or a cluster
         "numba>=0.57",  # the dense CRF, compiled
+        "jinja2>=3.1",  # the pages, with everything in them escaped; torch needs it, too
     ],
     extras_require={
         "dask": ["dask[distributed]"],  # runs on a cluster, through joblib
@@ -79,6 +81,7 @@ setup(
             "c2am-boxes=c2am_plugin.cli:boxes_main",
             "c2am-convert=c2am_plugin.cli:convert_main",
             "c2am-merge=c2am_plugin.cli:merge_main",
+            "c2am-show=c2am_plugin.cli:show_main",
         ],
         "c2am_plugin.adapters": [
             "psa=c2am_adapters.psa:PsaAdapter",

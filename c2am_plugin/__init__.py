@@ -24,6 +24,7 @@ _HOME = {
     "describe_cues": "describe.run",
     "refine_cams": "refine.run",
     "refine_image": "refine.image",
+    "show_refinement": "show.run",
     "make_seeds": "seeds.run",
     "make_boxes": "boxes.make_boxes",
     "convert_cams": "convert.run",

@@ -19,6 +19,7 @@ import numpy as np
 from ..cams import CamAdapter, is_binary
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
+from ..files.class_lists import class_names
 from ..files.cues import CueForm
 from ..files.folders import first_names
 from ..refine.background import check_score, find_score, settle_score
@@ -29,7 +30,7 @@ from ..runs.output_folders import OutputFolder, as_setting, hold_folders
 from ..runs.parallel import run_images
 from .evaluate import THRESHOLDS
 from .gains import paired_gain
-from .inputs import Folders, adapter_of, choose_images, class_names
+from .inputs import Folders, adapter_of, choose_images
 from .metrics import cumulate, scores
 from .results import BenchmarkResult, PipelineResult, Row
 from .scoring import BenchFiles, ImageReader, RowPlan, ScoreJob, Source, SweepJob

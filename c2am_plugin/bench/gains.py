@@ -14,7 +14,7 @@ import numpy as np
 from ..files.labels import IGNORE
 from .metrics import Scores
 
-__all__ = ["Gain", "count_scores", "image_gains", "label_counts", "paired_gain"]
+__all__ = ["Gain", "count_scores", "image_ious", "label_counts", "paired_gain"]
 
 DRAWS = 1000
 CHUNK = 50
@@ -52,16 +52,14 @@ def count_scores(counts: np.ndarray) -> Scores:
     return Scores(hits / union, (predicted - hits) / union, (truth - hits) / union)
 
 
-def image_gains(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Each image's gain in mean IoU over the classes of its ground truth: float64 [N].
+def image_ious(counts: np.ndarray) -> np.ndarray:
+    """Each image's mean IoU over the foreground classes of its ground truth: float64 [N].
 
-    before, after: counts int64 [N, 3, C]. Foreground classes only; 0 where an image has none.
+    counts: int64 [N, 3, C]. 0 where an image has none of them.
     """
-    present = before[:, 1, 1:] > 0
-    difference = np.where(
-        present, count_scores(after).iou[:, 1:] - count_scores(before).iou[:, 1:], 0.0
-    )
-    return difference.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
+    present = counts[:, 1, 1:] > 0
+    iou = np.where(present, count_scores(counts).iou[:, 1:], 0.0)
+    return iou.sum(axis=1) / np.maximum(present.sum(axis=1), 1)
 
 
 def paired_gain(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Gain:

@@ -1,31 +1,26 @@
 """Rows of pictures for a page: photograph, CAM, cue, refined CAM, labels before and after, truth.
 
-Chooses the images and puts their pictures, made in pictures.py, into HTML.
+Chooses the images and makes their pictures; the template of the page puts them side by side.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from html import escape
+from functools import partial
 
 import numpy as np
 
 from ..boxes.components import find_components, overlaps, scale_boxes
 from ..files.labels import IGNORE
+from ..page.panels import MOST_BYTES, Panel, within
 from ..page.pictures import colour_of, cue_picture, heat_picture, label_picture, photo_picture
+from ..page.text import percent, signed
 from .gains import count_scores
 from .results import BenchmarkResult, PipelineResult
 from .scoring import BenchFiles, ImageReader, Source, make_label
-from .tables import percent, signed
 
-__all__ = ["choose_pictures", "gallery"]
+__all__ = ["choose_pictures", "galleries"]
 
-NOTE = (
-    '<p class="muted">Heat is the highest CAM of the classes at a pixel. Under a label: the IoU '
-    "of its classes in this image, in percent; their mean decides what gains and loses. Boxes on "
-    "the photograph: of the largest component of the cue above mid-grey, and of each class in the "
-    "ground truth.</p>"
-)
 CUE_BOX, TRUTH_BOX = "#ffd000", "#00d0ff"
 
 
@@ -52,49 +47,34 @@ def choose_pictures(
     return chosen
 
 
-def gallery(
+def galleries(
     result: BenchmarkResult,
     reader: ImageReader,
     images: Sequence[BenchFiles],
     sources: Sequence[Source],
     count: int,
     show: Sequence[str],
-) -> str:
-    """HTML: a foldable list of picture rows for each pipeline, the first one open."""
+) -> list[tuple[PipelineResult, list[tuple[tuple[str, str], list[Panel]]], int]]:
+    """Of each pipeline: ((image id, why), its pictures), and how many images do not fit."""
     files = {image.image_id: image for image in images}
-    rows = [
-        _pictures(result, pipeline, reader, files, source, count, show)
-        for pipeline, source in zip(result.pipelines, sources, strict=True)
-    ]
-    return NOTE + "".join(rows)
+    found = []
+    for pipeline, source in zip(result.pipelines, sources, strict=True):
+        chosen = choose_pictures(pipeline, result.image_ids, count, show)
+        make = partial(_panels, result, pipeline, reader, files, source)
+        rows, left_out = within(chosen.items(), make, MOST_BYTES // len(sources))
+        found.append((pipeline, rows, left_out))
+    return found
 
 
-def _pictures(
+def _panels(
     result: BenchmarkResult,
     pipeline: PipelineResult,
     reader: ImageReader,
     files: Mapping[str, BenchFiles],
     source: Source,
-    count: int,
-    show: Sequence[str],
-) -> str:
-    chosen = choose_pictures(pipeline, result.image_ids, count, show)
-    rows = "".join(
-        _picture_row(result, pipeline, reader, files[image_id], source, why)
-        for image_id, why in chosen.items()
-    )
-    opened = " open" if pipeline is result.pipelines[0] else ""
-    return f"<details{opened}><summary>{escape(pipeline.label)}</summary>{rows}</details>"
-
-
-def _picture_row(
-    result: BenchmarkResult,
-    pipeline: PipelineResult,
-    reader: ImageReader,
-    image: BenchFiles,
-    source: Source,
-    why: str,
-) -> str:
+    chosen: tuple[str, str],
+) -> list[Panel]:
+    image = files[chosen[0]]
     truth = reader.truth(image)
     photo = reader.photo(image, truth.shape)
     cams = reader.cams(image, source, truth.shape)
@@ -105,38 +85,28 @@ def _picture_row(
     index = result.image_ids.index(image.image_id)
     panels = [_photograph(photo, raw, truth)] if photo is not None else []
     panels += [
-        ("CAM", heat_picture(cams.maps, photo), ""),
-        ("cue, white = foreground", cue_picture(cue), ""),
-        ("refined CAM", heat_picture(refined, photo), ""),
+        Panel("CAM", heat_picture(cams.maps, photo)),
+        Panel("cue, white = foreground", cue_picture(cue)),
+        Panel("refined CAM", heat_picture(refined, photo)),
     ]
     for title, key in (("label before", "cam_best"), ("label after", pipeline.headline)):
         row = pipeline.rows[key]
         label = make_label(row.plan, variants[row.plan.variant], cams.class_ids)
-        caption = _ious(row.counts[index], result.classes)
-        panels.append(
-            (f"{title}, t = {row.plan.background_score:.2f}", label_picture(label), caption)
-        )
-    panels.append(("ground truth", label_picture(truth), _names(truth, result.classes)))
-    figures = "".join(
-        f'<figure><img src="{uri}" alt="{title}" loading="lazy"><figcaption>{title}{caption}'
-        "</figcaption></figure>"
-        for title, uri, caption in panels
-    )
-    return (
-        f'<div class="image"><h3>{escape(image.image_id)} <span class="muted">{why}</span></h3>'
-        f'<div class="panels">{figures}</div></div>'
-    )
+        title += f", t = {row.plan.background_score:.2f}"
+        panels.append(Panel(title, label_picture(label), _ious(row.counts[index], result.classes)))
+    panels.append(Panel("ground truth", label_picture(truth), _names(truth, result.classes)))
+    return panels
 
 
-def _photograph(photo: np.ndarray, raw: np.ndarray, truth: np.ndarray) -> tuple[str, str, str]:
+def _photograph(photo: np.ndarray, raw: np.ndarray, truth: np.ndarray) -> Panel:
     """The photograph with the box of its cue (b, as stored) and those of its objects."""
     size = (photo.shape[1], photo.shape[0])
     of_cue = find_components(1 - raw, 0.5).boxes[:1]
     boxes = {TRUTH_BOX: class_boxes(truth), CUE_BOX: scale_boxes(of_cue, raw.shape[::-1], size)}
     found = overlaps(boxes[CUE_BOX], boxes[TRUTH_BOX])
     iou = f" {percent(found.max(), 0)}" if found.size else ""
-    caption = _chip(CUE_BOX, f"box of the cue{iou}") + _chip(TRUTH_BOX, "ground truth")
-    return "photograph", photo_picture(photo, boxes), caption
+    chips = [(CUE_BOX, f"box of the cue{iou}"), (TRUTH_BOX, "ground truth")]
+    return Panel("photograph", photo_picture(photo, boxes), chips)
 
 
 def class_boxes(truth: np.ndarray) -> np.ndarray:
@@ -146,20 +116,14 @@ def class_boxes(truth: np.ndarray) -> np.ndarray:
     return np.array([each.boxes[0] for each in found], np.int64).reshape(-1, 4)
 
 
-def _ious(counts: np.ndarray, classes: tuple[str, ...]) -> str:
+def _ious(counts: np.ndarray, classes: tuple[str, ...]) -> list[tuple[str, str]]:
     iou = count_scores(counts).iou
-    return "".join(
-        _chip(colour_of(c), f"{classes[c]} {percent(iou[c], 0)}")
+    return [
+        (colour_of(c), f"{classes[c]} {percent(iou[c], 0)}")
         for c in range(1, len(classes))
         if not np.isnan(iou[c])
-    )
+    ]
 
 
-def _names(truth: np.ndarray, classes: tuple[str, ...]) -> str:
-    return "".join(
-        _chip(colour_of(int(c)), classes[c]) for c in np.unique(truth) if 0 < c < len(classes)
-    )
-
-
-def _chip(colour: str, text: str) -> str:
-    return f'<span class="chip"><i style="background:{colour}"></i>{escape(text)}</span>'
+def _names(truth: np.ndarray, classes: tuple[str, ...]) -> list[tuple[str, str]]:
+    return [(colour_of(int(c)), classes[c]) for c in np.unique(truth) if 0 < c < len(classes)]

@@ -12,11 +12,9 @@ from pathlib import Path
 
 from ..cams import CamAdapter
 from ..errors import InputError
-from ..files.class_lists import CLASS_LISTS
 from ..files.cue_folders import find_cues
 from ..files.cues import CueForm
 from ..files.folders import first_names
-from ..files.labels import VOC_CLASSES
 from ..files.lists import wanted_ids
 from ..files.names import under_ids
 from ..files.roots import label_files, photo_files
@@ -25,7 +23,7 @@ from ..refine.pairing import ImageFiles
 from ..registry import MapReader, choose_adapter, find_cams, profiles
 from .scoring import BenchFiles
 
-__all__ = ["Folders", "adapter_of", "choose_images", "class_names"]
+__all__ = ["Folders", "adapter_of", "choose_images"]
 
 log = logging.getLogger("c2am_plugin")
 
@@ -89,26 +87,6 @@ def method_of(label: str) -> str:
 def adapter_of(label: str, files: Mapping[str, Path], scale_by: float | None = None) -> CamAdapter:
     """The adapter of a source, by the name of its profile or "profile:any name"."""
     return choose_adapter(method_of(label), list(files.values()), scale_by=scale_by)
-
-
-def class_names(classes: str | Path | Sequence[str] | None) -> tuple[str, ...]:
-    """Names from a file, one a line, or a sequence; background first. Default VOC's.
-
-    "voc", "coco" (80 classes) and "coco91" (COCO's ids up to 90) are lists by name.
-    """
-    if classes is None:
-        return VOC_CLASSES
-    if isinstance(classes, str) and classes in CLASS_LISTS:
-        return CLASS_LISTS[classes]
-    if isinstance(classes, (str, Path)):
-        try:
-            lines = Path(classes).read_text(encoding="utf-8-sig").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{classes}: cannot be read as class names ({error})") from error
-        classes = [line.strip() for line in lines if line.strip()]
-    if not 2 <= len(classes) <= 255:
-        raise InputError(f"{len(classes)} class names; expected 2 to 255, background first")
-    return tuple(classes)
 
 
 def choose_images(folders: Folders) -> tuple[list[BenchFiles], dict[str, list[str]]]:

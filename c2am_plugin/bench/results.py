@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from .gains import Gain, count_scores, image_gains, paired_gain
+from ..files.class_lists import are_voc_ids
+from ..files.labels import VOC_CLASSES
+from .gains import Gain, count_scores, image_ious, paired_gain
 from .metrics import Scores
 from .scoring import RowPlan
 
@@ -90,14 +92,17 @@ class PipelineResult:
     fit: dict[str, float] | None
 
     @property
-    def published(self) -> float | None:
-        """mIoU in % of CAM + C²AM on VOC 2012 train, for a folder named as its pipeline."""
-        return PUBLISHED.get(self.label)
+    def image_ious(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean IoU of each image, float64 [N]: of the CAM at its best threshold, and of the
+        headline row."""
+        before, after = self.rows["cam_best"].counts, self.rows[self.headline].counts
+        return image_ious(before), image_ious(after)
 
     @property
     def image_gains(self) -> np.ndarray:
         """Gain of each image, float64 [N]: the headline row over the CAM's best threshold."""
-        return image_gains(self.rows["cam_best"].counts, self.rows[self.headline].counts)
+        before, after = self.image_ious
+        return after - before
 
     @property
     def guard_gain(self) -> Gain | None:
@@ -133,6 +138,14 @@ class BenchmarkResult:
     missing: dict[str, list[str]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     out_dir: str | None = None
+
+    def published(self, pipeline: PipelineResult) -> float | None:
+        """mIoU in % of CAM + C²AM on VOC 2012 train, for a folder named as its pipeline.
+
+        None where the images are not VOC's, as the number says nothing about others.
+        """
+        vocs = len(self.classes) == len(VOC_CLASSES) and are_voc_ids(self.image_ids)
+        return PUBLISHED.get(pipeline.label) if vocs else None
 
     def table(self) -> str:
         """The results as a Markdown table."""

@@ -5,39 +5,41 @@ from __future__ import annotations
 import csv
 import io
 import math
-import platform
 import shlex
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+from ..page.text import interval, percent, signed, versions
 from .results import BenchmarkResult, ClassGain, PipelineResult, Row
 
-__all__ = ["command_line", "csv_table", "json_content", "losing", "markdown_table", "versions"]
+__all__ = [
+    "command_line",
+    "csv_table",
+    "definitions",
+    "json_content",
+    "losing",
+    "losing_rows",
+    "markdown_table",
+    "scores_found",
+]
 
 PUBLISHED_NOTE = "CAM + C²AM, PASCAL VOC 2012 train, MoCo weights, batch 128"
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """A share as a percentage without its sign, "–" for NaN."""
-    return "–" if math.isnan(value) else f"{100 * value:.{digits}f}"
-
-
-def signed(value: float) -> str:
-    """A difference of shares in percentage points, with its sign."""
-    text = "–" if math.isnan(value) else f"{100 * value:+.1f}".replace("-", "−")
-    return "0.0" if text[1:] == "0.0" else text
-
-
-def interval(low: float, high: float) -> str:
-    return f"[{signed(low)}, {signed(high)}]"
 
 
 def losing(gains: list[ClassGain]) -> str:
     """The classes that lose, worst first, in one line."""
     losers = [each for each in reversed(gains) if each.loses]
     return ", ".join(f"{each.name} {signed(each.gain)}" for each in losers) or "none"
+
+
+def losing_rows(result: BenchmarkResult, pipeline: PipelineResult) -> list[tuple[str, str]]:
+    """(title of the row, its classes that lose) of every row that is compared with the CAM."""
+    return [
+        (row.plan.title, losing(pipeline.class_gains(result.classes, key)))
+        for key, row in pipeline.rows.items()
+        if row.gain is not None
+    ]
 
 
 def command_line(settings: dict[str, Any]) -> str:
@@ -50,29 +52,25 @@ def command_line(settings: dict[str, Any]) -> str:
             words += [f"--{name}", settings[name]]
     words += [
         f"--{name.replace('_', '-')}"
-        for name in ("crf", "guard", "flip_cues", "clip")
+        for name in ("crf", "guard", "flip_cues", "stretch_cues", "clip")
         if settings[name]
     ]
     for name in ("crf_backend", "calibrate"):
         if settings[name] != "auto":
             words += [f"--{name.replace('_', '-')}", settings[name]]
-    for name, default in (("strength", 1.0), ("band", 10), ("pictures", 3)):
+    numbers = {
+        "background_score": None,
+        "strength": 1.0,
+        "scale_by": None,
+        "band": 10,
+        "pictures": 3,
+    }
+    for name, default in numbers.items():
         if settings[name] != default:
-            words += [f"--{name}", f"{settings[name]:g}"]
+            words += [f"--{name.replace('_', '-')}", f"{settings[name]}"]
     for image_id in settings["show"]:
         words += ["--show", image_id]
     return shlex.join(words)
-
-
-def versions() -> dict[str, str]:
-    """What the numbers depend on, by name."""
-    found = {"python": platform.python_version()}
-    for name in ("c2am-plugin", "numpy", "scipy", "numba", "Pillow"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
 
 
 def markdown_table(result: BenchmarkResult) -> str:
@@ -83,20 +81,17 @@ def markdown_table(result: BenchmarkResult) -> str:
         "|---|---|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
     for pipeline in result.pipelines:
-        lines += [_markdown_row(pipeline, row) for row in pipeline.rows.values()]
-    lines += ["", f"{len(result.image_ids)} images. {_definitions(result)}", ""]
+        lines += [_markdown_row(result, pipeline, row) for row in pipeline.rows.values()]
+    lines += ["", f"{len(result.image_ids)} images. {definitions(result)}", ""]
     lines += [f"- {pipeline.label}, {scores_found(pipeline)}" for pipeline in result.pipelines]
     for pipeline in result.pipelines:
-        title = pipeline.rows[pipeline.headline].plan.title
-        lines.append(
-            f"- {pipeline.label}, {title}, classes that lose: "
-            f"{losing(pipeline.class_gains(result.classes))}"
-        )
+        lines += [
+            f"- {pipeline.label}, {title}, classes that lose: {line}"
+            for title, line in losing_rows(result, pipeline)
+        ]
         if pipeline.guard_gain is not None:
-            without = losing(pipeline.class_gains(result.classes, "cues"))
             lines.append(
-                f"- {pipeline.label}, without the guard: {without}. The guard adds "
-                f"{signed(pipeline.guard_gain.miou)} "
+                f"- {pipeline.label}: the guard adds {signed(pipeline.guard_gain.miou)} "
                 f"{interval(pipeline.guard_gain.low, pipeline.guard_gain.high)}; it trusts the "
                 f"cue less for {pipeline.distrusted} of {pipeline.pairs} classes of an image"
             )
@@ -114,9 +109,10 @@ def scores_found(pipeline: PipelineResult) -> str:
     )
 
 
-def _markdown_row(pipeline: PipelineResult, row: Row) -> str:
+def _markdown_row(result: BenchmarkResult, pipeline: PipelineResult, row: Row) -> str:
     final = row.plan.key == pipeline.headline
-    published = f"{pipeline.published:.1f}" if final and pipeline.published else ""
+    number = result.published(pipeline) if final else None
+    published = f"{number:.1f}" if number else ""
     miou = f"**{percent(row.scores.miou)}**" if final else percent(row.scores.miou)
     cells = [
         pipeline.label,
@@ -135,15 +131,18 @@ def _markdown_row(pipeline: PipelineResult, row: Row) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _definitions(result: BenchmarkResult) -> str:
-    return (
+def definitions(result: BenchmarkResult) -> str:
+    """What the columns mean, and where the published numbers come from if there are any."""
+    text = (
         "mIoU over the classes that are present; “absent = 0” counts the others as 0, as the "
         "pipelines’ own evaluators do. Gain over the CAM at its best threshold, with the bootstrap "
         "95 % interval over images. FP, FN: over- and under-activation, shares of the union, mean "
         "over foreground classes. Boundary: trimap mIoU within "
-        f"{result.settings['band']} pixels of the outlines. Published: "
-        f"{PUBLISHED_NOTE}; comparable on that data only."
+        f"{result.settings['band']} pixels of the outlines."
     )
+    if any(result.published(each) for each in result.pipelines):
+        text += f" Published: {PUBLISHED_NOTE}; comparable on that data only."
+    return text
 
 
 def json_content(result: BenchmarkResult) -> dict[str, Any]:
@@ -171,7 +170,7 @@ def _json_pipeline(pipeline: PipelineResult, result: BenchmarkResult) -> dict[st
         "t_without_ground_truth": pipeline.label_free,
         "headline": pipeline.headline,
         "cues_calibrated": pipeline.fit,
-        "published_miou_percent_voc2012_train": pipeline.published,
+        "published_miou_percent_voc2012_train": result.published(pipeline),
         "thresholds": pipeline.thresholds,
         "miou_by_threshold": pipeline.curves,
         "rows": {key: _json_row(row, result.classes) for key, row in pipeline.rows.items()},

@@ -15,6 +15,7 @@ from .describe import describe_main
 from .merge import merge_main
 from .refine import refine_main
 from .saliency import saliency_main
+from .show import show_main
 from .train import train_main
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "merge_main",
     "refine_main",
     "saliency_main",
+    "show_main",
     "train_main",
 ]

@@ -27,12 +27,16 @@ if TYPE_CHECKING:
 
 __all__ = ["refine_main"]
 
+# What the page takes over from the command.
+PAGE_OPTIONS = ("labels", "classes", "workers", "overwrite", "progress")
+
 
 def refine_main(argv: Sequence[str] | None = None) -> int:
     parser = _refine_parser()
     args, quiet = parse(parser, argv)
     _check_usage(parser, args)
     args["seed_settings"] = dict(args["seed_settings"] or ()) or None
+    page, classes = args.pop("page"), args.pop("classes")
 
     # Refining uses no linear algebra, and starting BLAS threads takes a third of the start-up time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -42,6 +46,8 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
         from ..runs.output_folders import record_path
         from ..runs.shards import Shard
 
+        if page:
+            _check_page(page, args)
         report = refine_cams(**args)
         code, part = 0, Shard.parse(args["shard"]).name
         for name, done in {"c2am-refine": report, "c2am-seeds": report.seeds}.items():
@@ -49,14 +55,35 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
                 print(as_options(parser, done.summary()))
                 record = record_path(done.out_dir, name, part)
                 code |= print_failures(parser, done.failures, record)
+        if page:
+            code |= _write_page(parser, page, report.out_dir, {**args, "classes": classes})
         finish(
-            _written(report.out_dir, args),
+            _written(report.out_dir, args) + (f", page to {page}" if page else ""),
             record_path(report.out_dir, "c2am-refine", part),
             *_following(report, args),
         )
         return code
 
     return run(parser, work, quiet=quiet)
+
+
+def _check_page(page: str, args: Values) -> None:
+    from ..refine.run import default_output
+    from ..show.run import check_page
+
+    refined = args["out_dir"] or default_output(args["cam_dir"])
+    folders = args["cam_dir"], args["cue_dir"], refined, args["images"]
+    check_page(*folders, page, overwrite=args["overwrite"])
+
+
+def _write_page(parser: argparse.ArgumentParser, page: str, refined: str, args: Values) -> int:
+    from ..show.run import show_refinement
+
+    folders = args["cam_dir"], args["cue_dir"], refined, args["images"]
+    options = {name: args[name] for name in PAGE_OPTIONS}
+    result = show_refinement(*folders, page, **options)
+    print(result.summary())
+    return print_failures(parser, result.failures, result.page)
 
 
 def _written(out_dir: str, args: Values) -> str:
@@ -82,8 +109,17 @@ def _check_usage(parser: argparse.ArgumentParser, args: Values) -> None:
         parser.error("--labels-only needs --labels DIR, and neither --out nor --seeds")
     if args["seeds"] and not args["images"]:
         parser.error("--seeds needs the photographs: add --images DIR")
+    if args["page"] and not args["images"]:
+        parser.error("--page shows the photographs: add --images DIR")
+    if args["page"] and (args["shard"] or args["labels_only"]):
+        parser.error(
+            "--page shows the refined CAMs of a whole run, so it goes with neither --shard "
+            "(c2am-show after c2am-merge) nor --labels-only"
+        )
     if not args["crf"] and (args["crf_setting"] or args["ignore_below"] or args["confidence"]):
         parser.error("--crf-setting, --ignore-below and --confidence need --crf")
+    if args["classes"] and not args["page"]:
+        parser.error("--classes names the classes of a page: add --page DIR")
     if args["seed_settings"] and not args["seeds"]:
         parser.error("--seed-setting needs --seeds DIR")
 
@@ -151,7 +187,7 @@ def _refine_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("labels and seeds").add_argument
     add("--labels", metavar="DIR", help="also write pseudo labels, as palette PNGs")
     add("--labels-only", action="store_true", help="write only labels, not CAM files")
-    add("--images", metavar="DIR", help="photographs, or a VOC root: for --crf, --seeds")
+    add("--images", metavar="DIR", help="photographs, or a VOC root: for --crf, --seeds, --page")
     add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
     add(
         "--crf-backend",
@@ -176,6 +212,15 @@ def _refine_parser() -> argparse.ArgumentParser:
         type=setting,
         metavar="NAME=NUMBER",
         help="for --seeds: low_alpha, high_alpha, or fg, bg (default: your pipeline's own)",
+    )
+
+    add = parser.add_argument_group("page").add_argument
+    add("--page", metavar="DIR", help="also write a page of pictures and numbers (needs --images)")
+    add(
+        "--classes",
+        metavar="NAME|FILE",
+        help="class names of the page: voc, coco, coco91, or a file with one per line, background "
+        "first",
     )
     add_running(parser, shards=True)
     return parser

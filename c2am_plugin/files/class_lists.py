@@ -6,9 +6,14 @@ one). From the 12th class on the two differ.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ..errors import InputError
 from .labels import VOC_CLASSES
 
-__all__ = ["CLASS_LISTS", "COCO_CLASSES", "COCO_IDS", "UNUSED"]
+__all__ = ["CLASS_LISTS", "COCO_CLASSES", "COCO_IDS", "UNUSED", "are_voc_ids", "class_names"]
 
 UNUSED = "(unused)"
 
@@ -29,3 +34,35 @@ COCO_CLASSES = tuple(name for name in COCO_IDS if name != UNUSED)
 
 # What `--classes` takes by name, background first.
 CLASS_LISTS = {"voc": VOC_CLASSES, "coco": COCO_CLASSES, "coco91": COCO_IDS}
+# As "2007_000032".
+VOC_ID = re.compile(r"(?:.*/)?20(?:0[7-9]|1[0-2])_\d{6}")
+
+
+def are_voc_ids(ids: Iterable[str]) -> bool:
+    """Whether all these images are PASCAL VOC's, by their ids; not of none.
+
+    >>> are_voc_ids(["2007_000032"]), are_voc_ids(["000000000030"])
+    (True, False)
+    """
+    found = [bool(VOC_ID.fullmatch(each)) for each in ids]
+    return bool(found) and all(found)
+
+
+def class_names(classes: str | Path | Sequence[str] | None) -> tuple[str, ...]:
+    """Names from a file, one a line, or a sequence; background first. Default VOC's.
+
+    "voc", "coco" (80 classes) and "coco91" (COCO's ids up to 90) are lists by name.
+    """
+    if classes is None:
+        return VOC_CLASSES
+    if isinstance(classes, str) and classes in CLASS_LISTS:
+        return CLASS_LISTS[classes]
+    if isinstance(classes, (str, Path)):
+        try:
+            lines = Path(classes).read_text(encoding="utf-8-sig").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{classes}: cannot be read as class names ({error})") from error
+        classes = [line.strip() for line in lines if line.strip()]
+    if not 2 <= len(classes) <= 255:
+        raise InputError(f"{len(classes)} class names; expected 2 to 255, background first")
+    return tuple(classes)

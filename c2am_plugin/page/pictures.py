@@ -54,9 +54,13 @@ def photo_picture(photo: np.ndarray, boxes: Mapping[str, np.ndarray] | None = No
 
 
 def heat_picture(maps: np.ndarray, photo: np.ndarray | None) -> str:
-    """CAMs K×H×W in [0, 1] as the heat of their maximum, over the grey photograph if given."""
-    top = maps.max(axis=0) if len(maps) else np.zeros(maps.shape[1:], np.float32)
-    heat = _shrink_float(top.astype(np.float32))
+    """CAMs K×H×W in [0, 1] as the heat of their maximum, over the grey photograph if given.
+
+    photo: uint8 of any size; the CAMs are brought to it.
+    """
+    top = maps.max(axis=0) if maps.size else np.zeros((1, 1), np.float32)
+    shape = maps.shape[1:] if photo is None else photo.shape
+    heat = _resize_float(top.astype(np.float32), _size(shape))
     place = heat * (len(HEAT) - 1)
     low = np.minimum(place.astype(int), len(HEAT) - 2)
     rest = (place - low)[..., None]
@@ -69,8 +73,9 @@ def heat_picture(maps: np.ndarray, photo: np.ndarray | None) -> str:
 
 def cue_picture(cue: np.ndarray) -> str:
     """b, float H×W in [0, 1] → a grey data URI as cue files look: white = foreground."""
-    grey = np.rint(255 * (1 - _shrink_float(cue))).astype(np.uint8)
-    return _png(Image.fromarray(grey))
+    grey = np.rint(255 * (1 - _resize_float(cue, _size(cue.shape)))).astype(np.uint8)
+    # PNG is small for hard cues, JPEG for soft ones.
+    return min(_png(Image.fromarray(grey)), _jpeg(Image.fromarray(grey)), key=len)
 
 
 def label_picture(label: np.ndarray) -> str:
@@ -98,8 +103,8 @@ def _shrink(photo: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(photo).resize(_size(photo.shape), Image.Resampling.LANCZOS))
 
 
-def _shrink_float(values: np.ndarray) -> np.ndarray:
-    resized = Image.fromarray(values).resize(_size(values.shape), Image.Resampling.BILINEAR)
+def _resize_float(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    resized = Image.fromarray(values).resize(size, Image.Resampling.BILINEAR)
     return np.clip(np.asarray(resized), 0, 1)
 
 

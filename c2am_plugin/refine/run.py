@@ -46,7 +46,7 @@ from .set_calibration import (
     wants_calibration,
 )
 
-__all__ = ["RefineReport", "refine_cams", "refine_image"]
+__all__ = ["RefineReport", "default_output", "refine_cams", "refine_image"]
 
 COMMAND = "c2am-refine"
 # A tenth of the images, within these bounds, shows whether the two folders fit each other.
@@ -165,7 +165,7 @@ def refine_cams(
         check_backend(crf_backend)
     part = Shard.parse(shard)
     cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
-    refined = None if labels_only else Path(out_dir) if out_dir else _sibling(cam_dir)
+    refined = None if labels_only else Path(out_dir) if out_dir else default_output(cam_dir)
     if refined:
         log.info("refined CAMs go to %s", refined)
     outputs = [Path(folder) for folder in (refined, labels, confidence, seeds) if folder]
@@ -360,8 +360,8 @@ def _check_options(
     check_score(background_score)
 
 
-def _sibling(cam_dir: Path) -> Path:
-    """The default output folder: beside the folder as it was named; links are not followed."""
+def default_output(cam_dir: str | Path) -> Path:
+    """Where refined CAMs go by default: beside the folder as it was named, links not followed."""
     folder = Path(os.path.abspath(cam_dir))
     return folder.with_name(folder.name + "_c2am")
 

@@ -31,6 +31,7 @@ __all__ = [
     "hold_file",
     "hold_folders",
     "read_record",
+    "read_report",
     "record_path",
 ]
 
@@ -259,17 +260,27 @@ def read_record(record: Path) -> dict[str, Any] | None:
     """The settings of an earlier run as JSON values; None if there was no run."""
     if not record.exists():
         return None
+    return _read_part(record, "settings", None)
+
+
+def read_report(record: Path) -> dict[str, Any] | None:
+    """The report of an earlier run as JSON values; None if it has not ended."""
+    return _read_part(record, "report", {}) or None
+
+
+def _read_part(record: Path, name: str, default: dict[str, Any] | None) -> dict[str, Any]:
     try:
         with open(record, encoding="utf-8", opener=plain_file) as file:
-            settings = json.load(file)["settings"]
-        if not isinstance(settings, dict):
-            raise TypeError(f"settings are {type(settings).__name__}")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            content = json.load(file)
+        part = content[name] if default is None else content.get(name, default)
+        if not isinstance(part, dict):
+            raise TypeError(f"{name} are {type(part).__name__}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise OutputError(
             f"{record}: does not contain the settings of a run ({reason}); remove it"
         ) from error
-    return settings
+    return part
 
 
 def record_path(folder: str | Path, command: str, shard: str = "") -> Path:

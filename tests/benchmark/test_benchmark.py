@@ -276,10 +276,19 @@ def test_any_number_of_classes_by_a_file_of_names(data, tmp_path):
     assert two.failures
 
 
-def test_the_published_number_stands_beside_its_own_pipeline_only(data):
+def test_the_published_number_stands_beside_its_own_pipeline_on_vocs_images_only(data):
     cams, cues, gt = data()
-    result = run({"psa": cams, "psa:mctformer": cams}, cues, gt)
-    assert [each.published for each in result.pipelines] == [65.5, None]
+    two = {"psa": cams, "psa:mctformer": cams}
+    result = run(two, cues, gt)
+    assert [result.published(each) for each in result.pipelines] == [None, None]
+    assert "Published" not in result.table()
+    cams, cues, gt = data(ids=[f"2007_{index:06d}" for index in range(6)], name="vocs")
+    two = {"psa": cams, "psa:mctformer": cams}
+    result = run(two, cues, gt)
+    assert [result.published(each) for each in result.pipelines] == [65.5, None]
+    assert "Published" in result.table()
+    named = run(two, cues, gt, classes=["background", *map(str, range(25))])
+    assert [named.published(each) for each in named.pipelines] == [None, None]
     assert {each.method for each in result.pipelines} == {"psa"}
 
 

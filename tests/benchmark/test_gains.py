@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from c2am_plugin.bench.gains import DRAWS, count_scores, image_gains, label_counts, paired_gain
+from c2am_plugin.bench.gains import DRAWS, count_scores, image_ious, label_counts, paired_gain
 from c2am_plugin.bench.metrics import confusion, scores
 
 N_CLASSES = 5
@@ -74,10 +74,10 @@ def test_a_class_of_one_image_has_an_interval_of_the_draws_that_hold_it():
     assert gain.iou_low[2] == gain.iou[2] == gain.iou_high[2] > 0
 
 
-def test_image_gains_are_of_the_foreground_classes_that_are_there():
+def test_image_ious_are_of_the_foreground_classes_that_are_there():
     truth = np.array([[0, 1, 1, 2]], np.uint8)
     before = counts_of([(np.array([[0, 1, 0, 0]], np.uint8), truth)])
     after = counts_of([(np.array([[4, 1, 1, 0]], np.uint8), truth)])
-    assert image_gains(before, after) == pytest.approx([0.25])
+    assert image_ious(after) - image_ious(before) == pytest.approx([0.25])
     empty = counts_of([(np.zeros((2, 2), np.uint8), np.zeros((2, 2), np.uint8))])
-    assert image_gains(empty, empty) == pytest.approx([0])
+    assert image_ious(empty) == pytest.approx([0])

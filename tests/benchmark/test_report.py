@@ -6,51 +6,26 @@ import base64
 import csv
 import io
 import json
-import re
-from html.parser import HTMLParser
 from importlib.metadata import PackageNotFoundError
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from html_page import Page
 from PIL import Image
 from small_files import write_png
 
-from c2am_plugin.bench import tables
 from c2am_plugin.bench.benchmark import benchmark
+from c2am_plugin.bench.gains import image_ious
 from c2am_plugin.bench.gallery import choose_pictures
+from c2am_plugin.bench.tables import losing_rows
+from c2am_plugin.bench.worst import worst_images
 from c2am_plugin.files.labels import palette
+from c2am_plugin.page import text
 from c2am_plugin.page.pictures import HEAT, SIDE, cue_picture, heat_picture, label_picture
 
 IDS = ("a", "b", "c", "d", "e", "f", "g", "h")
 NAMES = ("background", "<b>cat & dog</b>", *(f"thing {i}" for i in range(19)))
-VOID = {"meta", "img", "br", "line", "polyline"}
-
-
-class Page(HTMLParser):
-    """Checks nesting while it reads; keeps what the page refers to, and its text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.references, self.words, self.tags = [], [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append(tag)
-        self.references += [value for name, value in attrs if name in ("src", "href", "data")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_startendtag(self, tag, attrs):
-        self.handle_starttag(tag, attrs)
-        if tag not in VOID:
-            self.open.pop()
-
-    def handle_data(self, data):
-        self.words.append(data)
 
 
 @pytest.fixture
@@ -91,13 +66,68 @@ def test_page_is_one_file_and_well_formed(made):
         "results.csv",
         "table.md",
     }
-    text = (out / "report.html").read_text(encoding="utf-8")
-    page = Page(text)
+    source = (out / "report.html").read_text(encoding="utf-8")
+    page = Page(source)
     assert page.references
     assert all(each.startswith("data:image/") for each in page.references)
-    assert not re.search(r"https?://|@import|url\(|<script|<link", text)
-    assert "prefers-color-scheme: dark" in text
-    assert 'name="viewport"' in text
+    assert "prefers-color-scheme: dark" in source
+    assert "@media print" in source
+
+
+def test_every_image_is_in_the_scatter_and_the_worst_are_explained(made):
+    result, out = made
+    page = Page((out / "report.html").read_text(encoding="utf-8"))
+    for pipeline in result.pipelines:
+        before, after = pipeline.image_ious
+        assert after - before == pytest.approx(pipeline.image_gains)
+        for image_id, one, other in zip(result.image_ids, before, after, strict=True):
+            assert f"{image_id}: {100 * one:.0f} → {100 * other:.0f}" in page.text
+        worst = worst_images(result, pipeline)
+        assert [each.image_id for each in worst] == [
+            result.image_ids[i]
+            for i in np.argsort(pipeline.image_gains, kind="stable")
+            if pipeline.image_gains[i] < 0
+        ]
+        for each in worst:
+            assert each.change in page.text
+
+
+def test_what_changed_is_told_of_the_class_that_falls_most():
+    """Counts hit, truth, predicted. The cat loses its pixels; the dog takes over the background."""
+    names = ("background", "cat", "dog")
+    before = np.array([[[50, 20, 20], [60, 20, 20], [60, 20, 20]]])
+    shrinks = np.array([[[50, 5, 20], [60, 20, 20], [75, 5, 20]]])
+    spreads = np.array([[[20, 20, 20], [60, 20, 20], [20, 20, 60]]])
+    lines = []
+    for after in (shrinks, spreads):
+        rows = {
+            key: SimpleNamespace(counts=counts)
+            for key, counts in (("cam_best", before), ("cues", after))
+        }
+        pipeline = SimpleNamespace(
+            rows=rows, headline="cues", image_ious=(image_ious(before), image_ious(after))
+        )
+        result = SimpleNamespace(classes=names, image_ids=["a"])
+        lines += [each.change for each in worst_images(result, pipeline)]
+    assert lines == [
+        "cat shrinks: 100 → 25 % of its pixels found",
+        "dog spreads: 0 → 67 % of its label wrong",
+    ]
+
+
+def test_the_losing_classes_of_every_row_are_listed(made):
+    result, out = made
+    page = Page((out / "report.html").read_text(encoding="utf-8"))
+    table = (out / "table.md").read_text()
+    for pipeline in result.pipelines:
+        rows = losing_rows(result, pipeline)
+        assert len(rows) == len(pipeline.rows) - 1  # all but what gains are measured from
+        assert {"CAM, best threshold + dense CRF", "CAM + cues, guarded + dense CRF"} <= {
+            title for title, _ in rows
+        }
+        for title, line in rows:
+            assert f"{pipeline.label}, {title}: {line}" in page.text
+            assert f"- {pipeline.label}, {title}, classes that lose: {line}" in table
 
 
 def test_page_shows_every_pipeline_the_command_and_escapes_names(made):
@@ -110,7 +140,7 @@ def test_page_shows_every_pipeline_the_command_and_escapes_names(made):
     stored = json.loads((out / "results.json").read_text())
     assert stored["command"] in words
     assert f"c2am-plugin {stored['versions']['c2am-plugin']}" in words
-    assert page.tags.count("svg") == len(result.pipelines) == 2
+    assert page.tags.count("svg") == 2 * len(result.pipelines) == 4
     for pipeline in result.pipelines:
         assert f"{100 * pipeline.rows['guard'].scores.miou:.1f}" in words
     # 1 asked for, up to 2 + 2 + 2 others, 7 pictures each, for 2 pipelines
@@ -121,8 +151,8 @@ def test_page_shows_every_pipeline_the_command_and_escapes_names(made):
 
 def test_json_csv_and_markdown_say_the_same(made):
     result, out = made
-    text = (out / "results.json").read_text()
-    stored = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    content = (out / "results.json").read_text()
+    stored = json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     lines = list(csv.DictReader(io.StringIO((out / "results.csv").read_text())))
     table = [
         [cell.strip() for cell in line.strip("|").split("|")]
@@ -153,8 +183,8 @@ def test_what_is_not_installed_is_said_among_the_versions(monkeypatch):
             raise PackageNotFoundError(name)
         return installed[name]
 
-    monkeypatch.setattr(tables, "version", version)
-    found = tables.versions()
+    monkeypatch.setattr(text, "version", version)
+    found = text.versions()
     assert list(found) == ["python", "c2am-plugin", "numpy", "scipy", "numba", "Pillow"]
     assert {name: found[name] for name in installed} == installed
     assert found["numba"] == found["c2am-plugin"] == "not installed"

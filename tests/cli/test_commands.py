@@ -17,7 +17,7 @@ from small_files import write_png
 
 import c2am_plugin
 from c2am_plugin import cli
-from c2am_plugin.cli import bench, boxes, convert, cues, describe, refine, saliency, train
+from c2am_plugin.cli import bench, boxes, convert, cues, describe, refine, saliency, show, train
 
 BIN = Path(sys.executable).parent
 PARSERS = {
@@ -28,6 +28,7 @@ PARSERS = {
     "describe": describe._describe_parser,
     "refine": refine._refine_parser,
     "saliency": saliency._saliency_parser,
+    "show": show._show_parser,
     "train": train._train_parser,
 }
 NEEDED = {
@@ -38,6 +39,7 @@ NEEDED = {
     "describe": ["C"],
     "refine": ["C", "C"],
     "saliency": ["I", "C", "-o", "O"],
+    "show": ["C", "C", "R", "--images", "I", "-o", "O"],
     "train": ["I", "-o", "O"],
 }
 WRONG = {
@@ -127,6 +129,10 @@ def test_a_folder_that_is_not_there_is_bad_input_in_one_line(
         ("bench", ["--cams", "auto=D"]),
         ("bench", ["--cams", "psa"]),
         ("boxes", ["--predictions", "P"]),
+        ("refine", ["--page", "P"]),
+        ("refine", ["--page", "P", "--images", "I", "--shard", "1/2"]),
+        ("refine", ["--page", "P", "--images", "I", "--labels", "L", "--labels-only"]),
+        ("refine", ["--classes", "voc"]),
         ("saliency", ["--checkpoint", "F"]),
         ("train", ["--sync-bn", "--micro-batch", "2"]),
     ],

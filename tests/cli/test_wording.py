@@ -19,7 +19,7 @@ from c2am_plugin.errors import InputError
 
 PACKAGE = Path(c2am_plugin.__file__).parent
 # What these print is a command line to copy.
-PRINT_COMMANDS = {"bench/tables.py", "describe/report.py"}
+PRINT_COMMANDS = {"bench/tables.py", "describe/report.py", "show/report.py"}
 
 
 @pytest.mark.parametrize(

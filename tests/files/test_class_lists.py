@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from c2am_plugin.bench.inputs import class_names
 from c2am_plugin.bench.metrics import confusion, score_histogram
 from c2am_plugin.errors import InputError
-from c2am_plugin.files.class_lists import COCO_CLASSES, COCO_IDS, UNUSED
+from c2am_plugin.files.class_lists import COCO_CLASSES, COCO_IDS, UNUSED, class_names
 from c2am_plugin.files.labels import VOC_CLASSES
 
 

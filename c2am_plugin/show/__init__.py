@@ -1,0 +1,1 @@
+"""Pictures and numbers of a finished refinement, without ground truth."""
