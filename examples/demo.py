@@ -1,11 +1,11 @@
-"""Everything from nothing, offline: images, a classifier and its CAMs, C2AM, better CAMs, a page.
+"""The whole path, offline: images, a classifier and its CAMs, C2AM, better CAMs, a page.
 
     python examples/demo.py -o demo-out
     python examples/demo.py -o demo-out --images JPEGImages --cams CAMS [--gt SegmentationClass]
 
 Without --images a small data set is generated and a classifier is trained on its image-level
-labels; its CAMs are stored in the formats of all five pipelines. With --images and --cams your own
-are used, in whatever format they are; with --gt they are scored as well.
+labels, as `c2am-cams` does it; its CAMs are stored in the formats of the paper's five pipelines.
+With --images and --cams your own are used, in any format; with --gt they are scored as well.
 """
 
 from __future__ import annotations
@@ -15,27 +15,23 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from classifier import make_cams, save_trunk, train_classifier
-from generated import CLASSES, SIDE, make_folder
+from generated import SIDE, make_folder
 
 from c2am_plugin import (
     C2AMError,
     benchmark,
-    get_adapter,
+    convert_cams,
+    make_cams,
     make_cues,
-    read_label,
-    read_photo,
     refine_cams,
     train_c2am,
+    train_classifier,
 )
-from c2am_plugin.files.folders import find_files
 
-COUNT = 240
+COUNT, BATCH = 240, 32
 FORMATS = ("advcam", "psa", "puzzlecam", "sc_cam", "seam")
 # The images are small and the network's maps coarse: enlarged, outlines come out finer.
 SCALES = (2.0, 3.0)
@@ -73,15 +69,15 @@ def run_generated(out: Path, count: int = COUNT, epochs: int = 20, c2am_epochs: 
     make_folder(out, count)
 
     say("2/5 a classifier of their image-level labels, and its CAMs in five formats")
-    write_cams(out, FORMATS, epochs)
+    checkpoint = write_cams(out, epochs)
 
     say("3/5 C2AM, without any label; the classifier's backbone is its start")
     trained = train_c2am(
         out / "JPEGImages",
         out / "c2am",
         backbone=BACKBONE,
-        weights=str(out / "classifier.pth"),
-        batch_size=32,
+        weights=str(checkpoint),
+        batch_size=BATCH,
         epochs=c2am_epochs,
         resize=SIDE,
         crop=SIDE * 7 // 8,
@@ -99,20 +95,39 @@ def run_generated(out: Path, count: int = COUNT, epochs: int = 20, c2am_epochs: 
     score(out, {name: out / "cams" / name for name in FORMATS}, out / "names.txt")
 
 
-def write_cams(out: Path, names: Sequence[str], epochs: int) -> None:
-    """Train a classifier on what is in each image; write cams/<pipeline>/ and classifier.pth."""
-    photos = {i: read_photo(path) for i, path in find_files(out / "JPEGImages", (".png",)).items()}
-    # All that is taken from the ground truth is which classes an image holds.
-    truths = {i: np.unique(read_label(out / "SegmentationClass" / f"{i}.png")) for i in photos}
-    labels = np.array([[c in truths[i] for c in range(1, len(CLASSES))] for i in photos])
-    model = train_classifier(np.stack(list(photos.values())), labels, BACKBONE, epochs)
-    save_trunk(model, out / "classifier.pth")
-    for (image_id, photo), label in zip(photos.items(), labels, strict=True):
-        cams = make_cams(model, photo, np.flatnonzero(label), image_id)
-        for name in names:
-            path = out / "cams" / name / f"{image_id}.npy"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            get_adapter(name).dump(cams, path)
+def write_cams(out: Path, epochs: int) -> Path:
+    """Train a classifier, write its CAMs to cams/<pipeline>/; returns its checkpoint.
+
+    All that is taken from the ground truth is which classes an image shows.
+    """
+    images, labels, classes = out / "JPEGImages", out / "SegmentationClass", out / "names.txt"
+    trained = train_classifier(
+        images,
+        labels,
+        out / "classifier",
+        classes=classes,
+        backbone=BACKBONE,
+        weights="random",
+        recipe="small",
+        epochs=epochs,
+        batch_size=BATCH,
+        lr=3e-3,
+        crop=SIDE,
+        long_side=(SIDE, SIDE),
+        output_stride=8,
+        pooling="smooth_max",
+        turns=True,  # the images have no up
+        jitter=False,
+        workers=0,
+        picture_every=0,
+    )
+    first, *others = FORMATS
+    cams = out / "cams" / first
+    report = make_cams(images, labels, trained.checkpoint, cams, method=first, scales=(1.0,))
+    print(report.summary())
+    for name in others:
+        convert_cams(cams, out / "cams" / name, to=name, method=first, progress=False)
+    return trained.checkpoint
 
 
 def score(out: Path, cams: dict[str, Path], classes: Path | None, **options: object) -> None:

@@ -26,6 +26,7 @@ MODULES = (
     "runs.shards",
 )
 PUBLIC = [getattr(c2am_plugin, name) for name in c2am_plugin.__all__ if name != "__version__"]
+FUNCTIONS = [each for each in PUBLIC if inspect.isfunction(each)]
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -35,7 +36,7 @@ def test_examples_give_what_they_show(name):
     assert found.failed == 0
 
 
-@pytest.mark.parametrize("function", filter(inspect.isfunction, PUBLIC), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 def test_public_functions_explain_each_argument_and_show_a_call(function):
     text = inspect.getdoc(function)
     assert set(inspect.signature(function).parameters) <= set(re.findall(r"\w+", text))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from ..registry import adapter_names
 from .common import finish, print_failures, run
 from .options import (
     CRF_BACKENDS,
@@ -52,6 +51,8 @@ def _named_folder(text: str) -> tuple[str, str]:
     pipeline, *rest = name.split(":")
     if pipeline == "auto":
         raise argparse.ArgumentTypeError("auto: name the pipeline, e.g. psa=out/psa_cam")
+    from ..registry import adapter_names
+
     if not rest or f"{pipeline}:{rest[0]}" not in adapter_names():
         method(pipeline)
     return name, folder

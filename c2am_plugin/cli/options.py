@@ -104,11 +104,12 @@ def boundary(text: str) -> float | str:
 
 
 def method(text: str) -> str:
+    if text == "auto":
+        return text
     from ..registry import adapter_names
 
-    known = ("auto", *adapter_names())
-    if text not in known:
-        raise argparse.ArgumentTypeError(f"{text!r} is unknown; known are {', '.join(known)}")
+    if text not in (known := adapter_names()):
+        raise argparse.ArgumentTypeError(f"{text!r} is unknown; known are auto, {', '.join(known)}")
     return text
 
 

@@ -97,7 +97,8 @@ def test_the_whole_path_on_few_images(tmp_path, capsys):
     words = ["-o", str(own), "--images", str(photos), "--gt"]
     words += [str(out / "SegmentationClass"), "--cams", str(out / "cams" / "puzzlecam")]
     words += ["--classes", str(out / "names.txt"), "--backbone", "shufflenet_v2_x0_5"]
-    assert demo.main([*words, "--weights", str(out / "classifier.pth"), "--epochs", "1"]) == 0
+    words += ["--weights", str(out / "classifier" / "last.pt"), "--epochs", "1"]
+    assert demo.main(words) == 0
     assert {path.stem for path in (own / "refined").glob("*.npy")} == set(ids[:8])
     results = json.loads((own / "report" / "results.json").read_text())
     assert list(results["pipelines"]) == ["puzzlecam"]
