@@ -118,7 +118,7 @@ def train_arm(data: Data, seed: int, arm: str, **how: Any) -> Numbers:
         run / "cams",
         ids=data.ids,
         classes=data.classes,
-        workers=max(1, how["workers"]),
+        workers=how["workers"] or None,
         device=how["device"],
         progress=False,
         **data.cams,
