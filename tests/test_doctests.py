@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import inspect
 import re
+import typing
 
 import pytest
 
@@ -42,3 +44,26 @@ def test_public_functions_explain_each_argument_and_show_a_call(function):
     assert set(inspect.signature(function).parameters) <= set(re.findall(r"\w+", text))
     assert ">>> " in text
     assert "Raises" in text
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_what_an_example_uses_of_a_result_is_there(function):
+    """Also in examples that are skipped because they need files."""
+    text = "\n".join(each.source for each in doctest.DocTestParser().get_examples(function.__doc__))
+    made = {}  # variable: the public function whose result it is
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            made[node.targets[0].id] = _called(node.value)
+    for node in ast.walk(ast.parse(text)):
+        if not isinstance(node, ast.Attribute):
+            continue
+        name = made.get(node.value.id) if isinstance(node.value, ast.Name) else _called(node.value)
+        if name in c2am_plugin.__all__:
+            result = typing.get_type_hints(getattr(c2am_plugin, name))["return"]
+            known = {*dir(result), *typing.get_type_hints(result)}
+            assert node.attr in known, f"{name}(…).{node.attr}"
+
+
+def _called(node):
+    is_name = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    return node.func.id if is_name else None

@@ -66,7 +66,7 @@ def describe_cues(
     Raises InputError if a folder contains no such files, or if no cue can be read.
 
     >>> from c2am_plugin import describe_cues
-    >>> print(describe_cues("cues", "psa_cam").summary())  # doctest: +SKIP
+    >>> print(describe_cues("cues", "psa_cam").text())  # doctest: +SKIP
     """
     stored = find_cams(cams, method) if cams else {}
     files, form = find_cues(cues, stored, stretch=stretch_cues, read_map=MapReader.find())
