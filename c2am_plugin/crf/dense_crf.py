@@ -177,7 +177,9 @@ def needs_compiling(backend: Backend = "auto") -> bool:
 
 def warm_up(backend: Backend = "auto") -> None:
     """Compile the CRF, or load it from the cache, so that later calls run at full speed."""
-    cue_crf(np.zeros((2, 2, 3), np.uint8), np.eye(2, dtype=bool), backend=backend)
+    labels = np.arange(9).reshape(3, 3)
+    for n_labels in (2, 3, 5, 9):  # numba compiles for 1, 2, 4 and 8 labels besides the first
+        label_crf(np.zeros((3, 3, 3), np.uint8), labels % n_labels, n_labels, backend=backend)
 
 
 def make_ready(backend: Backend = "auto") -> Literal["threads", "processes"]:

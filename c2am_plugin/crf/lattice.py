@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .jit import jit
+from .rows import add_row, blur_row
 
 __all__ = ["Lattice", "add_filtered", "build", "is_compiled"]
 
@@ -55,20 +56,35 @@ def build(features: np.ndarray) -> Lattice:
     corners, weights, keys, slots = _index(features, scale.astype(np.float32), strides, steps)
     lattice = Lattice(corners, weights, _neighbours(keys, slots, steps))
 
-    total = np.zeros(count, np.float32)
-    add_filtered(lattice, np.ones(count, np.float32), 1.0, total)
-    np.divide(weights, np.sqrt(total)[:, None], out=weights)
+    total = np.zeros((count, 1), np.float32)
+    add_filtered(lattice, np.ones_like(total), 1.0, total)
+    np.divide(weights, np.sqrt(total), out=weights)
     return lattice
 
 
-def add_filtered(lattice: Lattice, values: np.ndarray, scale: float, out: np.ndarray) -> None:
-    """Add scale · K · values to `out`, both N float32; K is the lattice's kernel."""
+def add_filtered(
+    lattice: Lattice,
+    values: np.ndarray,
+    scale: float,
+    out: np.ndarray,
+    scratch: np.ndarray | None = None,
+) -> None:
+    """Add scale · K · values to `out`, both N×W float32, C-contiguous; K is the lattice's kernel.
+
+    scratch: see `scratch_for`; one for many calls saves time. Each W is compiled separately.
+    """
     corners, weights, neighbours = lattice
-    unroll = (0,) * len(neighbours)
-    vertices = np.zeros(neighbours.shape[2], np.float32)
-    _splat(corners, weights, values, vertices, unroll)
-    vertices = _blur(neighbours, vertices)
-    _add_slice(corners, weights, vertices, np.float32(scale), out, unroll)
+    corner, width = (0,) * len(neighbours), (0,) * values.shape[1]
+    vertices, other = scratch_for(lattice, len(width)) if scratch is None else scratch
+    vertices.fill(0)
+    _splat(corners, weights, np.float32(scale), values, vertices, corner, width)
+    blurred = _blur(neighbours, vertices, other, width)
+    _add_slice(corners, weights, blurred, out, corner, width)
+
+
+def scratch_for(lattice: Lattice, width: int) -> np.ndarray:
+    """Memory for the vertices' values, 2×(M+1)×width float32."""
+    return np.empty((2, lattice.neighbours.shape[2], width), np.float32)
 
 
 def is_compiled() -> bool:
@@ -236,33 +252,32 @@ def _neighbours(keys, slots, steps):  # type: ignore[no-untyped-def]
     return neighbours
 
 
-# Below, uint32 avoids numba's check for negative indices. `unroll` is a tuple of d+1 zeros: its
-# length is part of its type, so the compiler unrolls the inner loop.
+# Below, uint32 avoids numba's check for negative indices. `corner` and `width` are tuples of d+1
+# and W zeros: their length is part of their type, so the compiler unrolls the inner loops.
 
 
 @jit
-def _splat(corners, weights, values, vertices, unroll):  # type: ignore[no-untyped-def]
+def _splat(corners, weights, scale, values, vertices, corner, width):  # type: ignore[no-untyped-def]
     for p in range(len(values)):
-        for r in range(len(unroll)):
-            vertices[np.uint32(corners[p, r])] += weights[p, r] * values[p]
+        for r in range(len(corner)):
+            share = scale * weights[p, r]
+            add_row(vertices, np.uint32(corners[p, r]), share, values, np.uint64(p), width)
 
 
 @jit
-def _blur(neighbours, vertices):  # type: ignore[no-untyped-def]
-    before, after = vertices, np.empty_like(vertices)
+def _blur(neighbours, before, after, width):  # type: ignore[no-untyped-def]
     for axis in range(len(neighbours)):
         back, forth = neighbours[axis]
-        for v in range(len(vertices)):
-            pair = before[np.uint32(back[v])] + before[np.uint32(forth[v])]
-            after[v] = before[v] + np.float32(0.5) * pair
+        for v in range(len(before)):
+            one, other = np.uint32(back[v]), np.uint32(forth[v])
+            blur_row(after, np.uint64(v), before, one, other, width)
         before, after = after, before
     return before
 
 
 @jit
-def _add_slice(corners, weights, vertices, scale, out, unroll):  # type: ignore[no-untyped-def]
+def _add_slice(corners, weights, vertices, out, corner, width):  # type: ignore[no-untyped-def]
     for p in range(len(out)):
-        value = np.float32(0)
-        for r in range(len(unroll)):
-            value += weights[p, r] * vertices[np.uint32(corners[p, r])]
-        out[p] += scale * value
+        for r in range(len(corner)):
+            vertex = np.uint32(corners[p, r])
+            add_row(out, np.uint64(p), weights[p, r], vertices, vertex, width)

@@ -125,17 +125,23 @@ def plain_filter(features, values):
     return norm * filtered(norm * values)
 
 
-@pytest.mark.parametrize("d", [2, 3, 5])
+@pytest.mark.parametrize(("d", "width"), [(2, 1), (3, 4), (5, 2), (5, 8)])
 @pytest.mark.parametrize("reach", [0.0, 0.5, 5.0, 300.0])
-def test_filters_as_a_plain_lattice_does(lattice, d, reach):
+def test_filters_as_a_plain_lattice_does(lattice, d, width, reach):
     rng = np.random.default_rng(d)
     features = (rng.random((d, 150)) * reach).astype(np.float32)
-    values = rng.normal(size=150).astype(np.float32)
-    out = np.ones(150, np.float32)
+    values = rng.normal(size=(150, width)).astype(np.float32)
+    out = np.ones((150, width), np.float32)
     lattice.add_filtered(lattice.build(features), values, 2.0, out)
-    np.testing.assert_allclose(
-        out, 1 + 2 * plain_filter(features, values), atol=2e-3 if reach > 99 else 2e-5
-    )
+    expected = np.stack([1 + 2 * plain_filter(features, column) for column in values.T], axis=1)
+    np.testing.assert_allclose(out, expected, atol=2e-3 if reach > 99 else 2e-5)
+
+
+def test_the_exponential_is_as_precise_as_float32():
+    mean_field = pytest.importorskip("c2am_plugin.crf.mean_field", reason="numba is not installed")
+    for x in np.linspace(-100, 0, 20_001, dtype=np.float32):
+        expected = np.exp(np.float64(max(x, np.float32(-87))))
+        assert mean_field._exp(x) == pytest.approx(expected, rel=2e-7)
 
 
 def test_keys_too_wide_to_pack_change_nothing(lattice, monkeypatch):
@@ -245,7 +251,7 @@ scale = st.sampled_from([1e-9, 0.01, 0.13, 1.0, 7.0, 1e4, 1e30])
 @given(
     height=st.integers(1, 9),
     width=st.integers(1, 9),
-    n_labels=st.integers(1, 4),
+    n_labels=st.integers(1, 12),
     seed=st.integers(0, 99),
     scales=st.tuples(scale, scale, scale),
 )
@@ -289,7 +295,7 @@ def test_a_large_image_as_pydensecrf(reference):
     assert (label_crf(image, labels) != expected).sum() <= 10
 
 
-@pytest.mark.parametrize("n_labels", [1, 2, 4])
+@pytest.mark.parametrize("n_labels", [1, 2, 3, 4, 6, 9, 21])
 def test_scores_as_pydensecrf(reference, n_labels):
     image = picture("blobs", 97, 131)
     scores = np.random.default_rng(0).random((n_labels, 97, 131)).astype(np.float32) ** 4
