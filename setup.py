@@ -90,6 +90,7 @@ setup(
             "pytest",
             "pytest-cov",
             "hypothesis",
+            "matplotlib",  # examples/tour.ipynb
             "timm>=1.0",
             "dask[distributed]",
             "pydensecrf2; python_version < '3.13'",  # the reference of the CRF's tests
