@@ -98,6 +98,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "lite0 frozen hints": {"backbone": LITE0, "freeze": "backbone", "hints": True},
     "lite0 ×2": {"backbone": LITE0, "steps": 2},
     "hints ×2": {"hints": True, "steps": 2},
+    # Each image is taught by the CAM of another one: useless teachers must do no harm.
+    "hints shuffled": {"hints": "shuffled"},
     "stride 16": {"output_stride": 16},
 }
 # Arms that are also trained on more photographs, in this order after those of the sets alone.
@@ -134,8 +136,8 @@ class Plan:
     def squares(self, photos: str) -> Path:
         return self.out / "photos" / photos
 
-    def cams(self, photos: str) -> Path:
-        return self.out / "cams" / photos
+    def cams(self, photos: str, kind: str = "cams") -> Path:
+        return self.out / kind / photos
 
     def result(self, job: Job) -> Path:
         return self.out / "results" / f"{job.name.replace(' ', '_')}.json"
@@ -151,13 +153,17 @@ def prepare(plan: Plan) -> None:
         more = sorted((folder / "unlabelled").glob("*.jpg"))
         write_squares(labelled, [plan.squares(name), plan.squares(f"{name}+"), plan.squares("all")])
         write_squares(more, [plan.squares(f"{name}+"), plan.squares("all")])
-        for path in sorted((folder / "cams").glob("*.npz")):
+        files = sorted((folder / "cams").glob("*.npz"))
+        for path, other in zip(files, [*files[7:], *files[:7]], strict=True):
             with np.load(path) as stored:
                 pairs = zip(stored["keys"].tolist(), stored["cam"], strict=True)
                 content = {key: cam.astype(np.float32) for key, cam in pairs}
             for target in (name, f"{name}+", "all"):
                 plan.cams(target).mkdir(parents=True, exist_ok=True)
                 np.save(plan.cams(target) / f"{path.stem}.npy", content, allow_pickle=True)
+            plan.cams(name, "shuffled").mkdir(parents=True, exist_ok=True)
+            taught = plan.cams(name, "shuffled") / f"{other.stem}.npy"
+            np.save(taught, content, allow_pickle=True)
     if plan.lite0:
         torch.save(timm_names(torch.load(plan.lite0, weights_only=True)), plan.out / "lite0.pth")
 
@@ -222,8 +228,9 @@ def train_and_look(plan: Plan, job: Job) -> dict[str, Any]:
         arm["epochs"] = factor * make_recipe("small").epochs_for(n_images)
     if plan.epochs:
         arm["epochs"] = plan.epochs
-    if arm.pop("hints", False):
-        arm |= {"hints": plan.cams(job.photos), "hint_method": "psa"}
+    if kind := arm.pop("hints", None):
+        folder = plan.cams(job.photos, "cams" if kind is True else kind)
+        arm |= {"hints": folder, "hint_method": "psa"}
     result = train_c2am(
         photos,
         plan.out / "runs" / job.name.replace(" ", "_"),
