@@ -1,1 +1,1 @@
-"""One module a pipeline: its format, its threshold, its seeds. Installed as `c2am_adapters`."""
+"""Layouts of CAM files, one per module, and the pipelines' profiles; installed as c2am_adapters."""

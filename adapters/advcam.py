@@ -1,7 +1,7 @@
 """IRN's layout, as AdvCAM (Lee et al., CVPR 2021) stores it: keys [c …], `cam`, `high_res`.
 
-`cam` feeds IRN's random walk, `high_res` its ir labels. Many pipelines store it, each with numbers
-of its own, see profiles.py.
+`cam` feeds IRN's random walk, `high_res` its ir labels. Many pipelines store this layout; their
+numbers are in profiles.py.
 """
 
 from __future__ import annotations
@@ -21,5 +21,5 @@ class AdvCamAdapter(KeyedAdapter):
     torch_keys = True
 
     def fits(self, content: Any) -> bool:
-        # Without the small copy it is what ToCo stores; named, it is read all the same.
+        # Without the small copy it is ToCo's layout; `parse` still reads it.
         return super().fits(content) and (len(content) <= 1 or "cam" in content)

@@ -19,5 +19,5 @@ class AfaAdapter(KeyedAdapter):
     foreign = ("high_res", "hr_cam", "rw")
 
     def fits(self, content: Any) -> bool:
-        # IRN's small copy of the same name is a tensor.
+        # IRN stores its small copy under the same name, as a tensor.
         return super().fits(content) and isinstance(content.get("cam", np.empty(0)), np.ndarray)

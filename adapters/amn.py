@@ -1,6 +1,6 @@
 """AMN's second step (Lee et al., CVPR 2022): IRN's layout with one more channel than classes.
 
-Channel 0 is a background that all of its readers drop, and compare the others with a constant.
+Channel 0 is a background. All of AMN's readers drop it and compare the CAMs with a constant.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Between stored values and arrays: what a file holds → numpy, and numpy → the same again."""
+"""Conversion between the values in a file and numpy arrays, in both directions."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from .npy import TorchArray
 
 __all__ = ["brief", "like", "scaled", "stack", "to_array"]
 
-# A file may name one array for several classes; for many it would fill the memory.
+# A file may store one array once and name it for several classes. Stacked, its CAMs may take this
+# many times the memory of the stored arrays.
 REPEATS = 16
 
 
 def to_array(image_id: str, name: str, value: Any) -> np.ndarray:
-    """A stored array or tensor, or a list of numbers, as a numpy array. Raises InputError."""
+    """A stored array, tensor or list of numbers as a numpy array. Raises InputError."""
     if isinstance(value, TorchArray):
         return value.array
     if isinstance(value, np.ndarray) and value.dtype != object:
-        return np.asarray(value)  # the values of a masked array, where none is masked
+        return np.asarray(value)  # drops the mask of a masked array, which masks no value
     if isinstance(value, (list, tuple)):
         if all(isinstance(item, (int, np.integer)) and abs(int(item)) < 2**63 for item in value):
             return np.array(value, np.int64)
@@ -37,22 +38,24 @@ def to_array(image_id: str, name: str, value: Any) -> np.ndarray:
 
 
 def stack(image_id: str, layers: Sequence[np.ndarray]) -> np.ndarray:
-    """Layers of one shape as one array.
+    """Layers of one shape, stacked.
 
-    Raises InputError where they are no numbers, or a few arrays pose as many.
+    Raises InputError where they are not numbers, or where a few arrays are repeated many times.
     """
     kinds = {layer.dtype for layer in layers}
     if any(kind.kind not in "biuf" for kind in kinds):
-        raise InputError(f"{image_id}: CAMs are {brief(sorted(map(str, kinds)))}, not all numbers")
+        found = brief(sorted(map(str, kinds)))
+        raise InputError(f"{image_id}: CAMs have the dtypes {found}; expected numbers")
     distinct = {id(layer): layer.nbytes for layer in layers}
     stacked = np.result_type(*kinds).itemsize * sum(layer.size for layer in layers)
     if stacked > REPEATS * sum(distinct.values()):
-        raise InputError(f"{image_id}: {len(layers)} CAMs are {len(distinct)} arrays, repeated")
+        found = f"{len(layers)} CAMs repeat {len(distinct)} stored array(s)"
+        raise InputError(f"{image_id}: {found}; expected one array per class")
     return np.stack(layers)
 
 
 def brief(value: Any) -> str:
-    """A value out of a file, for a message: short and on one line, whatever it is."""
+    """Any value from a file as short text on one line, for a message."""
     try:
         return " ".join(reprlib.repr(value).split())[:120]
     except ValueError:  # an integer of too many digits
@@ -60,9 +63,9 @@ def brief(value: Any) -> str:
 
 
 def scaled(maps: np.ndarray, scale: float, clip: bool) -> np.ndarray:
-    """Stored maps as they are read: divided by the file's scale, and clipped if that is wanted.
+    """Stored maps divided by the file's scale, and clipped to [0, 1] if `clip` is true.
 
-    Whole numbers become float32 where they have a scale.
+    Integers become float32 when they are divided.
     """
     if scale != 1 and maps.dtype.kind in "biuf":
         maps = (maps / scale).astype(maps.dtype if maps.dtype.kind == "f" else np.float32)
@@ -74,9 +77,9 @@ def like(
 ) -> Any:
     """`new` in the container of the stored value `old`, in its dtype unless `new` is float16.
 
-    kept: bool of the shape of `new` or of one layer, where the stored values stay to the bit,
-    values below 0 included; NaN and what is above the scale never stay. scale: what the file's
-    values are divided by when they are read; own: what `new` is a multiple of, of a layout's own.
+    kept: bool, of the shape of `new` or of one layer; the stored values there are kept bit for bit,
+    values below 0 included. NaN and values above the scale are never kept. scale: the divisor of
+    the file's values when they are read. own: the layout's own scale, which `new` already has.
     """
     if isinstance(old, (list, tuple)):
         masks = np.broadcast_to(kept, new.shape)
@@ -91,7 +94,7 @@ def like(
     if np.any(kept):
         stay = kept & np.isfinite(stored) & (stored <= scale * own * (1 + ROUNDING))
         if array.dtype != stored.dtype:
-            stay &= stored < 0  # the others are rounded with care for their label
+            stay &= stored < 0  # the other values are already rounded so that labels stay
         array = np.where(stay, stored.astype(array.dtype, copy=False), array)
     if isinstance(old, np.ma.MaskedArray):
         return np.ma.MaskedArray(array, fill_value=old.fill_value)
@@ -99,10 +102,10 @@ def like(
 
 
 def shrink(maps: np.ndarray) -> np.ndarray:
-    """K×H×W → K×⌈H/4⌉×⌈W/4⌉, the pipelines’ second copy; a class keeps its maximum.
+    """K×H×W → K×⌈H/4⌉×⌈W/4⌉, the pipelines’ second copy; each class keeps its maximum.
 
-    The pipelines make both sizes of the same coarse maps, bilinear with pixels as squares
-    (align_corners=False) and without smoothing, and divide each by its own maximum.
+    The pipelines interpolate both sizes from the same coarse maps (bilinear, align_corners=False,
+    no smoothing) and divide each by its own maximum.
     """
     small = maps
     for axis in (1, 2):

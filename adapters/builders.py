@@ -1,11 +1,11 @@
-"""What the globals that a CAM file may name are built into; nothing is ever imported for them.
+"""What each global that a CAM file may name is built into. No global is ever imported.
 
-Three kinds. Known ones are read (`BUILDERS`, `TYPES`). Harmless ones are data that no CAM file
-needs and that is not read (`HARMLESS`): they are refused by name. Whatever is in neither table
-could run code when it is loaded, and unpickler.py refuses it as unsafe.
+There are three kinds of globals. Known ones are read (`BUILDERS`, `TYPES`). Harmless ones are data
+that no CAM file needs (`HARMLESS`); they are refused by name. Any other global could run code when
+it is loaded, and unpickler.py refuses it as unsafe.
 
-An argument may be anything: a list that holds itself, or, through the memo, one whose text would
-fill the memory. A message tells its type.
+The arguments are untrusted: a list may contain itself, or its text may be large enough to fill the
+memory. Messages therefore give an argument's type, not its value.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ __all__ = [
 
 # numpy's own limit.
 MAX_DIMENSIONS = 64
-# Bytes that one pair of a dict takes.
+# Bytes that one entry of a dict takes.
 PAIR = 128
 
 
 class Reader(Protocol):
-    """What a builder needs of the unpickler."""
+    """What a builder needs from the unpickler."""
 
     def spend(self, cost: int) -> None:
         """Charge the budget of the file before the work is done. Raises ValueError."""
 
     def inner(self, file: io.BytesIO) -> Any:
-        """The next pickle of a torch storage, on the same budget."""
+        """The next pickle of a torch storage, charged to the same budget."""
 
 
 class Pending:
@@ -72,15 +72,15 @@ class Pending:
 
 
 def _unreadable(what: str, remedy: str) -> InputError:
-    return InputError(f"contains {what}, which is not read; {remedy}")
+    return InputError(f"contains {what}, which is not supported; {remedy}")
 
 
 # Keys and sizes
 
 
 def check_key(key: Any) -> Any:
-    # Not every number of numpy: those of 16 bytes are also too many for the few hashes of floats.
-    # A tensor is its own key, whatever it holds.
+    # Of numpy's numbers integers alone: floats of 16 bytes have far more values than hashes.
+    # A tensor hashes by identity, whatever it contains.
     if isinstance(key, TorchArray) and key.array.ndim == 0:
         return key
     if not isinstance(key, (str, int, float, np.integer, type(None))):
@@ -90,21 +90,21 @@ def check_key(key: Any) -> Any:
 
 
 def check_hash(key: Any) -> None:
-    """Long integers can be chosen to share one hash, which makes a dict slow without end."""
+    """Refuse long integers: many of them can share one hash, which makes a dict very slow."""
     if isinstance(key, int) and key.bit_length() > 63:
         raise ValueError(f"a dict key of {key.bit_length()} bits")
 
 
 def _lengths(values: Any) -> tuple[int, ...]:
-    """A shape or the like: few numbers and none of them long, as a product of such never ends."""
+    """A shape, an offset or strides: few, short integers, so that their product is quick."""
     if not isinstance(values, (tuple, list)) or len(values) > MAX_DIMENSIONS:
-        raise ValueError(f"a shape that is {type(values).__name__}, or of too many dimensions")
+        raise ValueError(f"a shape of type {type(values).__name__} or with too many dimensions")
     if not all(type(n) is int and 0 <= n < 1 << 63 for n in values):
-        raise ValueError("a shape that is not of small whole numbers")
+        raise ValueError("a shape with an entry that is not an integer from 0 to 2^63 - 1")
     return tuple(values)
 
 
-# Texts and containers
+# Strings and containers
 
 
 def _bytes(data: Any) -> bytes:
@@ -117,7 +117,7 @@ def _bytes(data: Any) -> bytes:
 
 def _encode(_: Reader, text: Any, encoding: Any) -> bytes:
     if not isinstance(text, str) or encoding != "latin1":
-        raise ValueError("bytes in another encoding than latin1")
+        raise ValueError("bytes in an encoding other than latin1")
     return text.encode("latin1")
 
 
@@ -160,7 +160,7 @@ def _start_dtype(_: Reader, code: Any, *__: Any) -> Pending:
     if isinstance(code, GlobalName) and code.name.endswith(".record"):
         raise _unreadable("an array of records", PLAIN_ARRAY)
     if not isinstance(code, str) or code[:1] not in "bBiufcmMOUSVr?" or not code:
-        raise ValueError(f"a dtype that is {type(code).__name__}, or of an unknown kind")
+        raise ValueError(f"a dtype code of type {type(code).__name__} or of an unknown kind")
     dtype = np.dtype(code)
     if dtype.kind not in "biufOUS":
         raise _unreadable(f"an array of dtype {dtype.name[:40]}", PLAIN_ARRAY)
@@ -216,7 +216,7 @@ def _scalar(_: Reader, dtype: Any, data: Any) -> Any:
 
 
 def _load_storage(reader: Reader, data: Any) -> np.ndarray:
-    """The inner stream of torch's legacy format: five small pickles, then the raw values."""
+    """The inner stream of torch's legacy format: five short pickles, then the raw values."""
     file = io.BytesIO(_bytes(data))
     magic, protocol, _system, identity, keys = (reader.inner(file) for _ in range(5))
     if magic != TORCH_MAGIC or protocol != TORCH_PROTOCOL:
@@ -309,7 +309,7 @@ BUILDERS: dict[str, Any] = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch.storage._load_from_bytes": _load_storage,
 }
-# Types that a file may name and nobody calls.
+# Types that a file may name but not call.
 TYPES = {
     *PLAIN_ARRAYS,
     *MASKED_ARRAYS,

@@ -1,7 +1,7 @@
 """CLIP-ES (Lin et al., CVPR 2023): keys [c …], `attn_highres` K×H×W float16, no small copy.
 
-WeCLIP, WeCLIP+ and POT store and read the same. The background is (1 − max)^α with α = 1 or 2,
-which is a constant: foreground is where max > t* with t* = (1 − t*)^α.
+WeCLIP, WeCLIP+ and POT use the same layout. The background is (1 − max)^α with α = 1 or 2. That
+equals a constant: foreground is where max > t*, with t* = (1 − t*)^α.
 """
 
 from __future__ import annotations

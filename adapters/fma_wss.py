@@ -1,8 +1,8 @@
 """FMA-WSSS (Yang and Gong, 2023): `<id>.npz` of `fg_cls` [K] and `cam` K×h×w at feature size.
 
-The stored values are raw. The pipeline sets those below 0 to 0 and brings each class to [0, 1] by
-its minimum and maximum whenever it reads a file, and so does this adapter. What it writes is in the
-range of the stored class; a class whose maximum a cue has lowered is stretched again by the reader.
+The stored values are raw. Whenever the pipeline reads a file, it sets values below 0 to 0 and
+scales each class to [0, 1] by its minimum and maximum; this adapter does the same. It writes values
+in the range of the stored class. A reader stretches a class whose maximum a cue has lowered again.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class FmaWssAdapter(KeyedAdapter):
 
 
 def _range(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Minimum and span of each class, K×1×1, of the values from 0 on; a flat one spans 1."""
+    """Minimum and span of each class, K×1×1, of the values above 0; a flat class spans 1."""
     positive = np.maximum(raw, 0)
     low = positive.min(axis=(1, 2), keepdims=True)
     span = positive.max(axis=(1, 2), keepdims=True) - low

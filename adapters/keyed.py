@@ -1,7 +1,7 @@
 """The layout that most pipelines share: class ids under "keys" and the CAMs as arrays beside them.
 
-`KeyedAdapter` is what PuzzleCAM, IRN's descendants and many others have in common; how they differ
-stands in its attributes, which one small class per layout sets.
+`KeyedAdapter` contains what PuzzleCAM, IRN's descendants and many others have in common. Its
+attributes describe how they differ; one small class per layout sets them.
 """
 
 from __future__ import annotations
@@ -24,16 +24,21 @@ __all__ = ["KeyedAdapter"]
 class KeyedAdapter(Seeds):
     """`{<keys>: class ids, <small>: channels×h×w, <full>: channels×H×W}`, arrays, tensors or lists.
 
-    full_names, small_names  the keys that may hold the CAMs at the image's size and their other
-                             copy, the pipeline's own first
-    foreign          keys that tell another layout, or none
-    bare_keys        an image without a class may be an empty dict, or class ids alone
+    full_names, small_names  the keys of the CAMs at the image's size and of their second copy, the
+                             key that the pipeline writes first
+    foreign          keys that only other layouts have
+    bare_keys        whether the file of an image without a class may be an empty dict or class ids
+                     alone
     keys_name        the key of the class ids
-    background_first the class ids begin with a 0 for the background and are 1-based after it
-    lead             channels before those of the classes: 1 where there is a background
-    stores_background  that channel is what the pipeline compares its CAMs with
-    scale            stored values are this many times the CAMs in [0, 1]
+    background_first whether the class ids begin with a 0 for the background and are 1-based after
+                     it
+    lead             the number of channels before those of the classes: 1 for a background, else 0
+    stores_background  whether the pipeline compares its CAMs with that channel
+    scale            the factor of the stored values: they are CAM × scale
     torch_keys, torch_small, full_type  containers and dtype of the pipeline's own files
+    carried_names    keys of further arrays of three dimensions, which are carried over unchanged
+    file_scale       a further divisor of one folder's values (`files.cam_values`)
+    binary           whether that folder's values are 0 and the divisor alone
     """
 
     name: str
@@ -51,9 +56,7 @@ class KeyedAdapter(Seeds):
     torch_keys = False
     torch_small = True
     full_type: type = np.float32
-    # Further keys of arrays of three dimensions, which are carried over as they are.
     carried_names: tuple[str, ...] = ()
-    # What a folder's values are divided by beside `scale`; whether they are 0 and 1 alone then.
     file_scale: float = 1.0
     binary: bool = False
 
@@ -64,7 +67,7 @@ class KeyedAdapter(Seeds):
         save_npy(path, content)
 
     def fits(self, content: Any) -> bool:
-        """Whether the content is of this layout, and of no other that looks alike."""
+        """Whether the content is of this layout and of no similar one."""
         if not self.reads(content) or any(name in content for name in self.foreign):
             return False
         if len(content) <= 1:
@@ -72,7 +75,7 @@ class KeyedAdapter(Seeds):
         return self._array("", content, self.full_names)[1] is not None
 
     def reads(self, content: Any) -> bool:
-        """Whether `parse` makes sense of the content."""
+        """Whether `parse` can read the content."""
         if not isinstance(content, dict) or (content and self.keys_name not in content):
             return False
         if not content:
@@ -119,7 +122,7 @@ class KeyedAdapter(Seeds):
     def _part(
         self, image_id: str, name: str, array: np.ndarray, clip: bool
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Stored channels as CAMs and, where it is one that is compared with, the background."""
+        """Stored channels as CAMs and, with `stores_background`, the background."""
         array = scaled(array, self.file_scale, clip=False)
         if array.ndim != 3 or array.dtype.kind != "f":
             return array, None
@@ -155,7 +158,7 @@ class KeyedAdapter(Seeds):
     def _whole(
         self, stored: np.ndarray, maps: np.ndarray, background: np.ndarray | None
     ) -> np.ndarray:
-        """The channels to be written: the stored background before the CAMs, at their scale."""
+        """The channels to write: the stored background before the CAMs, at the stored scale."""
         if background is not None:
             maps = maps.astype(stored.dtype, copy=False)
         if self.scale != 1:
@@ -164,13 +167,13 @@ class KeyedAdapter(Seeds):
             return maps
         lead = stored[: self.lead]
         if background is not None:
-            # A background of 1 leaves no room above it: where a class wins, it yields one step.
+            # No CAM can exceed a background of 1: where a class wins, lower the background a step.
             limit = background * stored.dtype.type(self.scale)
             lead = np.where(maps.max(axis=0) > limit, np.minimum(lead, limit), lead)
         return np.concatenate([lead.astype(maps.dtype, copy=False), maps])
 
     def _fresh(self, cams: ImageCams) -> dict[str, Any]:
-        """The layout of the pipeline's own files, for CAMs that come from elsewhere."""
+        """The content of a new file in this layout, for CAMs that come from elsewhere."""
         keys: Any = np.asarray(cams.class_ids, np.int64)
         if self.background_first:
             keys = np.array([0, *(keys + 1)], np.int64)
@@ -208,7 +211,7 @@ class KeyedAdapter(Seeds):
         return "", None
 
     def _unknown(self, content: dict[str, Any]) -> list[str]:
-        """Keys that may hold the CAMs of another layout: arrays of three dimensions."""
+        """Keys that may contain the CAMs of another layout: arrays of three dimensions."""
         known = {self.keys_name, *self.full_names, *self.small_names, *self.carried_names}
         return [
             str(key)
@@ -217,7 +220,7 @@ class KeyedAdapter(Seeds):
         ]
 
     def _channels(self, content: dict[str, Any]) -> int | None:
-        """How many channels a file has; None where it has keys alone."""
+        """The number of channels in a file; None where it contains keys alone."""
         for name in (*self.full_names, *self.small_names):
             if content.get(name) is not None:
                 maps = to_array("", name, content[name])
@@ -226,9 +229,9 @@ class KeyedAdapter(Seeds):
 
     def _found(self, content: Any) -> str:
         if not isinstance(content, dict):
-            return f"holds {type(content).__name__}"
+            return f"contains {type(content).__name__}"
         if self.keys_name not in content:
-            return f"holds keys {brief(list(content))}"
+            return f"contains keys {brief(list(content))}"
         keys = getattr(content[self.keys_name], "array", content[self.keys_name])
         keys = keys.tolist() if isinstance(keys, np.ndarray) else keys
         return f"{self.keys_name} {brief(keys)} with {brief(list(content))}"

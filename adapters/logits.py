@@ -1,9 +1,9 @@
 """Logits of all classes, 1×C×H×W, channel 0 the background: `msc_seg`, or WeCLIP's `msc_segs`.
 
-ToCo, DuPL, SeCo, MoRe, ExCEL and WeCLIP store them and label by argmax. Read as softmax
-probabilities: the classes are those that win somewhere, the background is t(x). Where the CAMs are
-refined, z_c = log p_c + log Σ exp z is written back; elsewhere the logits stay, to the bit. The
-size may be the network's; a second array (`segs`) stays as it is.
+ToCo, DuPL, SeCo, MoRe, ExCEL and WeCLIP store them and label by argmax. The adapter reads them as
+softmax probabilities: an image's classes are those that win at some pixel, and the background is
+t(x). Where refining changed the CAMs, z_c = log p_c + log Σ exp z is written; the other logits stay
+bit for bit. The size may be the network's. A second array (`segs`) is carried over unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .seed_kinds import Seeds
 __all__ = ["LogitsAdapter"]
 
 NAMES = ("msc_seg", "msc_segs")
-# VOC's classes with the background, for CAMs that come from elsewhere.
+# Channels of a new file: VOC's classes and the background.
 CHANNELS = 21
 LEAST = 1e-30
 
@@ -55,7 +55,7 @@ class LogitsAdapter(Seeds):
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
         if not self.fits(content):
             found = brief(list(content)) if isinstance(content, dict) else type(content).__name__
-            raise InputError(f"{image_id}: holds {found}; expected msc_seg 1×C×H×W of logits")
+            raise InputError(f"{image_id}: contains {found}; expected msc_seg, logits 1×C×H×W")
         logits = to_array(image_id, _name(content), content[_name(content)])[0]
         if not np.isfinite(logits).all():
             raise InputError(f"{image_id}: {_name(content)} has values that are NaN or infinite")
@@ -99,7 +99,7 @@ def _updated(logits: np.ndarray, before: np.ndarray, cams: ImageCams) -> np.ndar
 
 def _fresh(cams: ImageCams) -> np.ndarray:
     if cams.background is None:
-        raise InputError(f"{cams.image_id}: logits need a background, and these CAMs have none")
+        raise InputError(f"{cams.image_id}: logits need a background, which these CAMs lack")
     channels = max(CHANNELS, int(cams.class_ids.max(initial=0)) + 2)
     logits = np.full((channels, *cams.maps.shape[1:]), np.log(LEAST), np.float32)
     logits[0] = np.log(np.maximum(cams.background, LEAST))
@@ -108,7 +108,7 @@ def _fresh(cams: ImageCams) -> np.ndarray:
 
 
 def _settled(logits: np.ndarray, cams: ImageCams, changed: np.ndarray) -> np.ndarray:
-    """The logits with the label of the CAMs at the pixels that changed, where rounding lost it."""
+    """The logits, corrected at changed pixels where rounding lost the label of the CAMs."""
     scores = np.concatenate([np.asarray(cams.background)[None], cams.maps])
     wanted = np.array([0, *(cams.class_ids + 1)])[scores.argmax(axis=0)]
     wrong = changed & (logits.argmax(axis=0) != wanted)

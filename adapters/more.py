@@ -1,6 +1,6 @@
 """MoRe (Yang et al., AAAI 2025): `valid_lam` or `valid_cam` K×H×W, keys [c …], `keys_gt`.
 
-`keys` are the classes that the network predicts, or the true ones; `keys_gt` stays as it is.
+`keys` are the classes that the network predicts, or the true ones; `keys_gt` is carried over.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Read and write files of CAMs, `.npy`, `.npz` and pickles, without ever running code from them.
+"""Reads and writes CAM files (`.npy`, `.npz` and pickles) without running code from them.
 
-`np.save` of a dict is a pickle, and a pickle may name any function and have it called.
-`unpickler.py` reads it without that; `pickler.py` writes what old pipelines still read.
+`np.save` of a dict is a pickle, and loading a pickle can call any function that it names.
+`unpickler.py` reads one without calling anything; `pickler.py` writes files that old pipelines can
+read.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ __all__ = [
 ]
 
 MAGIC = b"\x93NUMPY"
-AGAIN = "; copy it again, or write it anew"
-# What a damaged header or opcode runs into.
+AGAIN = "; copy or create it again"
+# The errors that damaged headers and opcodes lead to.
 DAMAGE = (
     AttributeError,
     SyntaxError,
     TypeError,
     ValueError,
-    RuntimeError,  # zipfile: encrypted, or an unknown compression
+    RuntimeError,  # zipfile: encryption or an unknown compression
     struct.error,
     tokenize.TokenError,
     zipfile.BadZipFile,
@@ -56,9 +57,9 @@ DAMAGE = (
 def load_npy(path: str | Path) -> Any:
     """The object that `np.save` stored in a file: dict, list, arrays, numbers, strings.
 
-    numpy arrays come back as arrays of the stored dtype (read-only), torch tensors as TorchArray.
-    Raises UnsafeFileError for a global that could run code, by name, and InputError for anything
-    else; data that no CAM file needs (bfloat16, sparse tensors, sets …) is named in its own line.
+    numpy arrays come back read-only in the stored dtype, torch tensors as TorchArray. Raises
+    UnsafeFileError, with its name, for a global that could run code, and InputError for any other
+    fault; one of them names data that no CAM file needs (bfloat16, sparse tensors, sets …).
     """
     data = _read(path, MAGIC, "a .npy file")
     with _naming_damage(path):
@@ -73,16 +74,17 @@ def load_npy(path: str | Path) -> Any:
 
 
 def load_pickle(path: str | Path) -> Any:
-    """The object that `pickle.dump` stored in a file; as `load_npy` otherwise."""
+    """The object that `pickle.dump` stored in a file; otherwise like `load_npy`."""
     data = _read(path, b"\x80", "a pickle")
     with _naming_damage(path):
         return Unpickler(Budget(len(data))).run(io.BytesIO(data))
 
 
 def load_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays that `np.savez` stored in a file, by name, read-only. Raises InputError.
+    """The arrays that `np.savez` stored in a file, by name, read-only.
 
-    Pickled members are refused, as is a file that asks for far more memory than it takes on disk.
+    Raises InputError, also for pickled members and for a file that would take far more memory than
+    its size on disk.
     """
     data = _read(path, b"PK", "a .npz file")
     found: dict[str, np.ndarray] = {}
@@ -94,13 +96,13 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
             stored = archive.read(member)
             array = _array_of(stored) if stored.startswith(MAGIC) else None
             if array is None:
-                raise InputError(f"{name[:100]!r} is not a plain array; expected arrays alone")
+                raise InputError(f"{name[:100]!r} is not a plain array; expected only arrays")
             found[name] = array
     return found
 
 
 def _read(path: str | Path, start: bytes, expected: str) -> bytes:
-    """All bytes of a file, if the first ones are `start`: what is something else is not read."""
+    """All bytes of a file that begins with `start`; any other file is refused unread."""
     try:
         with open(path, "rb", opener=plain_file) as stored:
             head = stored.read(64)
@@ -111,7 +113,7 @@ def _read(path: str | Path, start: bytes, expected: str) -> bytes:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     except MemoryError as error:
-        raise InputError(f"{path}: is larger than the memory that there is") from error
+        raise InputError(f"{path}: does not fit into memory") from error
 
 
 @contextmanager
@@ -127,15 +129,15 @@ def _naming_damage(path: str | Path) -> Iterator[None]:
         raise InputError(f"{path}: {error}") from None
     except (ArithmeticError, EOFError, LookupError, MemoryError, RecursionError) as error:
         raise InputError(
-            f"{path}: is cut short or damaged ({type(error).__name__}){AGAIN}"
+            f"{path}: is truncated or damaged ({type(error).__name__}){AGAIN}"
         ) from error
     except DAMAGE as error:
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise InputError(f"{path}: is cut short or damaged ({reason}){AGAIN}") from error
+        raise InputError(f"{path}: is truncated or damaged ({reason}){AGAIN}") from error
 
 
 def _array_of(data: bytes) -> np.ndarray | None:
-    """The array in the bytes of a `.npy` file; None where it is a pickle."""
+    """The array in the bytes of a `.npy` file; None where the file is a pickle."""
     file = io.BytesIO(data)
     shape, fortran, dtype = _read_header(file)
     if not dtype.hasobject:
@@ -158,7 +160,7 @@ def _kind_of(data: bytes) -> str:
         return "a Git LFS pointer (run git lfs pull)"
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start):
         return "a text file"
-    return f"something else (it begins with {data[:6].hex(' ')})"
+    return f"of an unknown type (first bytes {data[:6].hex(' ')})"
 
 
 def _read_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -171,9 +173,10 @@ def _read_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def save_npy(path: str | Path, content: Any) -> None:
-    """Store `content` as `np.save(path, content)` would, exactly at `path`, for old readers too.
+    """Write `content` exactly at `path`, as `np.save(path, content)` would, for old readers too.
 
-    TorchArray becomes a torch tensor on the CPU. Raises InputError for objects that do not fit.
+    A TorchArray becomes a torch tensor on the CPU. Raises InputError for objects that cannot be
+    stored.
     """
     with Path(path).open("wb") as file:
         header = {"descr": "|O", "fortran_order": False, "shape": ()}
@@ -184,13 +187,13 @@ def save_npy(path: str | Path, content: Any) -> None:
 
 
 def save_pickle(path: str | Path, content: Any) -> None:
-    """Store `content` as `pickle.dump` would, exactly at `path`; as `save_npy` otherwise."""
+    """Write `content` exactly at `path`, as `pickle.dump` would; otherwise like `save_npy`."""
     with Path(path).open("wb") as file:
         _pickle(path, file, content)
 
 
 def save_npz(path: str | Path, content: Mapping[str, np.ndarray]) -> None:
-    """Store arrays as `np.savez` would, exactly at `path`."""
+    """Write arrays exactly at `path`, as `np.savez` would."""
     with zipfile.ZipFile(path, "w") as archive:
         for name, array in content.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -201,4 +204,4 @@ def _pickle(path: str | Path, file: IO[bytes], content: Any) -> None:
     try:
         Pickler(file, protocol=3).dump(content)
     except (RecursionError, TypeError, ValueError, pickle.PicklingError) as error:
-        raise InputError(f"{path}: content cannot be stored ({error})") from error
+        raise InputError(f"{path}: the content cannot be stored ({error})") from error

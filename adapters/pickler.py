@@ -1,7 +1,7 @@
 """Writes pickles that old environments read: Python 3.5, numpy 1.16, torch 1.4 and later.
 
-Protocol 3, numpy's old module names whatever numpy is installed, and torch tensors from plain
-arrays without torch.
+It uses protocol 3 and numpy's old module names, whichever numpy is installed, and writes plain
+arrays as torch tensors without torch.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from .torch_storage import (
 
 __all__ = ["Pickler"]
 
-# The C pickler cannot write a global that it has not imported; Python's own can be told to.
+# The C pickler cannot write a global that it has not imported; Python's own pickler can.
 PythonPickler: Any = pickle._Pickler
 
 
 class _Storage:
-    """The values of a tensor, on their way into a file."""
+    """The values of a tensor that is being written."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
 
 
 class Pickler(PythonPickler):
-    """Python's own pickler with numpy's old module names and tensors from plain arrays."""
+    """Python's own pickler with numpy's old module names and with tensors from plain arrays."""
 
     def save_global(self, obj: Any, name: str | None = None) -> None:
         module = getattr(obj, "__module__", None) or ""
@@ -84,7 +84,7 @@ class Pickler(PythonPickler):
 
 
 def _storage_stream(array: np.ndarray) -> bytes:
-    """`_load_storage` the other way round."""
+    """The inverse of `builders._load_storage`."""
     little = array.dtype.newbyteorder("<")
     names = [name for name, code in STORAGES.items() if np.dtype(code) == little]
     if not names:

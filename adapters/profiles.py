@@ -1,8 +1,8 @@
-"""The pipelines that are known by name: each one's layout and its own numbers, one row each.
+"""The pipelines known by name, one row each: the layout and the pipeline's own numbers.
 
-A row is verified against the pipeline's own code, whose place stands in it. `:coco` names the
-numbers of COCO. A background score of None: the pipeline has no constant (it searches the best one
-with ground truth), or it stores a background in its files.
+Each row is verified against the pipeline's own code and gives its place as `source`. `:coco` marks
+the numbers for COCO. A background score of None means that the pipeline has no constant (it finds
+the best one with ground truth) or that it stores a background in its files.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ PROFILES = [
         _labels(0.30, 0.05),
         source="BECO first-stage/irn/step/make_cam.py:55",
     ),
-    # the same with a background that its readers drop
+    # keys [c …], cam, high_res with a background that the readers drop
     Profile(
         "amn_step2",
         "amn_step2",
@@ -167,7 +167,7 @@ PROFILES = [
         crf="",
         source="rulixiang/afa configs/coco_attn_reg.yaml:31-33",
     ),
-    # A background in the files; seeds with it and with its half
+    # A background in the files; seeds with the whole and with half of it
     Profile("sipe", "sipe", None, {"bg_scale": 0.5}, source="chenqi1126/SIPE cam2ir.py:26-43"),
     Profile("sfc", "sfc", None, {"bg_scale": 0.5}, source="Barrett-python/SFC cam2ir.py:26-44"),
     Profile(
@@ -180,7 +180,7 @@ PROFILES = [
     Profile(
         "excel", "excel", None, crf="clip_es", source="zwyang6/ExCEL tools/infer_lam.py:116-119"
     ),
-    # Logits of all classes
+    # Logits of every class
     Profile(
         "logits",
         "logits",

@@ -1,7 +1,7 @@
-"""PSA (Ahn and Kwak, CVPR 2018): `{0-based class: H×W}`, which many pipelines store.
+"""PSA (Ahn and Kwak, CVPR 2018): `{0-based class: H×W}`, the layout of many pipelines.
 
-Their numbers differ, see profiles.py. PSA's AffinityNet seeds take the background from
-(1 − max)^α for two α: train_aff's --la_crf_dir and --ha_crf_dir.
+Their numbers are in profiles.py. The seeds of PSA's AffinityNet take (1 − max)^α as the background,
+for two values of α: train_aff's --la_crf_dir and --ha_crf_dir.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .seed_kinds import Seeds
 
 __all__ = ["PsaAdapter"]
 
-# Files that tell whether all of a folder have key 0.
+# The number of files that shows that every file of a folder has key 0.
 ENOUGH = 3
 log = logging.getLogger("c2am_plugin")
 
@@ -30,10 +30,10 @@ log = logging.getLogger("c2am_plugin")
 class PsaAdapter(Seeds):
     name = "psa"
     family = "dict"
-    # What the stored values are divided by, and whether they are 0 and 1 alone then.
+    # The divisor of the stored values, and whether they are 0 and the divisor alone.
     file_scale: float = 1.0
     binary: bool = False
-    # Whether a folder's maps sum to 1 without being CRF dumps.
+    # Whether this folder's maps may sum to 1 without being CRF dumps.
     softmax: bool = False
 
     def load(self, path: Path) -> Any:
@@ -43,11 +43,12 @@ class PsaAdapter(Seeds):
         return isinstance(content, dict) and all(_class_of(key) is not None for key in content)
 
     def look_at(self, contents: Sequence[Any], folder: Path, named: bool) -> None:
-        """Learn from some files of a folder what class 0 is in them.
+        """Learn from some files of a folder what their key 0 means.
 
-        CRF dumps have the background there, in every file. So may softmax maps of a set of two
-        classes: other files without key 0, or a method that the user named for a folder that is not
-        called crf, tell them. A background that is not a part of a sum is warned of.
+        In a CRF dump key 0 is the background, in every file, and all channels sum to 1. Softmax
+        maps of two classes also sum to 1. They are recognised by other files without key 0, or by a
+        method that the user named for a folder whose name does not contain "crf". A warning reports
+        a key 0 in every file whose channels do not sum to 1.
         """
         dicts = [each for each in contents if self.fits(each) and each]
         with_zero = [each for each in dicts if 0 in each]
@@ -57,9 +58,9 @@ class PsaAdapter(Seeds):
         several = [each for each in dicts if len(each) > 1]
         if always and len(several) == len(dicts) >= ENOUGH:
             log.warning(
-                "every file has key 0 beside others: if that is the background (as HSC_WSSS stores "
-                "it), its classes begin at 1, and all labels here are wrong; expected 0-based "
-                "classes alone"
+                "every file has key 0 beside other keys; if key 0 is the background (as HSC_WSSS "
+                "stores it), the classes begin at 1 and all labels here are wrong; expected only "
+                "0-based classes"
             )
 
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
@@ -67,7 +68,7 @@ class PsaAdapter(Seeds):
             is_dict = isinstance(content, dict)
             found = f"keys {brief(list(content))}" if is_dict else type(content).__name__
             raise InputError(
-                f"{image_id}: holds {found}; expected {{class: CAM H×W}} as PSA stores"
+                f"{image_id}: contains {found}; expected {{class: CAM H×W}}, PSA's layout"
             )
         layers = [to_array(image_id, f"class {key}", layer) for key, layer in content.items()]
         shapes = {layer.shape for layer in layers}
@@ -89,7 +90,7 @@ class PsaAdapter(Seeds):
         if cams.source is None:
             save_npy(path, dict(zip(cams.class_ids.tolist(), cams.maps, strict=True)))
             return
-        content = cams.source.copy()  # of the same class, whatever kind of dict it is
+        content = cams.source.copy()  # a dict of the same class
         kept = np.broadcast_to(cams.kept[0], cams.maps.shape)
         layers = zip(cams.source.items(), cams.maps, kept, strict=True)
         for (key, old), new, stays in layers:
@@ -98,7 +99,7 @@ class PsaAdapter(Seeds):
 
 
 def _class_of(key: Any) -> int | None:
-    """The class that a key names, an integer of any kind; None where it names none."""
+    """The class that a key names: any type of integer. None for other keys."""
     value = key.array.item() if isinstance(key, TorchArray) and key.array.ndim == 0 else key
     is_int = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     return int(value) if is_int and abs(int(value)) < 2**31 else None

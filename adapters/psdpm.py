@@ -1,4 +1,4 @@
-"""PSDPM (Zhao et al., CVPR 2024): keys [0, c+1 …], `IS_CAM1` (K+1)×H×W as SFC makes it."""
+"""PSDPM (Zhao et al., CVPR 2024): SFC's `IS_CAM1` alone, in SIPE's layout with doubled values."""
 
 from __future__ import annotations
 

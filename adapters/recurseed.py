@@ -1,6 +1,6 @@
 """RecurSeed and RS+EPM (Jo et al., 2022): `<id>.pkl` of keys [0, c+1 …] and `seed` K×H×W.
 
-The background is (1 − max)^2 by default, which is the constant t* = (1 − t*)^2 = 0.382.
+The background is (1 − max)^2 by default, which equals the constant t* = (1 − t*)^2 = 0.382.
 """
 
 from __future__ import annotations

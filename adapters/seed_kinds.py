@@ -1,10 +1,10 @@
-"""Seeds: what the pipelines' next stages train on, made of one image's CAMs and its photograph.
+"""Seeds: what a pipeline's next stage trains on, made from one image's CAMs and its photograph.
 
-Two kinds. CRF dumps, AffinityNet's: scores of background and classes, made twice, once so that
-what they call foreground is sure, once so that what they call background is (Ahn and Kwak, CVPR
-2018, section 3.2.1). Confident labels, IRN's: one PNG of the classes and the background that are
-sure, and 255 (Ahn et al., CVPR 2019, section 4.1). Which of them an adapter makes is told by its
-settings, as its profile gives them.
+There are two kinds. AffinityNet trains on CRF dumps: scores of background and classes, made once
+with confident foreground and once with confident background (Ahn and Kwak, CVPR 2018, section
+3.2.1). IRN trains on confident labels: one PNG with the confident classes, the confident background
+and 255 elsewhere (Ahn et al., CVPR 2019, section 4.1). An adapter's seed settings, which come from
+its profile, decide the kind.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ __all__ = ["Seeds", "confident_label", "crf_scores"]
 
 
 def crf_scores(cams: ImageCams, photo: np.ndarray, alpha: float) -> np.ndarray:
-    """Scores of background and classes after the dense CRF, (K+1)×H×W float32, sum 1 over K+1.
+    """Scores of background and classes after the dense CRF: float32 (K+1)×H×W, sum 1 per pixel.
 
-    photo: H×W×3 uint8 RGB. alpha: the background's score is (1 − max_k cam_k)^alpha, so a higher
-    one leaves less background. They enter the CRF as if a softmax had made them.
+    photo: uint8 H×W×3, RGB. alpha: the background's score is (1 − max_k cam_k)^alpha, so a higher
+    alpha leaves less background. The scores enter the CRF as softmax probabilities.
     """
     if len(cams.class_ids) == 0:
         return np.ones((1, *photo.shape[:2]), np.float32)
@@ -43,12 +43,12 @@ def confident_label(
     foreground: float | np.ndarray,
     background: float | np.ndarray,
 ) -> np.ndarray:
-    """uint8 H×W: c + 1 where class c is sure, 0 where the background is, 255 elsewhere.
+    """Confident labels, uint8 H×W: c + 1 for class c, 0 for background, 255 elsewhere.
 
-    photo: H×W×3 uint8 RGB. foreground, background: scores of the background, the higher and the
-    lower one, each a number or a map H×W. A pixel is sure to be of a class where that wins over the
-    first and stays after the label CRF, and sure to be background where neither score leaves it a
-    class.
+    photo: uint8 H×W×3, RGB. foreground, background: the higher and the lower background score, each
+    a number or a map H×W. A pixel is confidently of a class where the class beats the higher score
+    and still wins after the label CRF. It is confidently background where no class wins at either
+    score.
     """
     if len(cams.class_ids) == 0:
         return np.zeros(photo.shape[:2], np.uint8)
@@ -64,19 +64,19 @@ def _crf_label(cams: ImageCams, photo: np.ndarray, score: float | np.ndarray) ->
 
 
 def _values(keys: Sequence[int]) -> np.ndarray:
-    """Keys of channels as values of a label, uint8."""
+    """Channel keys as label values, uint8."""
     if max(keys) >= IGNORE:
         raise InputError(f"class {max(keys) - 1} does not fit an 8-bit seed with 255 = ignore")
     return np.array(keys, np.uint8)
 
 
 class Seeds:
-    """What an adapter inherits: dumps where its settings are alphas, labels where they are scores.
+    """The seeds of an adapter: CRF dumps if its settings are alphas, labels if they are scores.
 
-    "fg" and "bg" are background scores; "bg_scale" is the share of a stored background that is the
-    lower one, the whole being the higher.
+    The settings "fg" and "bg" are the higher and the lower background score. With "bg_scale", the
+    stored background is the higher score and that share of it the lower one.
 
-    seed_names  the two folders of dumps; may contain the settings, "out_crf_{low_alpha:g}"
+    seed_names  the two folders of dumps, which may contain settings: "out_crf_{low_alpha:g}"
     """
 
     seed_settings: Mapping[str, float] = {"fg": 0.30, "bg": 0.05}
@@ -133,7 +133,7 @@ def _scores(
 
 
 def _write_dump(cams: ImageCams, photo: np.ndarray, alpha: float, path: Path) -> None:
-    """`{0: background, c + 1: class}`, float32 H×W each; the keys are of the CAM file's type."""
+    """Write `{0: background, c + 1: class}`, float32 H×W, with keys of the CAM file's type."""
     classes, stored = cams.class_ids.tolist(), cams.source
     if isinstance(stored, dict) and all(isinstance(key, (int, np.integer)) for key in stored):
         classes = list(stored)
@@ -144,7 +144,7 @@ def _write_dump(cams: ImageCams, photo: np.ndarray, alpha: float, path: Path) ->
 def _read_dump(path: Path) -> np.ndarray:
     content = load_npy(path)
     if not isinstance(content, dict) or 0 not in content:
-        raise InputError(f"{path}: is no CRF dump; expected {{0: background, c + 1: class}}")
+        raise InputError(f"{path}: is not a CRF dump; expected {{0: background, c + 1: class}}")
     channel = np.stack(list(content.values())).argmax(axis=0)
     return _values(list(content))[channel]
 

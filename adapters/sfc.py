@@ -1,7 +1,8 @@
 """SFC (Zhao et al., AAAI 2024): keys [0, c+1 …], `IS_CAM` and `IS_CAM1`, both (K+1)×H×W.
 
-Foreground is stored as 2·cam, in 0 … 2, and the background, channel 0, with 0.4 added: both are
-read as their halves. Its evaluation reads `IS_CAM`, its seeds IS_CAM1 + 0.7·IS_CAM.
+SIPE's layout twice, with doubled values: the classes are 2·cam, in 0 … 2, and 0.4 has been added to
+the background. The adapter halves both. SFC evaluates `IS_CAM`; its seeds come from
+IS_CAM1 + 0.7·IS_CAM.
 """
 
 from __future__ import annotations
@@ -47,5 +48,5 @@ class SfcAdapter(KeyedAdapter):
 
 
 def _mean(classifier: np.ndarray, prototype: np.ndarray) -> np.ndarray:
-    """IS_CAM1 + 0.7·IS_CAM, brought to [0, 1]: argmax does not mind the factor."""
+    """IS_CAM1 + 0.7·IS_CAM, scaled to [0, 1], which leaves the argmax unchanged."""
     return (classifier + classifier.dtype.type(0.7) * prototype) / classifier.dtype.type(1.7)

@@ -1,6 +1,6 @@
 """SIPE (Chen et al., CVPR 2022): keys [0, c+1 …], `IS_CAM` (K+1)×H×W, channel 0 the background.
 
-Its seeds are those of argmax, once with this background and once with half of it.
+Its seeds take the argmax twice: with this background and with half of it.
 """
 
 from __future__ import annotations

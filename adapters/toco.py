@@ -1,6 +1,6 @@
 """ToCo (Ru et al., CVPR 2023): keys [c …], `high_res` K×H×W of probabilities, no small copy.
 
-A class's maximum may be well below 1: it is not divided by.
+The probabilities are not normalised: a class's maximum may be well below 1.
 """
 
 from __future__ import annotations

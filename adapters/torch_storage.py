@@ -1,6 +1,6 @@
-"""What a pickled CAM file is made of: the torch tensors and globals that reader and writer share.
+"""The torch tensors and globals of a pickled CAM file, as the reader and the writer share them.
 
-Nothing here imports torch: a tensor is a `TorchArray`.
+Nothing here imports torch: a `TorchArray` represents a tensor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = [
 
 @dataclass(frozen=True, eq=False)
 class TorchArray:
-    """A torch tensor of a stored file, as the numpy array of its values.
+    """A torch tensor in a file, as a numpy array of its values.
 
     parameter: None for a plain tensor; for an nn.Parameter, its requires_grad.
     """
@@ -32,17 +32,17 @@ class TorchArray:
 
 
 class TorchSize(tuple[int, ...]):
-    """A torch.Size of a stored file."""
+    """A torch.Size in a file."""
 
 
 class GlobalName:
-    """A global that a pickle names, "module.name"; never the thing itself."""
+    """The name of a global in a pickle, "module.name"; never the global itself."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
 
-# torch's legacy storage format, as torch.save wrote it before 1.6 and tensors in pickles still do.
+# torch's legacy storage format: torch.save used it before 1.6, tensors in pickles still do.
 STORAGES = {
     "DoubleStorage": "<f8",
     "FloatStorage": "<f4",

@@ -1,10 +1,9 @@
-"""An unpickler that cannot run code: it interprets the opcodes and calls only this module.
+"""An unpickler that cannot run code: it interprets the opcodes and calls only builders.py.
 
-A global is not imported. It is looked up in the tables of builders.py, which name what numpy
-arrays, numpy scalars and torch tensors are made of, each answered by a function there. Anything
-else is refused by name before anything is built. Sizes are checked against the bytes that are
-really there, and a `Budget` keeps a small file from asking for much work or memory by repeating
-itself.
+A global is never imported. It is looked up in the tables of builders.py, which map the names that
+numpy arrays, numpy scalars and torch tensors need to functions of that module. Any other global is
+refused by name before anything is built. Sizes are checked against the bytes in the file, and a
+`Budget` prevents a small file from demanding much work or memory by repetition.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ __all__ = ["Budget", "Unpickler"]
 
 
 class Budget:
-    """What reading one file may still cost: the bytes that its opcodes and calls take in memory.
+    """The memory in bytes that the opcodes and calls of one file may still take.
 
-    A CAM file's bytes are copied two or three times. A file of many small objects, as lists of
-    labels are, takes some 20 times its size; one that repeats itself, by naming one large value
-    over and over, or that is nothing but brackets, soon asks for more than `COPIES` times.
+    A CAM file's bytes are copied two or three times. A file of many small objects, such as lists of
+    labels, takes about 20 times its size. A hostile file, which names one large value repeatedly or
+    nests empty containers, soon needs more than `COPIES` times its size.
     """
 
     COPIES = 32
@@ -49,11 +48,11 @@ class Budget:
     def spend(self, cost: int) -> None:
         self.left -= cost
         if self.left < 0:
-            raise ValueError(f"asks for more than {self.COPIES} times its size")
+            raise ValueError(f"needs more than {self.COPIES} times its size in memory")
 
 
-# Bytes that an opcode takes in memory: its place on the stack, and what it makes. The others are
-# longer than what they take, or have paid with their mark.
+# The memory in bytes that an opcode takes: its place on the stack and what it makes. All other
+# opcodes are longer in the file than in memory, or their mark was charged for them.
 PUT, CONTAINER, CALL = 128, 96, 160
 COSTS = {
     "MEMOIZE": PUT,
@@ -65,7 +64,7 @@ OTHERS = 24
 
 
 def _cost(value: Any) -> int:
-    """The memory or work that a built value or an argument may take, roughly."""
+    """Roughly the memory or work that a built value or an argument may take."""
     if isinstance(value, TorchArray):
         return value.array.nbytes
     if isinstance(value, np.ndarray):
@@ -83,7 +82,7 @@ class Unpickler:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.budget = budget
-        # The pickles inside a torch storage name its type and nothing else.
+        # The pickles inside a torch storage may name only its type.
         self.in_storage = in_storage
 
     def run(self, file: io.BytesIO) -> Any:
@@ -99,7 +98,7 @@ class Unpickler:
             else:
                 step = getattr(self, "do_" + opcode.name.lower(), None)
                 if opcode.name in SETS:
-                    raise InputError("contains a Python set, which is not read; store a list")
+                    raise InputError("contains a Python set, which is not supported; store a list")
                 if step is None:
                     wanted = "" if argument is None else f" {_plain(argument)}"
                     raise UnsafeFileError(f"pickle opcode {opcode.name}{wanted}")
@@ -110,7 +109,7 @@ class Unpickler:
         self.budget.spend(cost)
 
     def inner(self, file: io.BytesIO) -> Any:
-        """The next of the pickles inside a torch storage, on the same budget."""
+        """The next pickle inside a torch storage, charged to the same budget."""
         return Unpickler(self.budget, in_storage=True).run(file)
 
     def pop_to_mark(self) -> list[Any]:
@@ -227,7 +226,7 @@ class Unpickler:
         full = f"{module}.{name}".replace("numpy._core.", "numpy.core.")
         if full in HARMLESS:
             what, remedy = HARMLESS[full]
-            raise InputError(f"contains {what}, which is not read; {remedy}")
+            raise InputError(f"contains {what}, which is not supported; {remedy}")
         if full not in TYPES and (full not in BUILDERS or self.in_storage):
             raise UnsafeFileError(_plain(full))
         self.stack.append(GlobalName(full))
@@ -287,5 +286,5 @@ def _settled(value: Any) -> Any:
 
 
 def _plain(name: Any) -> str:
-    """A name out of a file, for a message: one line, no control characters."""
+    """A name from a file for a message: one line without control characters."""
     return str(name)[:200].encode("unicode_escape").decode()

@@ -1,6 +1,6 @@
-"""The one form that every stored CAM file is turned into, and what an adapter must offer.
+"""The common form of every CAM file in memory, and the interface of an adapter.
 
-Knows nothing of any pipeline's format: those live in the adapters.
+No pipeline's format is known here; the formats are in the adapters.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = [
     "value_span",
 ]
 
-# The constant that CAMs with a background of their own are brought to where one has to be swept.
+# The constant that CAMs with a stored background are brought to where thresholds are swept.
 BROUGHT_TO = 0.5
-# Above this a value outside [0, 1] is not the rounding of a division by the maximum.
+# A larger excess over 1 is not a rounding error of the division by the maximum.
 ROUNDING = 1e-5
 
 
 def highest(maps: np.ndarray) -> np.ndarray:
-    """K×H×W, K at least 1 → the maximum over the classes, H×W."""
+    """K×H×W, K ≥ 1 → the maximum over the classes, H×W."""
     top = maps[0].copy()
     for layer in maps[1:]:
         np.maximum(top, layer, out=top)
@@ -49,22 +49,24 @@ def highest(maps: np.ndarray) -> np.ndarray:
 class ImageCams:
     """The class activation maps of one image.
 
-    image_id   the file's name without its suffix (with its subfolders, where there are any)
-    class_ids  int64 [K], 0-based foreground classes, no repeats, in the file's order
+    image_id   the file's name without its suffix, with its subfolders if there are any
+    class_ids  int64 [K], 0-based foreground classes, without repeats, in the file's order
     maps       floating K×H×W in [0, 1] at the size of the image; float32 in the pipelines' own
                files. The stored precision is kept, so that writing back loses nothing. Values
-               below 0, as SEAM's normalisation leaves them, are read as 0: to every pipeline's
-               argmax they are background
-    strided    floating K×h×w in [0, 1], the file's second, smaller copy; None where it has none
+               below 0, which SEAM's normalisation leaves, are read as 0, as they are background
+               to every pipeline's argmax
+    strided    floating K×h×w in [0, 1], the file's second, smaller copy; None if it has none
     background, strided_background
-               floating H×W and h×w in [0, 1): t(x), where the file contains the background that the
-               pipeline compares its CAMs with; None where that is a constant
-    source     the file's content as it was read. Only the adapter that read it looks inside, to
-               write back the same containers, dtypes, key order and unknown keys. None for CAMs
-               that come from elsewhere.
-    kept       of maps and strided: bool (K×)H×W, or one bool, where the stored values stay as they
-               are when the file is written
+               floating H×W and h×w in [0, 1): t(x), if the file contains the background that the
+               pipeline compares its CAMs with; None if that is a constant
+    source     the file's content as it was read. Only the adapter that read it uses it, to write
+               back the same containers, dtypes, key order and unknown keys. None for CAMs that do
+               not come from a file
+    kept       for maps and strided: bool (K×)H×W, or one bool, where the stored values are kept
+               when the file is written
     below_zero  whether values below 0 were read as 0
+
+    Raises InputError for values outside [0, 1], NaN, wrong shapes and wrong ids.
 
     >>> cams = ImageCams("a", np.array([7, 2]), np.zeros((2, 4, 6), np.float32))
     >>> cams.class_ids, cams.top.shape
@@ -89,7 +91,7 @@ class ImageCams:
         if ids.size and ids.min() < 0:
             raise InputError(f"{self.image_id}: class id {ids.min()} is negative")
         if len(set(ids.tolist())) != len(ids):
-            raise InputError(f"{self.image_id}: class ids {ids.tolist()} hold one class twice")
+            raise InputError(f"{self.image_id}: class ids {ids.tolist()} contain one class twice")
         object.__setattr__(self, "class_ids", ids)
         for name in ("maps", "strided"):
             maps = getattr(self, name)
@@ -102,14 +104,14 @@ class ImageCams:
         _check_background(self.image_id, self.strided_background, self.strided)
 
     def score(self, constant: float) -> float | np.ndarray:
-        """t of this image at its own size: the file's background, or else the constant."""
+        """t of this image: the file's background, H×W, or else the constant."""
         return constant if self.background is None else self.background
 
     @cached_property
     def top(self) -> np.ndarray:
-        """The highest CAM at each pixel, H×W of the dtype of `maps`, 0 where there is no class.
+        """The highest CAM at each pixel: H×W, dtype of `maps`, 0 in an image without a class.
 
-        Computed once; many times faster than `maps.max(axis=0)`.
+        It is computed once, and many times faster than by `maps.max(axis=0)`.
         """
         if not len(self.maps):
             return np.zeros(self.maps.shape[1:], self.maps.dtype)
@@ -121,7 +123,7 @@ class ImageCams:
         strided: np.ndarray | None,
         kept: tuple[np.ndarray | bool, np.ndarray | bool] = (False, False),
     ) -> ImageCams:
-        """The same image with other maps, of the same shapes, and of the same dtypes or float16."""
+        """The same image with other maps of the same shapes, in the same dtypes or float16."""
         return replace(self, maps=maps, strided=strided, kept=kept)
 
 
@@ -129,18 +131,18 @@ class ImageCams:
 class Profile:
     """A pipeline: the layout of its files, and its own numbers.
 
-    Registered in the entry-point group `c2am_plugin.profiles`, alone or in a list. Needs no class.
+    Registered in the entry-point group `c2am_plugin.profiles`, alone or in a list, without a class.
 
-    name              what `--method` takes, e.g. "seam"; "seam:coco" for its numbers on COCO
+    name              the value of `method`, e.g. "seam"; "seam:coco" for its numbers on COCO
     layout            the adapter that reads its files, a name of the group `c2am_plugin.adapters`
-    background_score  t in (0, 1), the constant that the pipeline compares its CAMs with. None: it
-                      has none, or its files contain a background
+    background_score  t in (0, 1), the constant that the pipeline compares its CAMs with. None if it
+                      has none, or if its files contain a background
     seeds             the numbers of the seeds that its next stage reads: "low_alpha", "high_alpha"
-                      or "fg", "bg"; empty where it has none
-    seed_folders      the folders of those seeds where they are not the layout's, with the numbers
-                      in braces: "out_crf_{low_alpha:g}"
-    crf               the setting of its dense CRF by name: "irn", "psa", "clip_es"
-    source            where these numbers come from: repository, file, line
+                      or "fg", "bg"; empty if it has none
+    seed_folders      the folders of those seeds if they are not the layout's, with the numbers in
+                      braces: "out_crf_{low_alpha:g}"
+    crf               the name of its dense CRF setting: "irn", "psa", "clip_es"
+    source            the origin of these numbers: repository, file, line
 
     Example: Profile("weaktr", "psa", 0.43, source="hustvl/WeakTr docs/Training.md:45")
     """
@@ -157,19 +159,19 @@ class Profile:
 class CamAdapter(Protocol):
     """A layout: how a file is built. Registered in the entry-point group `c2am_plugin.adapters`.
 
-    name              what `--method` takes: the profile's, which the registry sets; the layout's
-                      own where it has no profile
-    family            adapters whose files cannot be told apart by content share a family name
+    name              the value of `method`: the profile's name, which the registry sets, or the
+                      layout's own if it has no profile
+    family            adapters whose files cannot be distinguished by content share a family name
     background_score  t in (0, 1), the constant background score that the pipeline compares its CAMs
-                      with (None: it has none), as its profile gives it. An adapter without a
+                      with, as its profile gives it; None if it has none. An adapter without a
                       profile has its own, which may be called `threshold`
 
-    Optional: `stores_background = True` where its files contain the background, so that `parse`
-    gives `ImageCams.background`. `suffix` where its files are not `.npy`.
+    Optional attributes: `stores_background = True` if its files contain the background, so that
+    `parse` sets `ImageCams.background`; `suffix` if its files are not `.npy`.
 
-    Optional, for several files per image: `image_of(file id) -> image id` (None: not of this
-    layout), `file_names(cams) -> names` beside each other, and `dump_files(cams, paths)`, which
-    writes them exactly at these paths, instead of `dump`. `load` gets the path `<id><suffix>`.
+    Optional methods for several files per image: `image_of(file id) -> image id` (None for files of
+    other layouts), `file_names(cams) -> names` in one folder, and `dump_files(cams, paths)`, which
+    replaces `dump` and writes exactly at these paths. `load` receives the path `<id><suffix>`.
     """
 
     name: str
@@ -177,22 +179,22 @@ class CamAdapter(Protocol):
     background_score: float | None
 
     def fits(self, content: Any) -> bool:
-        """Whether a file's content could be of this format (a file without classes fits many)."""
+        """Whether content may be of this layout. A file without classes fits several layouts."""
 
     def load(self, path: Path) -> Any:
-        """The content of a file, read without running any code from it. Raises InputError."""
+        """The content of a file, read without running code from it. Raises InputError."""
 
     def parse(self, content: Any, image_id: str, *, clip: bool = False) -> ImageCams:
-        """A file's content as ImageCams. Raises InputError where it is not of this format.
+        """A file's content as ImageCams. Raises InputError for content of another layout.
 
-        clip: NaN becomes 0 and values above 1 become 1; else both are refused. Values below 0 are
-        read as 0.
+        clip: NaN becomes 0 and values above 1 become 1; by default both are refused. Values below 0
+        are always read as 0.
         """
 
     def dump(self, cams: ImageCams, path: Path) -> None:
-        """Write the maps into a file of the same layout as `cams.source`, exactly at `path`.
+        """Write the maps exactly at `path`, in a file like `cams.source`.
 
-        Without a source: a file as the pipeline itself writes it.
+        Without a source, the file is built as the pipeline itself builds it.
         """
 
 
@@ -200,19 +202,19 @@ class CamAdapter(Protocol):
 class SeedAdapter(CamAdapter, Protocol):
     """An adapter that also makes seeds: the files that its pipeline's next stage trains on.
 
-    Optional: an adapter without these refines CAMs all the same.
+    Seeds are optional; CAMs are refined without them.
 
     seed_settings  the numbers of that step by name, with the pipeline's own values
-    seed_suffix    an image's seeds are files `<id><suffix>`, one in each of `seed_folders`
+    seed_suffix    the suffix of the seeds: one file `<id><suffix>` in each of `seed_folders`
     """
 
     seed_settings: Mapping[str, float]
     seed_suffix: str
 
     def seed_folders(self, settings: Mapping[str, float]) -> tuple[str, ...]:
-        """Folders below the one that the user names; "" is that one itself.
+        """Folders below the one that the user names; "" is that folder itself.
 
-        settings: a value for each of `seed_settings`. Raises InputError where they make no sense.
+        settings: a value for each of `seed_settings`. Raises InputError for inconsistent values.
         """
 
     def write_seeds(
@@ -222,20 +224,20 @@ class SeedAdapter(CamAdapter, Protocol):
         settings: Mapping[str, float],
         paths: Sequence[Path],
     ) -> None:
-        """Make one image's seeds and write them exactly at `paths`, one for each of the folders.
+        """Make one image's seeds and write them exactly at `paths`, one path per folder.
 
-        photo: H×W×3 uint8 RGB, of the size of the CAMs. An image without a class is background.
+        photo: uint8 H×W×3 RGB, of the size of the CAMs. An image without a class is background.
         """
 
     def read_seeds(self, paths: Sequence[Path]) -> np.ndarray:
-        """The label uint8 H×W that the next stage trains on: 0, c + 1 for class c, 255 ignored."""
+        """The label that the next stage trains on: uint8 H×W; 0, c + 1 for class c, 255 ignored."""
 
 
 def read_cams(adapter: CamAdapter, path: Path, image_id: str, *, clip: bool = False) -> ImageCams:
-    """The CAMs of one file.
+    """The CAMs of one file: maps K×H×W in [0, 1] and 0-based class ids [K], see `ImageCams`.
 
-    adapter: of the file's pipeline, see `get_adapter`. path: the file. image_id: its image's.
-    clip: accept values above 1 and NaN by clipping. Raises InputError, with the file's name.
+    adapter: that of the file's pipeline, see `get_adapter`. path: the file. image_id: the id of its
+    image. clip: accept values above 1 and NaN by clipping. Raises InputError with the file's name.
 
     >>> from c2am_plugin import get_adapter, read_cams
     >>> path = Path("psa_cam/2007_000032.npy")
@@ -251,10 +253,10 @@ def read_cams(adapter: CamAdapter, path: Path, image_id: str, *, clip: bool = Fa
 
 
 def constant_score(adapter: CamAdapter, given: float | None = None) -> float:
-    """t: the one that is given, or the adapter's own.
+    """t: the given one, or the adapter's own.
 
-    Where the files contain their background, `ImageCams.score` is t, and this is `BROUGHT_TO`.
-    Raises InputError where there is neither, or a number for files that have their own.
+    If the files contain their background, `ImageCams.score` is t and the result is `BROUGHT_TO`.
+    Raises InputError where there is no t, and for a given t with files that contain a background.
     """
     if getattr(adapter, "stores_background", False):
         if given is not None:
@@ -266,26 +268,26 @@ def constant_score(adapter: CamAdapter, given: float | None = None) -> float:
     score = adapter.background_score if given is None else given
     if score is None:
         raise InputError(
-            f"{adapter.name} has no constant background score (its code looks for the best one "
-            "with ground truth); give background_score, a number between 0 and 1"
+            f"{adapter.name} has no constant background score (its code finds the best one with "
+            "ground truth); give background_score, a number between 0 and 1"
         )
     return float(score)
 
 
 def stored_scale(adapter: CamAdapter) -> float:
-    """What the values of this adapter's files are divided by when they are read; 1 as a rule."""
+    """The divisor of the values in this adapter's files, usually 1."""
     return float(getattr(adapter, "file_scale", 1.0))
 
 
 def is_binary(adapter: CamAdapter) -> bool:
-    """Whether its files have no other values than 0 and the scale (`files.cam_values`)."""
+    """Whether 0 and the scale are the only values in its files (`files.cam_values`)."""
     return bool(getattr(adapter, "binary", False))
 
 
 def clip_maps(maps: np.ndarray) -> np.ndarray:
     """Floating maps of any range → the same shape and dtype in [0, 1]; NaN becomes 0.
 
-    What is not floating, or one number, is no CAM, and stays as it is for `ImageCams` to refuse.
+    Other values and single numbers are returned unchanged; `ImageCams` refuses them.
     """
     if maps.dtype.kind != "f" or maps.ndim == 0:
         return maps
@@ -306,14 +308,14 @@ def _check_background(
 
 
 def _check_maps(image_id: str, name: str, maps: np.ndarray, n_classes: int) -> np.ndarray:
-    """`maps` with rounding outside [0, 1] clipped; InputError for anything that is not a CAM."""
+    """`maps` with rounding errors outside [0, 1] clipped. Raises InputError if not a CAM."""
     if maps.ndim != 3 or len(maps) != n_classes:
         raise InputError(f"{image_id}: {name} is {maps.shape}, expected {n_classes} classes×H×W")
     if not np.issubdtype(maps.dtype, np.floating):
         raise InputError(f"{image_id}: {name} is {maps.dtype}, expected floating point")
     if maps.size == 0:
         if n_classes:
-            raise InputError(f"{image_id}: {name} is {maps.shape}, which holds no pixel")
+            raise InputError(f"{image_id}: {name} is {maps.shape}, which contains no pixel")
         return maps
     low, high = maps.min(), maps.max()
     if low >= 0 and high <= 1:
@@ -325,15 +327,15 @@ def _check_maps(image_id: str, name: str, maps: np.ndarray, n_classes: int) -> n
     finite = maps[~bad]
     span = value_span(finite) if finite.size else "no finite value"
     raise InputError(
-        f"{image_id}: {name} is no CAM in [0, 1]: {above} above 1, "
-        f"{int(bad.sum())} NaN or infinite of {maps.size} (finite range {span}); "
+        f"{image_id}: {name} is not a CAM in [0, 1]: of {maps.size} values {above} are above 1 and "
+        f"{int(bad.sum())} NaN or infinite (finite range {span}); "
         "normalise each class by its maximum, give the scale with `scale_by`, or accept them with "
         "`clip=True`"
     )
 
 
 def value_span(values: np.ndarray) -> str:
-    """The range of finite values for a message, with digits enough to tell it from 0 and 1."""
+    """The range of finite values for a message, with enough digits to differ from 0 and 1."""
     low, high = float(values.min()), float(values.max())
     for digits in (4, 9, 17):
         shown = [f"{value:.{digits}g}" for value in (low, high)]
@@ -347,15 +349,15 @@ def value_span(values: np.ndarray) -> str:
 
 
 def below_zero_line(count: int, total: int, looked_at: str = "") -> str:
-    """What is reported once about the files of a run that have values below 0."""
+    """The line that a run reports once about files with values below 0."""
     return (
-        f"{count} of {total} files{looked_at} have values below 0, as SEAM's normalisation leaves "
-        "them; they are read as 0, as the pipeline's own argmax does"
+        f"{count} of {total} files{looked_at} have values below 0, which SEAM's normalisation "
+        "leaves; they are read as 0, like background in the pipeline's own argmax"
     )
 
 
 def content_of(content: Any) -> str:
-    """What a file contains, for a message: its keys, and what stands under them."""
+    """The content of a file for a message: its keys, and the types of their values."""
     if not isinstance(content, dict):
         return _kind(content)
     shown = [f"{str(key)[:40]!r}: {_kind(value)}" for key, value in list(content.items())[:6]]

@@ -1,8 +1,8 @@
-"""Finds layouts and profiles by name, and what fits a file. Knows none of them itself.
+"""Finds layouts and profiles by name, and the layout of a file. None of them is named here.
 
 A layout is an adapter: how a file is built. A profile is a pipeline: a layout and its numbers. A
-third party adds a pipeline with one entry point: a profile of a layout that is there, in the group
-`c2am_plugin.profiles`, or an adapter of its own, in `c2am_plugin.adapters`.
+third party adds a pipeline with one entry point: a profile of an existing layout, in the group
+`c2am_plugin.profiles`, or its own adapter, in `c2am_plugin.adapters`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 LAYOUTS, PROFILES = "c2am_plugin.adapters", "c2am_plugin.profiles"
-# So many files of a folder tell its format.
+# The number of files that are read to determine the format of a folder.
 SAMPLE = 16
 # The layout in which C2AM's inference stores its maps.
 MAPS = "puzzlecam"
@@ -43,7 +43,7 @@ log = logging.getLogger("c2am_plugin")
 
 
 def adapter_names() -> list[str]:
-    """The names that `method` takes: of all profiles."""
+    """The names of all profiles, which are the values of `method`."""
     return list(profiles())
 
 
@@ -53,9 +53,9 @@ def layout_names() -> list[str]:
 
 
 def profiles() -> dict[str, Profile]:
-    """Every profile by name, of two with one name the first.
+    """Every profile by name; of two with the same name the first.
 
-    A layout without a profile of its name is one: the adapter's own numbers.
+    A layout without a profile of its name gets one with the adapter's own numbers.
     """
     found: dict[str, Profile] = {}
     for point in _points(PROFILES).values():
@@ -69,7 +69,7 @@ def profiles() -> dict[str, Profile]:
 
 
 def get_profile(name: str) -> Profile:
-    """The profile of a name. Raises InputError with the known names."""
+    """The profile with this name. Raises InputError, with the known names, for an unknown one."""
     known = profiles()
     if name not in known:
         raise InputError(f"method {name!r} is unknown; known are auto, {', '.join(known)}")
@@ -77,9 +77,9 @@ def get_profile(name: str) -> Profile:
 
 
 def get_adapter(name: str) -> CamAdapter:
-    """The adapter of a pipeline's layout with the numbers of its profile.
+    """The adapter of a pipeline's layout, with the numbers of its profile.
 
-    name: of the profile, e.g. "psa", "weaktr:coco". Raises InputError for an unknown one.
+    name: the profile's name, e.g. "psa", "weaktr:coco". Raises InputError for an unknown name.
 
     >>> get_adapter("seam").background_score
     0.26
@@ -107,7 +107,7 @@ def _layout(name: str) -> CamAdapter:
 
 @dataclass(frozen=True)
 class MapReader:
-    """Reads the maps that C2AM's inference stores: keys [0, 1], one class, at the image's size."""
+    """Reads the maps that C2AM's inference stores: keys [0, 1], one class, image size."""
 
     adapter: CamAdapter
 
@@ -120,8 +120,8 @@ class MapReader:
         cams = read_cams(self.adapter, path, path.stem)
         if cams.class_ids.tolist() != [0]:
             raise InputError(
-                f"{path}: is a CAM file of the classes {first_names(map(str, cams.class_ids))}, "
-                "not a cue; expected `.png`, a float array, or a map of C2AM (keys [0, 1])"
+                f"{path}: is a CAM file with the classes {first_names(map(str, cams.class_ids))}, "
+                "not a cue; expected .png, a float array, or a map of C2AM (keys [0, 1])"
             )
         return cams.maps[0].astype(np.float32)
 
@@ -147,7 +147,7 @@ def _with_numbers(adapter: CamAdapter, profile: Profile) -> CamAdapter:
 
 
 def _points(group: str) -> dict[str, EntryPoint]:
-    """Every entry point by name; of two with one name the first."""
+    """Every entry point by name; of two with the same name the first."""
     points: dict[str, EntryPoint] = {}
     for point in entry_points(group=group):
         points.setdefault(point.name, point)
@@ -157,8 +157,8 @@ def _points(group: str) -> dict[str, EntryPoint]:
 def find_cams(folder: str | Path, method: str = "auto") -> dict[str, Path]:
     """{image id: path} of a folder's CAM files, sorted by id.
 
-    method: the name of a profile; "auto" for any layout's, the one-file ones first. Raises
-    InputError where the folder is missing or has none.
+    method: the name of a profile; "auto" for every layout, those with one file per image first.
+    Raises InputError where the folder is missing or contains no CAM file.
     """
     names = layout_names()
     layouts = [_layout(each) for each in names] if method == "auto" else [get_adapter(method)]
@@ -167,7 +167,7 @@ def find_cams(folder: str | Path, method: str = "auto") -> dict[str, Path]:
         wanted = [("<id>_<class>" if group_of(each) else "") + suffix_of(each) for each in layouts]
         others = [_layout(each) for each in names if method != "auto"]
         fitting = [each.name for each in others if files_of_layouts(folder, [each])]
-        advice = f"; it has files as {first_names(fitting)} stores them" if fitting else ""
+        advice = f"; it contains files of {first_names(fitting)}" if fitting else ""
         raise InputError(
             f"{folder}: contains no CAM file ({', '.join(dict.fromkeys(wanted))}){advice}"
         )
@@ -181,11 +181,11 @@ def choose_adapter(
     scale_by: float | None = None,
     tell_below_zero: bool = True,
 ) -> CamAdapter:
-    """The adapter of that name, or with "auto" the one that fits a folder's files, which is said.
+    """The adapter of that name, or with "auto" the one that fits the files, which is reported.
 
-    A sample of the files tells how their values are read (`files.cam_values.read_values`):
-    scale_by, or as a folder of 0 and 1, or of 0 and 255. Raises InputError where no adapter has the
-    name or fits.
+    A sample of the files determines how their values are read (`files.cam_values.read_values`):
+    divided by scale_by, or as values of only 0 and 1, or 0 and 255. Raises InputError where no
+    adapter has the name or fits.
     """
     some = sample(paths, SAMPLE)
     if method == "auto":
@@ -199,9 +199,9 @@ def choose_adapter(
 
 
 def _check_layout(adapter: CamAdapter, paths: Sequence[Path]) -> None:
-    """Raise InputError where none of the readable files is of this layout, and name what fits.
+    """Raise InputError, with the layouts that fit, if no readable file has this layout.
 
-    Single files of another layout are left for the run.
+    The run reports single files of another layout.
     """
     other: Path | None = None
     for path in paths:
@@ -218,17 +218,17 @@ def _check_layout(adapter: CamAdapter, paths: Sequence[Path]) -> None:
         read_cams(adapter, other, other.stem)
     except InputError as error:
         fitting = [name for name in layout_names() if get_adapter(name).fits(adapter.load(other))]
-        advice = f"; the layout fits `method={first_names(fitting)}`" if fitting else ""
+        advice = f"; its layout fits `method={first_names(fitting)}`" if fitting else ""
         raise InputError(f"{error}{advice}") from error
 
 
 def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
-    """The adapter that fits all of these files, and a sentence that says what was concluded.
+    """The adapter that fits all of these files, and a sentence with the conclusion.
 
-    Files without a class fit several layouts and decide nothing, nor do files that cannot be
-    read, if others can. The numbers are those of the profile that has the layout's name; the
-    sentence lists the profiles of that layout whose numbers differ. Raises InputError where
-    nothing fits or different families do.
+    Files without a class fit several layouts and are not decisive; nor are unreadable files, if
+    others can be read. The numbers are those of the profile with the layout's name; the sentence
+    lists the profiles of that layout whose numbers differ. Raises InputError where no layout fits,
+    or several families fit.
     """
     candidates: list[CamAdapter] = [get_adapter(name) for name in layout_names()]
     if not candidates:
@@ -248,12 +248,12 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
         if not fitting and count:
             before = first_names(dict.fromkeys(adapter.family for adapter in candidates))
             raise InputError(
-                f"{path}: is not in {before} format as the files before it; "
-                "keep one format in a folder, or name it with `method`"
+                f"{path}: is not in {before} format like the files before it; "
+                "keep one format per folder, or name it with `method`"
             )
         if not fitting:
             raise InputError(
-                f"{path}: contains {content_of(content)}; its format is none of "
+                f"{path}: contains {content_of(content)}; its format is unknown, known are "
                 f"{', '.join(layout_names())}"
             )
         candidates, count, last = fitting, count + 1, path
@@ -262,8 +262,8 @@ def detect(paths: Iterable[Path]) -> tuple[CamAdapter, str]:
     families = list(dict.fromkeys(adapter.family for adapter in candidates))
     if len(families) > 1 or last is None:
         raise InputError(
-            f"{last}: no file says whether the format is {first_names(families)} "
-            "(none of the first has a class); choose with `method`"
+            f"{last}: the files do not determine whether the format is {first_names(families)} "
+            "(none of the files read has a class); choose with `method`"
         )
     return candidates[0], _conclusion([adapter.name for adapter in candidates], families[0])
 
@@ -286,8 +286,8 @@ def _conclusion(layouts: Sequence[str], family: str) -> str:
         return f"{chosen.name} format, {_score(chosen)}"
     alternatives = ", ".join(f"{other.name} ({_score(other, '')})" for other in others)
     return (
-        f"{family} format: taking {_score(chosen)} of {chosen.name}; others store the same with "
-        f"numbers of their own: {alternatives}; `method` decides"
+        f"{family} format: using {_score(chosen)} of {chosen.name}; pipelines with the same format "
+        f"and other numbers: {alternatives}; choose with `method`"
     )
 
 

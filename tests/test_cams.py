@@ -20,7 +20,7 @@ MAPS = np.full((2, 4, 6), 0.5, np.float32)
         ([[1, 2]], r"class ids are int64 \(1, 2\), not int"),
         (3, r"class ids are int64 \(\), not int"),
         ([-1, 2], "class id -1 is negative"),
-        ([4, 4], r"class ids \[4, 4\] hold one class twice"),
+        ([4, 4], r"class ids \[4, 4\] contain one class twice"),
     ],
 )
 def test_class_ids_that_are_none(class_ids, said):

@@ -29,6 +29,6 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 def test_an_empty_list_is_one_clear_line(make_set, tmp_path, name):
     cams, cues = make_set(ids=("a", "b"))
-    with pytest.raises(InputError, match="`ids` is empty: no image to work on"):
+    with pytest.raises(InputError, match="`ids` is empty; expected image ids"):
         CALLS[name](cams, cues, tmp_path / "out")
     assert not (tmp_path / "out").exists()

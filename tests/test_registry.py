@@ -157,15 +157,15 @@ def test_files_tell_their_format(write, kinds, family):
 @pytest.mark.parametrize(
     ("kinds", "message"),
     [
-        (["none"], "no file says.*dict, irn, puzzlecam.*`method`"),
-        (["keys alone", "none"], "no file says.*irn, puzzlecam.*`method`"),
-        (["other"], "0 other.npy: contains .*; its format is none of advcam, .*psa"),
+        (["none"], "do not determine.*dict, irn, puzzlecam.*`method`"),
+        (["keys alone", "none"], "do not determine.*irn, puzzlecam.*`method`"),
+        (["other"], "0 other.npy: contains .*; its format is unknown, known are advcam, .*psa"),
         (["dict", "irn"], "1 irn.npy: is not in dict format.*one format.*`method`"),
         (["puzzlecam", "dict"], "1 dict.npy: is not in puzzlecam format"),
         (["irn", "puzzlecam"], "1 puzzlecam.npy: is not in irn format"),
         (["irn", "none puzzlecam"], "is not in irn format"),
         (["none", "other"], "1 other.npy: is not in dict, irn, puzzlecam format"),
-        (["broken"], "0 broken.npy: is cut short"),
+        (["broken"], "0 broken.npy: is truncated"),
         (["unsafe", "broken"], "0 unsafe.npy: asks for"),
     ],
 )
@@ -244,7 +244,7 @@ def test_a_third_party_adds_a_profile_with_one_entry_point_and_no_class(
     assert done.returncode == 0, done.stderr
     assert f"foreground at t = {t}" in done.stdout
     done = run(cam_dir, cue_dir, "-o", tmp_path / "auto")
-    assert "taking t = 0.2 of psa" in done.stderr
+    assert "using t = 0.2 of psa" in done.stderr
     assert f"{name} ({t})" in done.stderr
 
 

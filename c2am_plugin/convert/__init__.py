@@ -1,1 +1,1 @@
-"""CAM files of one layout written in another."""
+"""Writes CAM files of one layout in another layout."""

@@ -1,4 +1,4 @@
-"""One image's CAMs on their way into another layout. Knows arrays, no files."""
+"""Converts one image's CAMs for another layout. Arrays only, without files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["convert_image"]
 def convert_image(
     cams: ImageCams, score: float | None, target: float | None, store_background: bool = False
 ) -> ImageCams:
-    """The same CAMs in float32, without what only their own layout knows.
+    """The same CAMs in float32, without the content that only their own layout has.
 
-    score             t in (0, 1) that the CAMs are compared with, where they contain no background
-    target            t in (0, 1) that they are to be compared with from now on: argmax([target,
-                      CAM]) is argmax([t, CAM]) of before at every pixel; None leaves the values
-    store_background  the target's layout contains the background: it becomes t, a constant or not
+    score             t in (0, 1) that the CAMs are compared with, if they contain no background
+    target            t in (0, 1) that the result is compared with: argmax([target, result]) equals
+                      argmax([t, CAM]) at every pixel; None leaves the values unchanged
+    store_background  the target's layout contains a background: it becomes t, constant or not
 
-    The copy of a quarter of the size stays where it is ⌈H/4⌉×⌈W/4⌉; else it is left to the
-    target's layout, which makes it of the CAMs.
+    A second copy of ⌈H/4⌉×⌈W/4⌉ is kept; one of another size is dropped, and the target's layout
+    makes its own from the CAMs.
     """
     maps, small = cams.maps.astype(np.float32), cams.strided
     if small is not None and small.shape[1:] != tuple(-(-side // 4) for side in maps.shape[1:]):
@@ -52,5 +52,5 @@ def _whole(t: Score, maps: np.ndarray) -> np.ndarray:
 
 
 def _fold(maps: np.ndarray, t: Score, target: float) -> np.ndarray:
-    """The paper's rule with the former t for the cue."""
+    """The paper's rule with the former t as the cue."""
     return refine(maps, _whole(t, maps), target)

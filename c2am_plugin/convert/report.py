@@ -1,4 +1,4 @@
-"""What a run of `convert_cams` did."""
+"""The report of a run of `convert_cams`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["ConvertReport"]
 
 @dataclass
 class ConvertReport:
-    """What a run did. Counts are of images."""
+    """The result of a run. Counts are numbers of images."""
 
     out_dir: str
     method: str

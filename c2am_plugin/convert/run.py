@@ -1,7 +1,7 @@
 """convert_cams: a folder of CAM files in, the same CAMs in another pipeline's layout out.
 
-Layouts are the adapters' business, one image's CAMs that of image.py, running many that of
-runs.parallel. Here they meet.
+The adapters know the layouts, image.py converts one image, and runs.parallel runs many. This module
+combines them.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ def convert_cams(
 ) -> ConvertReport:
     """Write every CAM file of a folder in another pipeline's layout.
 
-    cam_dir    CAM files as a pipeline wrote them, K×H×W in [0, 1] an image
-    out_dir    where files of the same image ids go
-    to         the name of the pipeline whose next stage is to read them
-    method     the name of the pipeline that wrote them, or "auto" to tell the layout from the files
+    cam_dir    folder of CAM files that a pipeline wrote, K×H×W in [0, 1] per image
+    out_dir    folder for the new files, with the same image ids
+    to         the name of the pipeline whose next stage will read them
+    method     the name of the pipeline that wrote them, or "auto" to detect the layout
     background_score  t in (0, 1) of the CAMs; default that of `method`
     fold       change the CAMs so that the target's own t gives the labels that `background_score`
-               gives: odds(max') = odds(max)·odds(t')/odds(t), class ratios kept. Default: the
-               values stay, and whoever reads them compares them with `background_score`
-    clip       accept CAMs outside [0, 1] and NaN by clipping; else such files fail
+               gives: odds(max') = odds(max)·odds(t')/odds(t), with the same class ratios. By
+               default the values stay, and their reader must compare them with `background_score`
+    clip       accept CAMs outside [0, 1] and NaN by clipping; by default such files fail
     ids        a list file or a sequence of image ids; default every CAM file
     shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
     workers    images processed at once; default one per core
@@ -64,12 +64,12 @@ def convert_cams(
     progress   show a bar on stderr
 
     Class ids, containers, dtypes and sizes are the target's; unknown keys of a file are dropped. A
-    background that the source's files contain is folded into the CAMs where the target's do not,
-    and a constant becomes a map where they do; the labels stay.
-    A copy at ⌈H/4⌉×⌈W/4⌉ is made where the target stores one and the source has none, and dropped
-    where it has no place. What is done already is skipped. A file that fails does not stop the run
-    and is in the report, which is also stored, with the settings, beside out_dir. Raises InputError
-    or OutputError before any image is worked on.
+    background in the source's files is folded into the CAMs if the target's files contain none; a
+    constant becomes a map if they do. The labels stay the same.
+    A copy at ⌈H/4⌉×⌈W/4⌉ is made if only the target stores one, and dropped if only the source
+    does. Images that are already done are skipped. A file that fails does not stop the run and is
+    listed in the report, which is also stored, with the settings, beside out_dir. Raises InputError
+    or OutputError before any image is processed.
 
     >>> from c2am_plugin import convert_cams
     >>> convert_cams("weaktr/cams", "cams_irn", to="irn", method="weaktr")  # doctest: +SKIP
@@ -127,7 +127,7 @@ def convert_cams(
 
 @dataclass(frozen=True)
 class CamFile:
-    """What one image is converted from."""
+    """One image's CAM file."""
 
     image_id: str
     path: Path
@@ -135,7 +135,7 @@ class CamFile:
 
 @dataclass(frozen=True)
 class ConvertJob:
-    """From which layout to which, and where to; called with an image's file.
+    """Converts one image; called with its file.
 
     score, fold_to, store_background: as for `convert_image`.
     """
@@ -167,7 +167,7 @@ def _check_scores(
     if stored:
         if not store:
             log.info(
-                "%s's files contain a background, %s's do not: it goes into the CAMs, so that "
+                "%s's files contain a background and %s's do not, so it is folded into the CAMs; "
                 "t = %s gives the same labels",
                 source.name,
                 target.name,
@@ -180,8 +180,8 @@ def _check_scores(
         )
     if fold and target.background_score is None:
         raise InputError(
-            f"{target.name} has no constant background score that the CAMs could be brought to; "
-            "name a pipeline of the same layout that has one"
+            f"{target.name} has no constant background score to fold the CAMs to; name a pipeline "
+            "of the same layout that has one"
         )
 
 

@@ -1,1 +1,1 @@
-"""Describe a folder of cues before it is used."""
+"""Describes a folder of cues before it is used."""

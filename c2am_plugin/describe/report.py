@@ -1,4 +1,4 @@
-"""What `describe_cues` found in a folder of cues, as numbers and as text for the user."""
+"""The result of `describe_cues`, as numbers and as text for the user."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Polarity(NamedTuple):
 
 @dataclass(frozen=True)
 class Agreement:
-    """How cues and CAMs of the same images agree where the CAMs are sure.
+    """How well cues agree with the CAMs of the same images where the CAMs are confident.
 
-    Shares in [0, 1] of the sure pixels on which the cues agree, both sides weighted equally; 0.5 is
-    chance. as_it_stands: cut at mid-grey; fitted: calibrated, as `calibrate="on"` would use the
-    cues; flipped: inverted, then calibrated.
+    Shares in [0, 1] of the confident pixels on which the cues agree, with foreground and background
+    weighted equally; 0.5 is chance. uncalibrated: cut at mid-grey. calibrated: as with
+    `calibrate="on"`. flipped: inverted, then calibrated.
     """
 
     method: str
@@ -44,8 +44,8 @@ class Agreement:
     without_cue: int
     without_cam: int
     other_shape: int
-    as_it_stands: float
-    fitted: float
+    uncalibrated: float
+    calibrated: float
     flipped: float
 
 
@@ -141,9 +141,9 @@ class CueDescription:
 
     def _agreement(self, found: Agreement) -> str:
         return (
-            f"where the CAMs are sure, {found.as_it_stands:.0%} of the cue pixels agree when cut "
-            f"at mid-grey, {found.fitted:.0%} when calibrated, {found.flipped:.0%} when flipped "
-            "and calibrated (50% is chance)"
+            f"where the CAMs are confident, {found.uncalibrated:.0%} of the cue pixels agree when "
+            f"cut at mid-grey, {found.calibrated:.0%} when calibrated, {found.flipped:.0%} when "
+            "flipped and calibrated (50% is chance)"
         )
 
     def _advice(self) -> str:
@@ -151,9 +151,9 @@ class CueDescription:
         inverted = self.polarity.verdict == "background"
         worth = 0.5
         if self.agreement:
-            worth = max(self.agreement.fitted, self.agreement.flipped)
-            if abs(self.agreement.flipped - self.agreement.fitted) > CLEARLY:
-                inverted = self.agreement.flipped > self.agreement.fitted
+            worth = max(self.agreement.calibrated, self.agreement.flipped)
+            if abs(self.agreement.flipped - self.agreement.calibrated) > CLEARLY:
+                inverted = self.agreement.flipped > self.agreement.calibrated
         options = " --flip-cues" if inverted else ""
         if self.ours < self.soft:
             options += " --calibrate on (third-party grey values are not odds)"

@@ -1,6 +1,6 @@
-"""Describe a folder of cues from any source: hard or soft, which side is high, how much foreground.
+"""Describes a folder of cues from any source: hard or soft, polarity, share of foreground.
 
-Any folder of saliency maps is a cue folder, and few come with a description. Nothing is written.
+Any folder of saliency maps is a cue folder, and few have a description. Nothing is written.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ def describe_cues(
     """Describe the cues of a folder (`<id>.png`, float `.npy`), and how they agree with CAM files.
 
     cues       folder of cues, high = foreground
-    cams       folder of a pipeline's CAM files of the same images; None: the cues alone
-    method     the name of that pipeline, or "auto" to tell the layout from the files
+    cams       folder of a pipeline's CAM files of the same images; None: only the cues
+    method     the name of that pipeline, or "auto" to detect the layout
     stretch_cues  as in `refine_cams`
     workers    images processed at once; default one per core
     progress   show a bar on stderr
@@ -111,7 +111,7 @@ class CueFile:
 
 @dataclass(frozen=True)
 class DescribeJob:
-    """Describes one cue and how it agrees with its CAMs; adapter: None without CAMs."""
+    """Describes one cue and its agreement with its CAMs; adapter: None without CAMs."""
 
     adapter: CamAdapter | None
     form: CueForm = PLAIN
@@ -181,7 +181,7 @@ def _agreement(
         without_cue=len(stored.keys() - set(both)),
         without_cam=len(facts.keys() - set(both)),
         other_shape=len(counts) - len(usable),
-        as_it_stands=float((right / sums).mean()) if sums.all() else 0.5,
-        fitted=calibrate_cues([total]).accuracy,
+        uncalibrated=float((right / sums).mean()) if sums.all() else 0.5,
+        calibrated=calibrate_cues([total]).accuracy,
         flipped=calibrate_cues([total[:, ::-1]]).accuracy,
     )

@@ -1,7 +1,7 @@
-"""The files of one image's CAMs: how they are called, and how they are written as a whole.
+"""The files of one image's CAMs: their names, and how they are written atomically.
 
-Most layouts keep an image in one file, `<id><suffix>`. For a layout of several files per image
-(`image_of`, see `CamAdapter`) that path stands for all of them, and need not exist.
+Most layouts store an image in one file, `<id><suffix>`. In a layout with several files per image
+(`image_of`, see `CamAdapter`) that path represents all of them and need not exist.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ __all__ = ["cam_path", "copy_cams", "files_of_layouts", "group_of", "suffix_of",
 
 
 def suffix_of(adapter: CamAdapter) -> str:
-    """The end of the names of a layout's files, in lower case; ".npy" by default."""
+    """The suffix of a layout's files, in lower case; ".npy" by default."""
     return str(getattr(adapter, "suffix", ".npy"))
 
 
 def group_of(adapter: CamAdapter) -> Any:
-    """The layout's `image_of` where it keeps an image in several files, else None."""
+    """The layout's `image_of` if it stores an image in several files, else None."""
     return getattr(adapter, "image_of", None)
 
 
 def files_of_layouts(folder: str | Path, layouts: Sequence[CamAdapter]) -> dict[str, Path]:
-    """{image id: path} of the first of these layouts' suffixes that the folder has files of.
+    """{image id: path} for the first of these layouts' suffixes that occurs in the folder.
 
-    A layout of several files per image comes into question where there are none of the others.
-    Empty where there are none at all. Raises InputError as `find_files` does.
+    Layouts with several files per image are tried last. The result is empty where no layout has a
+    file. Raises InputError as `find_files` does.
     """
     kinds = {(group_of(each) is not None, suffix_of(each)): each for each in reversed(layouts)}
     for (grouped, suffix), adapter in sorted(kinds.items(), key=lambda kind: kind[0][0]):
@@ -54,12 +54,12 @@ def _grouped(found: Mapping[str, Path], adapter: CamAdapter) -> dict[str, Path]:
 
 
 def cam_path(adapter: CamAdapter, folder: Path, image_id: str) -> Path:
-    """Where a layout keeps an image's CAMs below a folder."""
+    """The path of an image's CAMs below a folder, in this layout."""
     return folder / f"{image_id}{suffix_of(adapter)}"
 
 
 def write_cams(adapter: CamAdapter, cams: ImageCams, folder: Path) -> None:
-    """Write one image's CAMs below a folder, each file whole or not at all. Raises OutputError."""
+    """Write one image's CAMs below a folder, each file atomically. Raises OutputError."""
     path = cam_path(adapter, folder, cams.image_id)
     if group_of(adapter) is None:
         with atomic_path(path) as temporary:
@@ -73,7 +73,7 @@ def write_cams(adapter: CamAdapter, cams: ImageCams, folder: Path) -> None:
 
 
 def copy_cams(adapter: CamAdapter, cams: ImageCams, source: Path, folder: Path) -> None:
-    """Copy the files of one image's CAMs below a folder, each whole or not at all."""
+    """Copy the files of one image's CAMs below a folder, each atomically."""
     path = cam_path(adapter, folder, cams.image_id)
     several: Any = adapter
     names = [path.name] if group_of(adapter) is None else several.file_names(cams)

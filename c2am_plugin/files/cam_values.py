@@ -1,9 +1,9 @@
-"""Find out from a sample of files what the values of a folder of CAM files mean.
+"""Determines from a sample of files what the values of a folder of CAM files mean.
 
-Three kinds of values would be misread unchanged: values below 0 (read as 0, and reported); only 0
-and 255 (or 0 and 1), which a drawing helper left in the arrays before they were saved; and values
-whose scale only the user knows. The result is set on the adapter, which divides by its
-`file_scale` when it reads and multiplies by it when it writes.
+Three kinds of values need attention: values below 0 (read as 0, and reported); only 0 and 255 (or 0
+and 1), which a drawing helper left in the arrays before they were saved; and values whose scale
+only the user knows. The result is set on the adapter, which divides by its `file_scale` when it
+reads and multiplies by it when it writes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..errors import InputError
 __all__ = ["read_values"]
 
 log = logging.getLogger("c2am_plugin")
-# The values of a binary CAM's foreground that drawing helpers leave.
+# The foreground values that drawing helpers leave in a binary CAM.
 PEAKS = (1.0, 255.0)
 
 
@@ -33,12 +33,12 @@ def read_values(
     named: bool = False,
     tell_below_zero: bool = True,
 ) -> None:
-    """Set on the adapter how the values of these files are read, and report what is unusual.
+    """Set on the adapter how the values of these files are read, and report unusual values.
 
-    scale_by  the files' values are CAMs times this number, above 0; None: told from the files
+    scale_by  the files' values are CAMs times this positive number; None: detect it from the files
     named     whether the user named the method
 
-    Raises InputError for a scale that is no positive number.
+    Raises InputError for a scale that is not a positive number.
     """
     if scale_by is not None and not 0 < scale_by < float("inf"):
         raise InputError(f"scale_by is {scale_by}; expected a positive number, e.g. 255")
@@ -58,9 +58,10 @@ def read_values(
     settable.binary = peak == settable.file_scale
     if settable.binary:
         log.warning(
-            "all values of these CAMs are 0 or %g: they were cut, as by a drawing helper that "
-            "writes into the arrays before they are saved (SC-CAM's released code does); they are "
-            "refined as they are; for continuous CAMs, save or copy them before drawing",
+            "all values of these CAMs are 0 or %g: they were binarised, e.g. by a drawing helper "
+            "that writes into the arrays before they are saved (as in SC-CAM's released code); "
+            "they are refined as binary CAMs; for continuous CAMs, save or copy them before "
+            "drawing",
             peak,
         )
     below = sum(each.below_zero for each in cams)
@@ -72,18 +73,18 @@ def _load(adapter: CamAdapter, path: Path) -> Any:
     try:
         return adapter.load(path)
     except InputError:
-        return None  # the run lists it
+        return None  # the run reports it
 
 
 def _parse(adapter: CamAdapter, content: Any) -> ImageCams | None:
     try:
         return adapter.parse(content, "")
     except InputError:
-        return None  # the run lists it, or the values are above every known scale
+        return None  # the run reports it, or the values are above every known scale
 
 
 def _binary_peak(scaled: Sequence[np.ndarray]) -> float | None:
-    """The one stored value beside 0 of all these maps, where it is 1 or 255; maps are in 255ths."""
+    """1 or 255 if that and 0 are the only stored values; else None. The maps are divided by 255."""
     found = set()
     for maps in scaled:
         if maps.size and (high := maps.max()):

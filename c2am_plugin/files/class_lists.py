@@ -1,7 +1,7 @@
 """Class lists by name: VOC's 20 classes, COCO's 80, and COCO's 90 ids, of which 10 are unused.
 
-Pipelines number COCO's classes in two ways: 0 … 79 in order, or by COCO's own ids (1 … 90, less
-one). From the 12th class on the two differ.
+Pipelines number COCO's classes in two ways: 0 … 79 in order, or by COCO's own ids minus one
+(0 … 89). The two differ from the 12th class on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BY_ID = (
 COCO_IDS = ("background", *_BY_ID.split(", "))
 COCO_CLASSES = tuple(name for name in COCO_IDS if name != UNUSED)
 
-# What `--classes` takes by name, background first.
+# The lists that `classes` takes by name, background first.
 CLASS_LISTS = {"voc": VOC_CLASSES, "coco": COCO_CLASSES, "coco91": COCO_IDS}
 # As "2007_000032".
 VOC_ID = re.compile(r"(?:.*/)?20(?:0[7-9]|1[0-2])_\d{6}")

@@ -1,6 +1,6 @@
-"""What the colours and the alpha channel of a cue's picture are: a mask, a colour map, nothing.
+"""Classifies the colours and the alpha channel of a cue image: mask, colour map or neither.
 
-Pure functions of pixels; knows no file.
+Pure functions of pixels, without files.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ __all__ = [
 ]
 
 ALPHA_MODES = ("LA", "PA", "RGBA", "La", "RGBa")
-# An alpha channel that varies less says nothing.
+# An alpha channel that varies less contains no mask.
 LEAST_ALPHA = 8
-# Masks have fewer colours than this, one for each object, with sharp edges between them. The
-# picture of a soft map has more, and from pixel to pixel they change by less than SMOOTH, the sum
-# over the three channels.
+# A mask has fewer colours than MOST_COLOURS, one per object, with sharp edges between them. A soft
+# map drawn in colours has more, which change by less than SMOOTH (summed over the three channels)
+# from pixel to pixel.
 MOST_COLOURS, SMOOTH = 32, 48
 MOST_PALETTE = 256
 
 
 def alpha_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray] | None:
-    """Alpha uint8 H×W and colours uint8 H×W×3 of a picture whose alpha varies; else None."""
+    """Alpha uint8 H×W and colours uint8 H×W×3 of an image whose alpha varies; else None."""
     if image.mode not in ALPHA_MODES and "transparency" not in image.info:
         return None
     pixels = np.asarray(image.convert("RGBA"))
@@ -39,7 +39,7 @@ def alpha_of(image: Image.Image) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def mask_of_colours(pixels: np.ndarray) -> np.ndarray:
-    """uint8 H×W×3 → uint8 H×W: the grey value of grey pictures, 255 where others are not black."""
+    """uint8 H×W×3 → uint8 H×W: a grey image's values; of a colour image 255 where not black."""
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
     if np.array_equal(red, green) and np.array_equal(green, blue):
         return red
@@ -47,7 +47,7 @@ def mask_of_colours(pixels: np.ndarray) -> np.ndarray:
 
 
 def colour_map(pixels: np.ndarray) -> bool:
-    """Whether uint8 H×W×3 is a photograph, or a soft map drawn in colours (viridis, jet)."""
+    """Whether uint8 H×W×3 is a photograph or a soft map drawn in colours (viridis, jet)."""
     if not _coloured(pixels):
         return False
     count = len(_distinct(pixels))
@@ -58,7 +58,7 @@ def colour_map(pixels: np.ndarray) -> bool:
 
 
 def without_black(pixels: np.ndarray) -> bool:
-    """Whether uint8 H×W×3 has two colours or more and none is black, or a class of VOC's."""
+    """Whether uint8 H×W×3 has at least two colours, none of them black, not all of them VOC's."""
     colours = _distinct(pixels)
     return len(colours) > 1 and _coloured(pixels) and colours[0] > 0 and not are_vocs(pixels)
 
@@ -68,6 +68,6 @@ def _coloured(pixels: np.ndarray) -> bool:
 
 
 def _distinct(pixels: np.ndarray) -> np.ndarray:
-    """The colours of a picture, uint32, rising: one number each."""
+    """The distinct colours of an image, ascending, each packed into one uint32."""
     red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
     return np.unique((red << 16) | (green << 8) | blue)

@@ -1,4 +1,4 @@
-"""A folder of cues: which file belongs to which image, and how it is read."""
+"""Cue folders: which file belongs to which image, and how the files are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Cues", "find_cues"]
 
 
 class Cues(NamedTuple):
-    """files: {image id: path}; form: how all of them are read."""
+    """The cues of a folder: `files`, {image id: path}, and `form`, how all of them are read."""
 
     files: dict[str, Path]
     form: CueForm
@@ -32,16 +32,16 @@ def find_cues(
     stretch: bool = False,
     read_map: Callable[[Path], np.ndarray] | None = None,
 ) -> Cues:
-    """The cues of a folder under the spelling of `ids`, and what their values mean.
+    """The cues of a folder, with the names spelled as in `ids`, and the meaning of their values.
 
-    PNG and `.npy`; JPEG, TIFF, BMP and WebP from a folder that has none of those. flip, stretch,
-    read_map: see `CueForm`. Raises InputError where there is no cue, or its values have several
-    meanings.
+    Reads PNG and `.npy`; JPEG, TIFF, BMP and WebP only in a folder without those. flip, stretch,
+    read_map: see `CueForm`. Raises InputError where there is no cue, or where the values are
+    ambiguous.
     """
     found = find_files(folder, CUE_SUFFIXES) or find_files(folder, OTHER_SUFFIXES)
     if not found:
         raise InputError(
-            f"{folder}: contains no cue ({', '.join(CUE_SUFFIXES)}, or {', '.join(OTHER_SUFFIXES)})"
+            f"{folder}: contains no cue; expected {', '.join((*CUE_SUFFIXES, *OTHER_SUFFIXES))}"
         )
     files = under_ids(found, ids, "cues")
     wanted = [files[each] for each in ids if each in files] or list(files.values())

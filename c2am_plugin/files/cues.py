@@ -1,7 +1,7 @@
 """Cue files: reading and writing saliency or cue images, which mark the background.
 
 A stored cue has the authors' polarity, high = foreground. Everywhere else in this package a cue
-is b, high = background. `_background` is the only place where one becomes the other.
+is b, high = background. Only `_background` converts one into the other.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ __all__ = [
 ]
 
 CUE_SUFFIXES = (".png", ".npy")
-# Taken from folders that have none of these.
+# Read in folders that contain none of CUE_SUFFIXES.
 OTHER_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-# What numpy runs into in a damaged or foreign file.
+# The errors of numpy for damaged files and files of other formats.
 DAMAGE = (
     OSError,
     ValueError,
@@ -51,20 +51,20 @@ DAMAGE = (
     LookupError,
     ArithmeticError,
 )
-# What is above the full value by less is rounding.
+# A smaller relative excess over the full value is a rounding error.
 ROUNDING = 1e-5
-SQUARE = "; for cues that are the square input of a network there is `stretch_cues=True`"
+SQUARE = "; use `stretch_cues=True` if the cues have the square shape of a network's input"
 SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
 
 
 @dataclass(frozen=True)
 class CueForm:
-    """How the cues of one folder are read, where it is not as `read_cue` does by itself.
+    """How the cues of one folder are read, where it differs from `read_cue`'s default.
 
-    flip      the other polarity, high = background
-    full      the stored value that is surely foreground (1, 4095 …); None the file type's own
-    alpha     the mask is in the alpha channel, where a file has one
-    stretch   cues are brought to their image's size whatever their shape is
+    flip      the files have the other polarity, high = background
+    full      the stored value of certain foreground (1, 4095 …); None: the file type's own
+    alpha     the mask is in the alpha channel, in files that have one
+    stretch   cues of any shape are resized to their image's size
     maps      the files are maps of C2AM, not arrays: soft, and not yet odds
     read_map  reads a `.npy` that is not a plain array, as H×W in [0, 1], 1 = foreground
     """
@@ -84,12 +84,11 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
     """The background cue of one file: float32 H×W in [0, 1], 1 = surely background.
 
     Reads 8-bit and 16-bit grey PNGs (0 = background, the maximum = foreground), 1-bit, palette
-    and RGB masks (black = background, any other colour = foreground; where a palette or an RGB
-    picture has greys alone they keep their values) and float `.npy` arrays H×W in [0, 1],
-    1 = foreground.
+    and RGB masks (black = background, any other colour = foreground; a palette or RGB image with
+    only greys keeps its values) and float `.npy` arrays H×W in [0, 1], 1 = foreground.
 
-    path: of the file. flip: the file has the other polarity. form: what `find_cues` found out about
-    its folder, and its polarity. Raises InputError.
+    path: the file. flip: the file has the other polarity. form: how the files of its folder are
+    read, as `find_cues` returns it. Raises InputError.
 
     >>> from c2am_plugin import read_cue
     >>> b = read_cue("cues/2007_000032.png")  # doctest: +SKIP
@@ -97,7 +96,7 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
     path = Path(path)
     saliency, full = stored_pixels(path, form)
     if saliency.dtype.kind != "f" and path.suffix.lower() == ".npy" and form.full is None:
-        raise InputError(f"{path}: holds {saliency.dtype}; expected a float cue H×W in [0, 1]")
+        raise InputError(f"{path}: contains {saliency.dtype}; expected a float cue H×W in [0, 1]")
     full = form.full or full
     low, high = saliency.min(), saliency.max()
     if not (low >= 0 and high <= full * (1 + ROUNDING)):
@@ -109,20 +108,20 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
 
 
 def read_saliency(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> np.ndarray:
-    """The other side of `read_cue`: float32 H×W in [0, 1], 1 = surely foreground."""
+    """The complement of `read_cue`: float32 H×W in [0, 1], 1 = surely foreground."""
     return read_cue(path, flip=not (flip or form.flip), form=replace(form, flip=False))
 
 
 def stored_pixels(path: Path, form: CueForm = PLAIN) -> tuple[np.ndarray, float]:
-    """A cue H×W as it is stored, high = foreground, and the value that its file type has for 1.
+    """The stored values of a cue, H×W, and the value that represents 1 in its file type.
 
-    Raises InputError for a file that is not a cue image, whatever its values.
+    Raises InputError for a file that is not a cue image. The range of the values is not checked.
     """
     return _read_npy(path, form) if path.suffix.lower() == ".npy" else _read_image(path, form)
 
 
 def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
-    """b from stored saliency in [0, full]. Subtracted before dividing: 204 of 255 is b = 0.2."""
+    """b from stored saliency in [0, full]. Subtracts before dividing, so 204 of 255 is b = 0.2."""
     b = saliency.astype(np.float32)
     if not flip:
         np.subtract(np.float32(full), b, out=b)
@@ -131,7 +130,7 @@ def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
 
 
 def read_cue_for(path: str | Path, shape: tuple[int, ...], form: CueForm = PLAIN) -> np.ndarray:
-    """`read_cue` for CAMs of H×W, to which it is brought where the form is to be stretched."""
+    """`read_cue` for CAMs of H×W; resized to that shape if the form has `stretch`."""
     cue = read_cue(path, form=form)
     if not form.stretch or 0 in shape:
         return cue
@@ -139,26 +138,26 @@ def read_cue_for(path: str | Path, shape: tuple[int, ...], form: CueForm = PLAIN
 
 
 def same_aspect(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two H×W are of one picture: sides in one ratio, within 2 % or a pixel."""
+    """Whether two shapes H×W fit one image: aspect ratios equal to within 2 % or one pixel."""
     (height, width), (new_height, new_width) = shape, other
-    # Short sides are rounded: a difference of less than a pixel is not another shape.
+    # Sides are rounded to whole pixels, so a difference of less than one pixel is allowed.
     far = max(0.02 * height * new_width, height, width)
     return abs(height * new_width - width * new_height) <= far
 
 
 def resize_cue(cue: np.ndarray, shape: tuple[int, int], stretch: bool = False) -> np.ndarray:
-    """A cue H×W brought to h×w bilinearly (with antialiasing where it shrinks), float32 in [0, 1].
+    """A cue H×W resized to h×w: bilinear, antialiased where it shrinks; float32 in [0, 1].
 
-    Raises InputError where the two aspect ratios differ by more than 2 %, unless `stretch`: then
-    the cue is of another image, or of a cropped one, or of the square that a network was given.
+    Raises InputError where the two aspect ratios differ by more than 2 %, unless `stretch` is true:
+    such a cue belongs to another image, a cropped image, or the square input of a network.
     """
     if cue.shape == shape:
         return cue
     (height, width), (new_height, new_width) = cue.shape, shape
     if not stretch and not same_aspect(cue.shape, shape):
         raise InputError(
-            f"the cue is {width}×{height} and the CAM {new_width}×{new_height} pixels: "
-            "different shapes, so not of the same image" + (SQUARE if width == height else "")
+            f"the cue has {width}×{height} pixels and the CAM {new_width}×{new_height}: different "
+            "aspect ratios, so different images" + (SQUARE if width == height else "")
         )
     resized = Image.fromarray(cue.astype(np.float32)).resize(
         (new_width, new_height), Image.Resampling.BILINEAR
@@ -169,9 +168,9 @@ def resize_cue(cue: np.ndarray, shape: tuple[int, int], stretch: bool = False) -
 def write_cue(path: str | Path, saliency: np.ndarray) -> None:
     """Write saliency H×W, 1 = foreground, as an 8-bit grey PNG, atomically.
 
-    bool: a hard cue, 0/255. Floating in [0, 1]: a soft cue whose odds mean something, mid-grey
-    being undecided; the file says so in a text field, which `is_soft_cue` finds. Missing folders
-    of `path` are made. Raises OSError where the file cannot be written.
+    saliency: bool for a hard cue, 0/255, or floating in [0, 1] for a soft cue, whose values are
+    odds with mid-grey undecided. A text field in the file marks soft cues for `is_soft_cue`. path:
+    missing folders are created. Raises OSError where the file cannot be written.
 
     >>> from c2am_plugin import write_cue
     >>> write_cue("cues/2007_000032.png", 1 - b)  # doctest: +SKIP
@@ -195,7 +194,7 @@ def is_soft_cue(path: str | Path) -> bool:
 
 def _read_npy(path: Path, form: CueForm) -> tuple[np.ndarray, float]:
     try:
-        # np.load would also open archives
+        # Not np.load, which would also open archives.
         with open(path, "rb", opener=plain_file) as file:
             saliency = np.lib.format.read_array(file, allow_pickle=False)
     except DAMAGE as error:
@@ -206,11 +205,11 @@ def _read_npy(path: Path, form: CueForm) -> tuple[np.ndarray, float]:
             f"{path}: is not a plain .npy array ({reason}); expected float H×W"
         ) from error
     if saliency.dtype.kind not in "fubi":
-        raise InputError(f"{path}: holds {saliency.dtype}; expected a float cue H×W in [0, 1]")
+        raise InputError(f"{path}: contains {saliency.dtype}; expected a float cue H×W in [0, 1]")
     if saliency.ndim == 3 and 1 in (saliency.shape[0], saliency.shape[-1]):
         saliency = saliency.squeeze(0 if saliency.shape[0] == 1 else -1)
     if saliency.ndim != 2 or saliency.size == 0:
-        raise InputError(f"{path}: is {saliency.shape}; expected a cue H×W")
+        raise InputError(f"{path}: has the shape {saliency.shape}; expected a cue H×W")
     return saliency, {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(
         saliency.dtype, 1.0
     )
@@ -234,13 +233,13 @@ def _read_image(path: Path, form: CueForm) -> tuple[np.ndarray, float]:
         return pixels, 65535.0
     if pixels.dtype == np.float32:
         return pixels, 1.0
-    raise InputError(f"{path}: pixels are {pixels.dtype}; expected an 8-bit or 16-bit grey image")
+    raise InputError(f"{path}: has {pixels.dtype} pixels; expected an 8-bit or 16-bit grey image")
 
 
 def _mask_of_palette(path: Path, image: Image.Image) -> np.ndarray:
-    """Palette indices → uint8 H×W: the grey value of a grey palette, else 255 where not black.
+    """Palette indices → uint8 H×W: the values of a grey palette, else 255 where not black.
 
-    The whole palette decides, not the picture: one class of VOC's palette happens to be grey.
+    The whole palette decides, not the colours used: one class in VOC's palette is grey.
     """
     colours = np.zeros((256, 3), np.uint8)
     flat = np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)[:256]
@@ -254,7 +253,7 @@ def _mask_of_palette(path: Path, image: Image.Image) -> np.ndarray:
 
 
 def _mask_of_picture(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """uint8 H×W×3 → uint8 H×W: the grey value of grey images, 255 where a mask has any colour."""
+    """uint8 H×W×3 → uint8 H×W: a grey image's values; of a mask 255 where not black."""
     _refuse_colour_map(path, pixels)
     return mask_of_colours(pixels)
 
@@ -262,6 +261,6 @@ def _mask_of_picture(path: Path, pixels: np.ndarray) -> np.ndarray:
 def _refuse_colour_map(path: Path, pixels: np.ndarray) -> None:
     if colour_map(pixels):
         raise InputError(
-            f"{path}: looks like a photograph, or a soft map drawn in colours (viridis, jet); "
-            "expected a grey cue (255 = foreground): save the map itself"
+            f"{path}: looks like a photograph or a soft map drawn in colours (viridis, jet); "
+            "expected a grey cue (255 = foreground); save the map itself"
         )

@@ -1,4 +1,4 @@
-"""Folders of files: which ids they contain, and where. Knows names, not the files' content."""
+"""Folders of files: which ids they contain, and at which paths. Reads names, not contents."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["IMAGE_SUFFIXES", "find_files", "first_names", "plain_file", "sample"
 T = TypeVar("T")
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-# A data set does not have more folders than this behind two links or more.
+# No data set has more folders than this behind two or more links.
 MOST_FAR = 4096
 
 
 def first_names(names: Iterable[str], count: int = 5) -> str:
-    """The first few of many names, for a message of one line."""
+    """The first few of many names, on one line for a message."""
     names = sorted(names)
     rest = len(names) - count
     shown = [n if len(n) <= 200 and n.isprintable() else ascii(n)[:200] for n in names[:count]]
@@ -44,7 +44,7 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
     """{image id: path} of a folder's files, sorted by id, from one walk (links are followed).
 
     The id is the path below the folder without the suffix ("2007_000032", "val/0001"). Hidden
-    files are passed over. Raises InputError where the folder is missing or two files share an id.
+    files are ignored. Raises InputError where the folder is missing or two files share an id.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -67,18 +67,18 @@ def find_files(folder: str | Path, suffixes: Sequence[str]) -> dict[str, Path]:
 def walk(folder: str | Path) -> Iterator[tuple[str, str, list[str]]]:
     """(path, the path below `folder` ending in "/" or empty, file names) of every folder.
 
-    Links are followed and hidden folders are skipped; a missing folder yields nothing. Raises
-    InputError for a folder that cannot be listed, and for a maze of links.
+    Follows links and ignores hidden folders; a missing folder yields nothing. Raises InputError for
+    a folder that cannot be listed, and for too many links.
     """
-    # The resolved links that lead to a folder. Where folders link to each other there are no
-    # endless loops, but there may be too many paths.
+    # The resolved links that lead to each folder. They prevent endless loops; where folders link to
+    # each other, there may still be too many paths.
     behind: dict[str, tuple[str, ...]] = {}
     far = 0
     for root, folders, names in os.walk(folder, followlinks=True, onerror=_raise_unreadable):
         links = behind.pop(root, ())
         far += len(links) > 1
         if far > MOST_FAR:
-            raise InputError(f"{folder}: its folders link to each other in too many ways")
+            raise InputError(f"{folder}: its folders contain too many links to each other")
         folders[:] = [each for each in folders if not each.startswith(".")]
         for name in list(folders):
             path = os.path.join(root, name)

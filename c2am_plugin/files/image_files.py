@@ -1,6 +1,6 @@
-"""Open image files safely: only the formats of photographs, cues and labels, with limited size.
+"""Opens image files safely: only the formats of photographs, cues and labels, of limited size.
 
-A small file cannot fill the memory. Knows nothing about what the pixels mean.
+A small file cannot fill the memory. The meaning of the pixels is not known here.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from .folders import plain_file
 
 __all__ = ["image_shape", "open_image", "read_pixels"]
 
-# Pillow knows many more; one of them (EPS) hands the file to Ghostscript.
+# Pillow reads many more formats; for one of them (EPS) it starts Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
-# Some hundred bytes of PNG can declare any size. No camera's picture is larger than this.
+# A PNG of a few hundred bytes can declare any size. No camera's image is larger than this.
 MOST_PIXELS = 2**26
-# What Pillow's readers run into in a damaged or foreign file.
+# The errors of Pillow's readers for damaged files and files of other formats.
 DAMAGE = (
     OSError,
     ValueError,
@@ -56,8 +56,10 @@ def open_image(path: str | Path, what: str = "an image") -> Iterator[Image.Image
 
 
 def read_pixels(path: str | Path) -> np.ndarray:
-    """The pixels of a photograph as stored: uint8 H×W×3 RGB, whatever the mode of 8 bits; 16-bit
-    greys as integers H×W, floating ones as float32 H×W. Raises InputError."""
+    """The stored pixels of a photograph. Raises InputError.
+
+    uint8 H×W×3 RGB for every 8-bit mode, integers H×W for 16-bit grey, float32 H×W for floating.
+    """
     with _refused(path, "an image"), open(path, "rb", opener=plain_file) as file:
         with _checked(file) as image:
             deep = image.mode == "F" or image.mode.startswith("I")
@@ -73,7 +75,7 @@ def image_shape(path: str | Path) -> tuple[int, int]:
 
 
 class _Pixels(PillowPlugin):
-    """imageio's reader, without its other formats and without EXIF, which may be damaged."""
+    """imageio's reader without its other formats and without EXIF, which may be damaged."""
 
     def __init__(self, request: Request) -> None:
         self.images_to_write, self._image = [], None
@@ -86,7 +88,7 @@ class _Pixels(PillowPlugin):
 
 @contextmanager
 def _checked(file: BinaryIO) -> Iterator[Image.Image]:
-    """An image of the formats and the size that are read, nothing of it decoded yet."""
+    """An undecoded image of a supported format and size."""
     with Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         if width * height > MOST_PIXELS:

@@ -1,4 +1,4 @@
-"""Pseudo labels and ground truth as files: 8-bit palette PNGs of class indices, and their names."""
+"""Pseudo labels and ground truth as files: 8-bit palette PNGs of class indices."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 IGNORE = 255
-# zlib's strategy for pictures of flat regions: faster than its default, and half the size.
+# zlib's strategy for images of flat regions: faster than its default, and half the size.
 RUN_LENGTHS = 3
 
 VOC_CLASSES = (
@@ -54,9 +54,9 @@ VOC_CLASSES = (
 
 
 def palette() -> np.ndarray:
-    """The colours of PASCAL VOC's label files: uint8 256×3 RGB, one row an index.
+    """The colours of PASCAL VOC's label files: uint8 256×3 RGB, one row per index.
 
-    The bits of an index, three at a time from the lowest, are the highest bits of red, green, blue.
+    The bits of an index, three at a time from the lowest, are the top bits of red, green and blue.
     """
     index = np.arange(256)
     colours = np.zeros((256, 3), np.uint8)
@@ -71,9 +71,10 @@ PALETTE = palette().tobytes()
 
 
 def write_label(path: str | Path, label: np.ndarray) -> None:
-    """Write a label H×W uint8 (0 background, c + 1 for class c, 255 ignore) as PNG, atomically.
+    """Write a label as a palette PNG, atomically.
 
-    path: missing folders are made. Raises OSError where the file cannot be written.
+    label: uint8 H×W; 0 background, c + 1 for class c, 255 ignore. path: missing folders are
+    created. Raises OSError where the file cannot be written.
 
     >>> from c2am_plugin import write_label
     >>> write_label("labels/2007_000032.png", label)  # doctest: +SKIP
@@ -85,7 +86,7 @@ def write_label(path: str | Path, label: np.ndarray) -> None:
 
 
 def write_confidence(path: str | Path, probability: np.ndarray) -> None:
-    """Write probabilities floating H×W in [0, 1] as grey 8-bit PNG, 255 = sure, atomically."""
+    """Write floating probabilities H×W in [0, 1] as a grey 8-bit PNG, 255 = 1, atomically."""
     with atomic_path(path) as temporary:
         Image.fromarray(np.rint(probability * 255).astype(np.uint8)).save(temporary, format="PNG")
 
@@ -93,9 +94,9 @@ def write_confidence(path: str | Path, probability: np.ndarray) -> None:
 def read_label(path: str | Path) -> np.ndarray:
     """A label file as uint8 H×W of class indices, 255 = ignore.
 
-    path: of palette and grey PNGs, also of 1 bit (background and class 0) and of 16 bits. Raises
-    InputError for colours where indices are wanted, and for what becomes of VOC's labels where a
-    palette PNG is read as RGB or in grey and saved again.
+    path: a palette or grey PNG, also with 1 bit (background and class 0) or 16 bits. Raises
+    InputError for colours in place of indices, and for VOC labels that were read as RGB or grey and
+    saved again.
 
     >>> from c2am_plugin import read_label
     >>> label = read_label("SegmentationClass/2007_000032.png")  # doctest: +SKIP
@@ -110,9 +111,9 @@ def read_label(path: str | Path) -> np.ndarray:
     if mode not in ("P", "L") or pixels.ndim != 2:
         vocs = mode in ("RGB", "RGBA") and are_vocs(pixels[..., :3])
         raise InputError(
-            f"{path}: is a {mode} image{' of the colours of VOC labels' if vocs else ''}; expected "
-            "8-bit class indices (palette or grey PNG). Colours cannot be read as classes: save "
-            "the label without converting it to RGB"
+            f"{path}: is a {mode} image{' with the colours of VOC labels' if vocs else ''}; "
+            "expected 8-bit class indices (palette or grey PNG); save the label without converting "
+            "it to RGB"
         )
     counts = np.bincount(pixels.ravel(), minlength=256)
     used = np.flatnonzero(counts)
@@ -121,20 +122,20 @@ def read_label(path: str | Path) -> np.ndarray:
         shown = shown[used]
         if are_vocs(shown) and not np.array_equal(shown, palette()[used]):
             raise InputError(
-                f"{path}: has the colours of VOC labels in an order of its own, so its indices are "
-                "not VOC's classes: it was made from a label read as colours; take that label"
+                f"{path}: has the colours of VOC labels in a different order, so its indices are "
+                "not VOC's classes; it was made from a label read as colours: use that label"
             )
-    # 220 is the grey of VOC's outlines and no class of VOC or COCO.
+    # 220 is the grey of VOC's outlines; neither VOC nor COCO has a class 220.
     if mode == "L" and counts[220] and set(used.tolist()) <= _greys():
         raise InputError(
-            f"{path}: has the greys of VOC's colours ({used[0]} … {used[-1]}), not class indices: "
-            "a label was read in grey and saved; take the original, unconverted"
+            f"{path}: has the greys of VOC's colours ({used[0]} … {used[-1]}), not class indices; "
+            "it is a label that was converted to grey: use the original"
         )
     return pixels
 
 
 def _narrow(path: Path, pixels: np.ndarray) -> np.ndarray:
-    """Class indices of a 16-bit label as uint8; 65535 is ignore, as 255 is."""
+    """Class indices of a 16-bit label as uint8; 65535 and 255 are ignore."""
     pixels = np.where(pixels == 2**16 - 1, IGNORE, pixels)
     if not 0 <= pixels.min() <= pixels.max() <= IGNORE:
         raise InputError(
@@ -150,28 +151,28 @@ def _vocs() -> np.ndarray:
 
 
 def are_vocs(colours: np.ndarray) -> bool:
-    """Whether all colours, uint8 …×3, are of VOC's 21 classes or its outlines."""
-    # By a table of all colours: sorting the pixels of a large picture takes many times longer.
+    """Whether all colours, uint8 …×3, are those of VOC's 21 classes or its outlines."""
+    # A table of all colours is many times faster than sorting the pixels of a large image.
     known = np.zeros(1 << 24, bool)
     known[_packed(_vocs())] = True
     return bool(known[_packed(colours.reshape(-1, 3))].all())
 
 
 def _packed(colours: np.ndarray) -> np.ndarray:
-    """uint8 N×3 → uint32 N, one number a colour."""
+    """uint8 N×3 → uint32 N, one number per colour."""
     red, green, blue = colours.T
     return (red.astype(np.uint32) << 16) | (green.astype(np.uint32) << 8) | blue
 
 
 @cache
 def _greys() -> frozenset[int]:
-    """What VOC's colours become where they are read in grey, rounded as PIL or as OpenCV does."""
+    """The greys of VOC's colours, rounded as PIL and as OpenCV do."""
     exact = _vocs() @ np.array([0.299, 0.587, 0.114])
     return frozenset(int(grey) for grey in (*np.floor(exact), *np.ceil(exact)))
 
 
 def label_values(class_ids: np.ndarray) -> np.ndarray:
-    """What a label contains for 0-based classes int [K]: c + 1, uint8 [K]. Raises InputError."""
+    """0-based classes int [K] → label values c + 1, uint8 [K]. Raises InputError above 253."""
     values = np.asarray(class_ids) + 1
     if values.size and values.max() >= IGNORE:
         raise InputError(f"class {values.max() - 1} does not fit an 8-bit label with 255 = ignore")
@@ -194,7 +195,7 @@ def pseudo_label(
     if len(class_ids) == 0:
         return np.zeros(maps.shape[1:], np.uint8)
     values = label_values(class_ids)
-    # argmax in a loop over the few classes, which is many times faster along the first axis.
+    # A loop over the few classes is many times faster than argmax along the first axis.
     label = np.zeros(maps.shape[1:], np.uint8)
     top = np.full(maps.shape[1:], background_score, maps.dtype)
     for value, layer in zip(values.tolist(), maps, strict=True):

@@ -1,7 +1,7 @@
-"""Which images a run processes, and which of them lack a file. Knows only ids.
+"""Which images a run processes, and which of them lack a file. Only ids are known here.
 
-The lists of the pipelines differ: an id, a path, a pair of paths, an id and its classes. Lines are
-interpreted by the ids that exist, where the caller knows them.
+A line of a pipeline's list may be an id, a path, a pair of paths, or an id and its classes. Lines
+are interpreted by means of the existing ids, where the caller knows them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .roots import find_list
 __all__ = ["lacking", "read_ids", "wanted_ids"]
 
 SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".xml")
-# The folders whose names are no part of an id.
+# The folders of images, whose names are not part of an id.
 ABOVE = ("JPEGImages", "train2014", "val2014", "train2017", "val2017")
 HEADS = ("id", "image", "image_id", "imageid", "filename", "file_name", "name")
 SEPARATORS = ("\t", ",", ";", None)
@@ -33,12 +33,12 @@ def wanted_ids(
 ) -> list[str]:
     """The image ids of a list file or a sequence, in order, without repeats.
 
-    known: the ids that exist. roots: VOC roots, whose lists may be named. Raises InputError.
+    known: the existing ids. roots: VOC roots, whose lists may be given by name. Raises InputError.
     """
     if isinstance(ids, (str, Path)):
         return read_ids(find_list(ids, roots), known)
     if not len(ids):
-        raise InputError("`ids` is empty: no image to work on; expected ids, or None for all")
+        raise InputError("`ids` is empty; expected image ids, or None for all images")
     there = known_names(known)
     return list(dict.fromkeys(there.get(normal_form(each), each) for each in ids))
 
@@ -54,11 +54,11 @@ def lacking(ids: Collection[str], files: Collection[str], what: str) -> str:
 def read_ids(path: str | Path, known: Iterable[str] = ()) -> list[str]:
     """The image ids of a list file, one per line, in order, without repeats.
 
-    A line is an id, or begins with one: more fields may follow behind a space, tab, comma or
-    semicolon. An id may be a path, with either slash and with a suffix, of which only what lies
-    below JPEGImages (or COCO's train2017 …) counts. Of VOC's lists of one class ("id  1") lines
-    with -1 are left out. A line that is the name of a known image as a whole is that image.
-    known: the ids that exist, by which a line is understood. Raises InputError.
+    A line is an id or begins with one; further fields may follow after a space, tab, comma or
+    semicolon. An id may be a path with either slash and a suffix; only the part below JPEGImages
+    (or COCO's train2017 …) counts. In VOC's lists of one class ("id  1") lines with -1 are left
+    out. A line that equals a known image's name is that image.
+    known: the existing ids, by which lines are interpreted. Raises InputError.
     """
     there = known_names(known)
     lines = _present(_lines(path), path)
@@ -99,13 +99,13 @@ def _lines(path: str | Path) -> list[str]:
 
 
 def _present(lines: list[str], path: str | Path) -> list[str]:
-    """Without the -1 of VOC's ImageSets/Main, where a line is an id and 1, 0 (difficult) or -1."""
+    """The lines of a list, of VOC's ImageSets/Main ("id 1", 0 = difficult) those without -1."""
     fields = [line.split() for line in lines]
     if not all(len(each) == 2 and each[1] in ("-1", "0", "1") for each in fields):
         return lines
     kept = [line for line, each in zip(lines, fields, strict=True) if each[1] != "-1"]
     if not kept:
-        raise InputError(f"{path}: each image is marked -1, so the list names none")
+        raise InputError(f"{path}: marks every image with -1 (absent), so it lists no image")
     return kept
 
 
@@ -114,7 +114,7 @@ def _is_head(line: str, there: Mapping[str, str]) -> bool:
 
 
 def _id_of_line(line: str, there: Mapping[str, str]) -> tuple[str, str]:
-    """The id of a line, and the path without suffix that it is taken from."""
+    """The id of a line, and the path without suffix that it comes from."""
     for form in (line, _stem(line)):
         if (key := normal_form(form)) in there:
             return there[key], there[key]
@@ -128,7 +128,7 @@ def _id_of_line(line: str, there: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _first_field(line: str) -> str:
-    """What is an id in a line that names no known image: all of it, unless fields follow."""
+    """The id in a line without a known image: the whole line unless further fields follow."""
     for separator in SEPARATORS:
         first, *rest = (each.strip() for each in line.split(separator))
         if rest and all(NUMBER.fullmatch(each) or _is_path(each) for each in rest if each):
@@ -148,7 +148,7 @@ def _path(text: str) -> str:
 
 
 def _tails(path: str) -> Iterator[str]:
-    """A path, and what is left of it without its first folders, each with and without suffix."""
+    """A path and its tails without the first folders, each with and without suffix."""
     parts = path.split("/")
     for start in range(len(parts)):
         tail = "/".join(parts[start:])
@@ -157,7 +157,7 @@ def _tails(path: str) -> Iterator[str]:
 
 
 def _below(path: str) -> str:
-    """What lies below the last folder of images in a path."""
+    """The part of a path below the last folder of images in it."""
     parts = path.split("/")
     above = [at for at, part in enumerate(parts[:-1]) if part in ABOVE]
     return "/".join(parts[above[-1] + 1 :]) if above else path

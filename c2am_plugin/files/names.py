@@ -1,7 +1,7 @@
-"""Whether files of two folders are of one image where their names are not quite the same.
+"""Matches files of two folders whose names differ slightly.
 
-Knows names alone: Unicode's two ways to write one letter, and an ending or a beginning that a tool
-adds to all names ("a_sal", "a.jpg", "sal_a").
+Names may differ in Unicode form (two ways to write one letter) or in an ending or beginning that a
+tool adds to all names ("a_sal", "a.jpg", "sal_a"). Only names are known here.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ log = logging.getLogger("c2am_plugin")
 
 ENDING = re.compile(r"[-_. ].*[A-Za-z].*", re.DOTALL)
 BEGINNING = re.compile(r".*[A-Za-z].*[-_. /]", re.DOTALL)
-# The share of the files that have to have the ending, for it to be the tool's and not a name's.
+# The share of the files that must have an ending for it to come from a tool.
 MOST = 0.9
 
 
 def normal_form(name: str) -> str:
-    """One spelling for names that look the same: "é" is one character, or "e" and an accent."""
+    """One spelling for names that look the same: "é" may be one character, or "e" and an accent."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def known_names(names: Iterable[str]) -> dict[str, str]:
-    """{normal form: name} to look names up in."""
+    """{normal form: name}, for looking up names."""
     return {normal_form(name): name for name in names}
 
 
 def under_ids(found: Mapping[str, T], ids: Collection[str], what: str) -> dict[str, T]:
-    """`found`, {id: T}, under the spelling that `ids` has of the same ids.
+    """`found`, {id: T}, with its ids spelled as in `ids`.
 
-    Where no id is shared, an ending or beginning that nearly all names of `found` have and `ids`
-    have not is dropped, and reported. what: "cues", for the message. Names that fit none of `ids`
-    stay as they are.
+    If the two share no id, an ending or beginning that nearly all names of `found` add to `ids` is
+    removed, and reported. what: "cues", for the message. Names that match none of `ids` stay
+    unchanged.
 
     >>> under_ids({"a_sal": 1, "b_sal": 2}, ["a", "b"], "cues")
     {'a': 1, 'b': 2}
@@ -59,7 +59,7 @@ def under_ids(found: Mapping[str, T], ids: Collection[str], what: str) -> dict[s
         if affix and len(fitting) >= MOST * min(len(spelled), len(known)):
             example = next(iter(fitting))
             log.info(
-                "the names of the %s have %r added to the ids (%s is read as %s)",
+                "the names of the %s add %r to the ids (%s is matched to %s)",
                 what,
                 affix,
                 example,
@@ -70,19 +70,19 @@ def under_ids(found: Mapping[str, T], ids: Collection[str], what: str) -> dict[s
 
 
 def unlike(left: Iterable[str], right: Iterable[str]) -> str:
-    """Why two sets of ids may have none in common: an example of each, and the likely reason."""
+    """Why two sets of ids may share no id: an example of each, and the likely reason."""
     one, other = next(iter(left), ""), next(iter(right), "")
     reason = "expected the same names"
     if one.lower() == other.lower():
-        reason = "they differ in capital letters"
+        reason = "they differ in upper and lower case"
     elif Path(one).name == Path(other).name:
         reason = "they are in different folders"
     elif one.lstrip("0") == other.lstrip("0") or (one.isdigit() and other.isdigit()):
-        reason = "the numbers are padded differently with zeros, or the images differ"
+        reason = "the numbers have a different number of leading zeros, or the images differ"
     elif one and other and (one in other or other in one):
-        reason = "one name is longer than the other, and not by the same part in all names"
+        reason = "one name contains the other, but not all names differ by the same part"
     elif re.sub(r"\d", "0", one) == re.sub(r"\d", "0", other):
-        reason = "the names look alike, so the images differ, e.g. another split"
+        reason = "the names have the same form, so the images differ, e.g. another split"
     return f"{first_names([one])} here and {first_names([other])} there: {reason}"
 
 
@@ -113,7 +113,7 @@ def _beginning(names: Iterable[str], known: Mapping[str, str]) -> tuple[str, dic
 def _shared(
     found: Mapping[str, Mapping[str, str]], form: re.Pattern[str]
 ) -> tuple[str, dict[str, str]]:
-    """The affix that most names have, and {name: id} of those."""
+    """The most frequent affix, and {name: id} of the names with it."""
     counts = Counter(
         affix for each in found.values() for affix in each if form.fullmatch(affix)
     ).most_common(1)

@@ -1,4 +1,4 @@
-"""Photographs as arrays, read as the CAM pipelines read them, and how they are found."""
+"""Finds photographs and reads them as arrays, as the CAM pipelines do."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["check_outside", "find_images", "find_photos", "read_photo", "read_ph
 
 log = logging.getLogger("c2am_plugin")
 
-# What WSSS calls its training list, the usual one first.
+# The names of WSSS training lists, the usual one first.
 VOC_LISTS = ("train_aug.txt", "trainaug.txt", "train.txt")
 
 
 def find_photos(images: str | Path, ids: Sequence[str]) -> dict[str, Path]:
-    """{image id: path} of the photographs of these ids, in a folder, or a VOC or COCO root.
+    """{image id: path} of the photographs of these ids, in a folder or a VOC or COCO root.
 
-    Raises InputError where one has none.
+    Raises InputError for an id without a photograph.
     """
     photos = under_ids(photo_files(images), ids, "photographs")
     if without := lacking(ids, photos, "photograph"):
@@ -39,19 +39,19 @@ def find_photos(images: str | Path, ids: Sequence[str]) -> dict[str, Path]:
 
 
 def read_photo(path: str | Path) -> np.ndarray:
-    """A photograph as uint8 H×W×3 RGB, whatever its mode. Raises InputError.
+    """A photograph of any mode as uint8 H×W×3 RGB in [0, 255]. Raises InputError.
 
-    path: of a PNG, JPEG, BMP, WEBP or TIFF; of several pictures in a file the first is read.
-    A rotation noted in EXIF is not applied: the pipelines do not either, and their CAMs and our
-    maps must lie on the same pixels. Greys of 16 bits, or of 12 or 8 in a 16-bit file, are scaled
-    to 8 bits, not cut off; floating ones, whose white is not known, are refused.
+    path: a PNG, JPEG, BMP, WEBP or TIFF; of a file with several images the first is read.
+    A rotation in EXIF is not applied: the pipelines do not apply it either, and their CAMs and our
+    maps must have the same pixels. Grey values of 16 bits, or of 12 or 8 bits in a 16-bit file, are
+    scaled to 8 bits, not cut off. Floating values are refused, as their white is not known.
 
     >>> from c2am_plugin import read_photo
     >>> image = read_photo("JPEGImages/2007_000032.jpg")  # doctest: +SKIP
     """
     pixels = read_pixels(path)
     if pixels.dtype.kind == "f":
-        raise InputError(f"{path}: has floating pixels; expected a photograph of 8 or 16 bits")
+        raise InputError(f"{path}: has floating pixels; expected a photograph with 8 or 16 bits")
     if pixels.ndim == 3:
         return pixels
     grey = (pixels * (255 / full_of_16_bits(pixels.max()))).round().clip(0, 255)
@@ -61,13 +61,13 @@ def read_photo(path: str | Path) -> np.ndarray:
 def read_photo_of(path: str | Path, shape: tuple[int, ...], what: str = "CAM") -> np.ndarray:
     """`read_photo` of the image whose CAM is H×W. Raises InputError where the sizes differ.
 
-    what: of which the shape is, for the message.
+    what: the name of the thing with that shape, for the message.
     """
     photo = read_photo(path)
     if photo.shape[:2] != shape:
         raise InputError(
-            f"{path}: is {photo.shape[1]}×{photo.shape[0]} pixels and its {what} "
-            f"{shape[1]}×{shape[0]} (width×height); expected the same"
+            f"{path}: has {photo.shape[1]}×{photo.shape[0]} pixels and its {what} "
+            f"{shape[1]}×{shape[0]} (width×height); expected the same size"
         )
     return photo
 
@@ -80,7 +80,7 @@ def find_images(
     ids: a list file with one id per line; in a VOC root also the name of a list in
     ImageSets/Segmentation; or a sequence of ids. By default, all images of a folder, or those of
     the train_aug or train list of a VOC root.
-    Raises InputError where there is no image, or an id has none.
+    Raises InputError where there is no image, or for an id without an image.
     """
     found = photo_files(images)
     lists = lists_of(images) if photo_folders(images) != [Path(images)] else None
@@ -101,7 +101,7 @@ def find_images(
 
 
 def check_outside(images: str | Path, *outputs: Path) -> None:
-    """Raises InputError for an output among the photographs: a later run would take it for one."""
+    """Raise InputError for an output among the photographs, where a later run would read it."""
     for photos in (folder.resolve() for folder in photo_folders(images)):
         for output in outputs:
             if photos in (output.resolve(), *output.resolve().parents):

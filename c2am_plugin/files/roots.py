@@ -1,6 +1,6 @@
-"""Where a data set keeps its photographs, labels and lists: the folders of VOC and of COCO.
+"""The folders of photographs, labels and lists in the data sets VOC and COCO.
 
-A root is taken wherever a folder of photographs or of labels is wanted.
+Every argument that takes a folder of photographs or labels also takes a data set's root.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ VOC = ("", "VOC2012", "VOCdevkit/VOC2012")
 COCO = ("train2014", "val2014", "train2017", "val2017")
 LABELS = ("SegmentationClassAug", "SegmentationClass")
 PHOTOS = "JPEGImages"
-# What is asked for when a list of the larger training set is not there.
+# A hint for a missing list of the larger training set.
 ORIGIN = (
-    "train_aug is not part of VOC: it comes with SBD's labels, and as voc12/train_aug.txt or the "
-    "like with the WSSS pipelines"
+    "train_aug is not part of VOC; it comes with SBD's labels, and with the WSSS pipelines, e.g. "
+    "as voc12/train_aug.txt"
 )
 
 
 def photo_folders(folder: str | Path) -> list[Path]:
-    """The folders of photographs of a VOC or COCO root; another folder is its own."""
+    """The folders of photographs of a VOC or COCO root; for another folder the folder itself."""
     folder = Path(folder)
     for root in (folder / below for below in VOC):
         if (root / PHOTOS).is_dir():
@@ -41,9 +41,9 @@ def photo_folders(folder: str | Path) -> list[Path]:
 
 
 def photo_files(folder: str | Path) -> dict[str, Path]:
-    """{image id: path} of the photographs of a folder, or of a VOC or COCO root.
+    """{image id: path} of the photographs of a folder or a VOC or COCO root.
 
-    In a root the id is the file's name without suffix. Raises InputError where there is none.
+    In a root the id is the file's name without suffix. Raises InputError where there is no image.
     """
     found: dict[str, Path] = {}
     folders = photo_folders(folder)
@@ -55,7 +55,7 @@ def photo_files(folder: str | Path) -> dict[str, Path]:
 
 
 def label_folder(folder: str | Path) -> Path:
-    """Where the labels of a VOC root lie, the augmented ones first; another folder is its own."""
+    """The folder of labels of a VOC root, the augmented ones first; else the folder itself."""
     folder = Path(folder)
     for root in (folder / below for below in VOC):
         for name in LABELS:
@@ -75,7 +75,7 @@ def label_files(folder: str | Path) -> dict[str, Path]:
 
 
 def lists_of(folder: str | Path) -> Path | None:
-    """The folder of the lists of the VOC root that `folder` is, or lies in; else None."""
+    """The folder of lists of the VOC root that `folder` is or belongs to; else None."""
     folder = Path(folder)
     roots = [folder / below for below in VOC]
     if folder.name in (PHOTOS, *LABELS):
@@ -87,10 +87,10 @@ def lists_of(folder: str | Path) -> Path | None:
 
 
 def find_list(ids: str | Path, roots: Iterable[str | Path | None] = ()) -> Path:
-    """The list file that `ids` is: a path, or the name of a list of one of the roots.
+    """The list file that `ids` names: a path, or the name of a list in one of the roots.
 
-    "train_aug" and "train_aug.txt" are the same list. Raises InputError, with the lists that are
-    there, where a name is neither.
+    "train_aug" and "train_aug.txt" are the same list. Raises InputError, with the existing lists,
+    where `ids` is neither.
     """
     path = Path(ids)
     if os.path.exists(path):

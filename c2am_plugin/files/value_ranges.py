@@ -1,8 +1,8 @@
-"""What the values of a folder of pictures mean, told from some of them before a run begins.
+"""Determines before a run, from a sample of its images, what the values of a folder mean.
 
-A 12-bit picture in a 16-bit file, a mask of 0 and 1, a mask in the alpha channel: each can be read
-without an error as something else. Where the values have one meaning the folder is read so, and
-that is reported; where they have several it is refused.
+A 12-bit image in a 16-bit file, a mask of 0 and 1, or a mask in the alpha channel can be misread
+without an error. A folder whose values have one meaning is read accordingly, which is reported. A
+folder whose values are ambiguous is refused.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = ["LEAST_CLASSES", "check_labels", "check_photos", "cue_form", "full_of
 log = logging.getLogger("c2am_plugin")
 
 SAMPLE = 16
-# Class indices are low: COCO's go up to 90. More values than this in one picture are greys.
+# Class indices are low: COCO's go up to 90. An image with more values than MOST_CLASSES is grey.
 TOP_CLASS, MOST_CLASSES = 90, 12
-# Of so many labels one class alone tells that the set has one.
+# If this many labels show one class alone, the set has one class.
 LEAST_CLASSES = 3
 LOSSY = (".jpg", ".jpeg", ".webp")
 
 
 class Stored(NamedTuple):
-    """A sampled cue: its path, the distinct values, and the value its file type has for 1."""
+    """A sampled cue: its path, its distinct values, and the value of 1 in its file type."""
 
     path: Path
     values: np.ndarray
@@ -50,10 +50,10 @@ def cue_form(
     stretch: bool = False,
     read_map: Callable[[Path], np.ndarray] | None = None,
 ) -> CueForm:
-    """How the cues of a folder are to be read, told from a sample of them.
+    """How to read the cues of a folder, determined from a sample of them.
 
-    Reports what is not as it should be and has one meaning. Raises InputError for what has
-    several, and where most of the sample are no cues.
+    Reports unusual values with one meaning. Raises InputError for ambiguous values, and where most
+    of the sample are not cues.
     """
     some = sample(paths, SAMPLE)
     alpha = _mask_in_alpha(some, folder)
@@ -65,7 +65,7 @@ def cue_form(
         try:
             pixels, natural = stored_pixels(path, form)
         except InputError as error:
-            # A damaged file has an error behind it, and is left to the run.
+            # An error with a cause means a damaged file, which the run reports.
             errors += [] if error.__cause__ else [error]
         else:
             found.append(Stored(path, np.unique(pixels), natural))
@@ -76,7 +76,7 @@ def cue_form(
 
 
 def full_of_16_bits(top: float) -> float:
-    """What is white in a 16-bit picture whose highest value is `top`, by the bits it fills.
+    """The value of white in a 16-bit image whose highest value is `top`, by the bits in use.
 
     >>> [full_of_16_bits(top) for top in (200, 4000, 60000)]
     [255.0, 4095.0, 65535.0]
@@ -85,9 +85,9 @@ def full_of_16_bits(top: float) -> float:
 
 
 def check_photos(paths: Sequence[Path], folder: str | Path) -> None:
-    """Report photographs of 8 or 12 bits in 16-bit files, which `read_photo` brings to 8 bits.
+    """Report photographs with 8 or 12 bits in 16-bit files, which `read_photo` scales to 8 bits.
 
-    Raises InputError for labels in place of photographs, and for values that reading has cut off.
+    Raises InputError for labels in place of photographs, and for values that Pillow has truncated.
     """
     tops: dict[str, list[float]] = {"deep": [], "cut": [], "plain": []}
     labels = 0
@@ -103,23 +103,23 @@ def check_photos(paths: Sequence[Path], folder: str | Path) -> None:
         labels += mode in ("P", "L") and _like_classes([np.unique(pixels)])
     if labels == len(some) > 0:
         raise InputError(
-            f"{folder}: the pictures have a few low values each, as labels have; expected "
+            f"{folder}: the images have only a few low values each, like labels; expected "
             "photographs"
         )
     if tops["cut"] and max(tops["cut"]) <= 15:
         raise InputError(
-            f"{folder}: colour pictures of 16 bits whose values fill 12 bits or fewer are almost "
-            "black when they are read; save them with 8 bits"
+            f"{folder}: the 16-bit colour images use at most 12 bits, so they are read as almost "
+            "black; save them with 8 bits"
         )
     if len(tops["plain"]) == len(some) > 0 and max(tops["plain"]) == 1:
         raise InputError(
-            f"{folder}: no value of the pictures is above 1, so they are black; expected 0 to 255: "
+            f"{folder}: the images have no value above 1, so they are black; expected 0 to 255; "
             "multiply by 255 before saving"
         )
     if tops["deep"] and 0 < max(tops["deep"]) <= 4095:
         full = full_of_16_bits(max(tops["deep"]))
         log.info(
-            "%s: 16-bit pictures with values up to %d: %d is taken for white",
+            "%s: the 16-bit images have values up to %d, so %d is taken as white",
             folder,
             max(tops["deep"]),
             full,
@@ -127,9 +127,9 @@ def check_photos(paths: Sequence[Path], folder: str | Path) -> None:
 
 
 def check_labels(paths: Sequence[Path], folder: str | Path, n_classes: int | None = None) -> None:
-    """Refuse ground truth of 0 and 255 alone, and warn of one class where there should be more.
+    """Refuse ground truth of 0 and 255 alone, and warn of one class where more are expected.
 
-    n_classes: those of the class list, with the background.
+    n_classes: the length of the class list, with the background.
     """
     seen: set[int] = set()
     count = 0
@@ -141,13 +141,13 @@ def check_labels(paths: Sequence[Path], folder: str | Path, n_classes: int | Non
             continue  # the run reports it
     if seen == {0, IGNORE}:
         raise InputError(
-            f"{folder}: no pixel of {count} labels is of a class: the values are 0 and 255, and "
-            "255 is ignored; store masks as 0 and 1"
+            f"{folder}: {count} labels contain no class: their values are 0 and 255, and 255 is "
+            "ignored; store masks as 0 and 1"
         )
     if count >= LEAST_CLASSES and n_classes and n_classes > 2 and 1 in seen <= {0, 1, IGNORE}:
         log.warning(
-            "%s: the values are 0 and 1 alone, which is the first of %d classes: if these are "
-            "masks of one class, name two in `classes` (background and that class)",
+            "%s: the only values are 0 and 1, the first of %d classes; for masks of one class, "
+            "name two in `classes` (background and that class)",
             folder,
             n_classes - 1,
         )
@@ -165,7 +165,7 @@ def _holds_objects(path: Path) -> bool:
 
 
 def _full(found: Sequence[Stored], folder: str | Path) -> float | None:
-    """The value that is surely foreground, where it is not the file type's own."""
+    """The value of certain foreground; None if it is the file type's own."""
     naturals = {each.natural for each in found}
     if len(naturals) != 1 or any(each.path.suffix.lower() in LOSSY for each in found):
         return None
@@ -175,12 +175,12 @@ def _full(found: Sequence[Stored], folder: str | Path) -> float | None:
     full = _full_of_floats(low, top) if floating else _full_of_integers(found, values, natural)
     if full == 0:
         raise InputError(
-            f"{folder}: cue values {low:.8g} to {top:.8g} in {len(found)} files, which may be "
-            "anything: rescale them, so that 0 is background and the highest value of the file "
-            "type foreground (255; 1 in .npy files; a sigmoid makes that of logits)"
+            f"{folder}: cue values {low:.8g} to {top:.8g} in {len(found)} files are ambiguous; "
+            "rescale them so that 0 is background and the highest value of the file type is "
+            "foreground (255; 1 in .npy files; apply a sigmoid to logits)"
         )
     if full not in (None, natural):
-        log.info("%s: cue values up to %.8g: %g is taken for foreground", folder, top, full)
+        log.info("%s: cue values up to %.8g, so %g is taken as foreground", folder, top, full)
     elif not floating and found[0].path.suffix.lower() == ".npy":
         return natural
     return None if full == natural else full
@@ -207,7 +207,7 @@ def _full_of_integers(found: Sequence[Stored], values: np.ndarray, natural: floa
         return 1.0
     if _like_classes([each.values for each in found]):
         raise InputError(
-            f"{found[0].path.parent}: the cues look like labels, with class indices for values "
+            f"{found[0].path.parent}: the cues look like labels: their values are class indices "
             f"({', '.join(str(value) for value in values[:5])} …); expected 255 = foreground"
         )
     if natural == 255:
@@ -220,7 +220,7 @@ def _full_of_integers(found: Sequence[Stored], values: np.ndarray, natural: floa
 
 
 def _like_classes(pictures: Iterable[np.ndarray]) -> bool:
-    """Whether these distinct values of each picture are low, few and more than 0 and one other."""
+    """Whether the distinct values of each image are few and low, and more than 0 and one other."""
     kept = [values[(values != IGNORE) & (values != 2**16 - 1)] for values in pictures]
     every = np.unique(np.concatenate(kept))
     few = all(len(values) <= MOST_CLASSES for values in kept)
@@ -228,7 +228,7 @@ def _like_classes(pictures: Iterable[np.ndarray]) -> bool:
 
 
 def _mask_in_alpha(paths: Sequence[Path], folder: str | Path) -> bool:
-    """Whether the alpha channel is the mask: it varies, and the colours do not or are a photo's."""
+    """Whether the alpha channel is the mask: it varies, and the colours are constant or a photo."""
     used = False
     for path in paths:
         if path.suffix.lower() == ".npy":
@@ -245,12 +245,12 @@ def _mask_in_alpha(paths: Sequence[Path], folder: str | Path) -> bool:
             continue
         if not _alpha_alone(alpha, colours):
             raise InputError(
-                f"{path}: both its colours and its alpha channel vary, and only one can be the "
-                "mask; save that as a grey PNG"
+                f"{path}: its colours and its alpha channel both vary, but only one can be the "
+                "mask; save the mask as a grey PNG"
             )
         used = True
     if used:
-        log.info("%s: the mask of each cue is in its alpha channel, which is read", folder)
+        log.info("%s: the mask of each cue is read from its alpha channel", folder)
     return used
 
 
@@ -263,7 +263,7 @@ def _alpha_alone(alpha: np.ndarray, colours: np.ndarray) -> bool:
 
 
 def _refuse_no_black(paths: Sequence[Path], folder: str | Path, form: CueForm) -> None:
-    """Two colours without black (matplotlib's purple and yellow) do not say which is background."""
+    """Refuse images in colours without black (matplotlib's purple and yellow): no background."""
     bare = 0
     for path in paths:
         if path.suffix.lower() == ".npy":
@@ -277,6 +277,6 @@ def _refuse_no_black(paths: Sequence[Path], folder: str | Path, form: CueForm) -
             continue
     if paths and bare == len(paths):
         raise InputError(
-            f"{folder}: the cues are in colours and none has a black pixel, so nothing is "
-            "background: a colour map? Expected grey cues (255 = foreground): save the mask itself"
+            f"{folder}: the cues have colours and no black pixel, so none of them has background "
+            "(a colour map?); expected grey cues (255 = foreground); save the mask itself"
         )

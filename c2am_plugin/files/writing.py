@@ -1,4 +1,4 @@
-"""Write files atomically: a file is complete or absent."""
+"""Writes files atomically: a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from ..errors import OutputError
 __all__ = ["atomic_path", "disk_error", "write_json"]
 
 TEMPORARY = ".c2am-tmp"
-# The disk is full, the quota or a limit is reached, it is read-only, or it is broken; or a folder
-# has the name of the file.
+# A full disk, an exceeded quota or file size limit, a read-only or broken disk, or a folder with
+# the file's name.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EISDIR)
 
 
@@ -29,7 +29,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A random name: processes with the same id on two machines may write to one folder.
+    # The name is random, as processes with the same id on two machines may write to one folder.
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}{TEMPORARY}")
     try:
         yield temporary
@@ -43,9 +43,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def disk_error(error: BaseException | None) -> str | None:
-    """The system's message where a full, read-only or broken disk caused an error; else None.
+    """The system's message if a full, read-only or broken disk caused an error; else None.
 
-    torch and Pillow raise further errors of their own after a write has failed.
+    torch and Pillow raise their own errors after a failed write, so the whole chain is searched.
     """
     while error is not None:
         if isinstance(error, OSError) and error.errno in DISK_ERRORS:

@@ -1,4 +1,4 @@
-"""What a run of `make_seeds` did."""
+"""The report of a run of `make_seeds`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["SeedCount", "SeedReport"]
 
 @dataclass(frozen=True)
 class SeedCount:
-    """Pixels of one image's seeds, and whether it has no class."""
+    """The numbers of pixels in one image's seeds, and whether the image has no class."""
 
     pixels: int
     background: int
@@ -29,13 +29,13 @@ class SeedCount:
         return cls(label.size, background, ignored, without_class)
 
 
-# Seeds that ignore a smaller share of the pixels come of CAMs without a slope.
+# Seeds that ignore a smaller share of the pixels come from nearly binary CAMs.
 UNSURE = 0.01
 
 
 @dataclass
 class SeedReport:
-    """What a run did. Counts are numbers of images; shares are of all pixels of these images."""
+    """The result of a run. Counts are numbers of images; shares are of all their pixels."""
 
     out_dir: str
     method: str
@@ -57,7 +57,7 @@ class SeedReport:
     }
 
     def add(self, outcome: BatchResult, already: int) -> None:
-        """Fill in what a run gave, a SeedCount an image, and how many were done before."""
+        """Fill in the outcome of a run, one SeedCount per image, and the count of done images."""
         counts: list[SeedCount] = list(outcome.results.values())
         self.made, self.already_there = len(counts), already
         self.without_class = sum(count.without_class for count in counts)
@@ -71,7 +71,7 @@ class SeedReport:
 
     @property
     def decided_everywhere(self) -> bool:
-        """Whether next to nothing is unsure; of CAMs with a slope it is a fifth or more."""
+        """Whether hardly any pixel is ignored; with continuous CAMs a fifth or more are."""
         return self.made > self.without_class and self.ignored < UNSURE
 
     def summary(self) -> str:
@@ -86,18 +86,18 @@ class SeedReport:
         if not self.made:
             return done
         return (
-            f"{done}\nof all pixels {self.foreground:.1%} are sure foreground, "
-            f"{self.background:.1%} sure background, {self.ignored:.1%} ignored"
+            f"{done}\nof all pixels {self.foreground:.1%} are confident foreground, "
+            f"{self.background:.1%} confident background, {self.ignored:.1%} ignored"
         ) + self._doubt()
 
     def _doubt(self) -> str:
-        """A line about seeds from which nothing can be learnt; otherwise empty."""
+        """A line about seeds from which a network can learn nothing; otherwise empty."""
         shares = {"background": self.background, "ignored": self.ignored}
         shares["foreground"] = self.foreground
         side, share = max(shares.items(), key=lambda each: each[1])
         if share < 0.99:
             return ""
         return (
-            f"\nalmost all pixels are {side}, so nothing can be learnt from these seeds: check the "
-            "CAMs and cues"
+            f"\nalmost all pixels are {side}, so a network can learn nothing from these seeds; "
+            "check the CAMs and cues"
         )

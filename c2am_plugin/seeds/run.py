@@ -1,4 +1,4 @@
-"""make_seeds: a folder of CAM files and its photographs in, what the next stage trains on out.
+"""make_seeds: a folder of CAM files and its photographs in, seeds for the next stage out.
 
 The adapters define the seeds, and runs.parallel runs many images. Works on any folder of CAM
 files, refined or not.
@@ -54,22 +54,22 @@ def make_seeds(
     overwrite: bool = False,
     progress: bool = True,
 ) -> SeedReport:
-    """Make from every CAM file what its pipeline's next stage trains on, as the pipeline does.
+    """Make the seeds that the pipeline's next stage trains on, from every CAM file of a folder.
 
-    cam_dir    CAM files, refined or as the pipeline wrote them
-    out_dir    where the seeds go. PSA, SC-CAM: dumps `out_la_crf/<id>.npy`, `out_ha_crf/<id>.npy`;
-               SEAM: `out_crf_4.0/<id>.npy`, `out_crf_24.0/<id>.npy`; each {0: background,
-               c + 1: class c}, float32 H×W, sum 1. PuzzleCAM, AdvCAM (IRN): `<id>.png`, grey
-               H×W uint8, 0 background, c + 1, 255 ignored
+    cam_dir    folder of CAM files, refined or not
+    out_dir    folder for the seeds. PSA, SC-CAM: dumps `out_la_crf/<id>.npy` and
+               `out_ha_crf/<id>.npy`; SEAM: `out_crf_4.0/<id>.npy` and `out_crf_24.0/<id>.npy`; each
+               {0: background, c + 1: class c}, float32 H×W, sum 1 per pixel. PuzzleCAM, AdvCAM
+               (IRN): `<id>.png`, grey uint8 H×W; 0 background, c + 1 for class c, 255 ignored
     images     folder of the photographs `<id>.jpg`, of the size of the CAMs
-    method     an adapter's name, or "auto" to tell the format from the files. PSA, SC-CAM and
-               SEAM cannot be told apart; "auto" takes PSA's settings and folders
-    settings   the numbers of that step that are not to be the pipeline's own: "low_alpha" and
-               "high_alpha" (PSA, SC-CAM 4, 32; SEAM 4, 24), or the background's scores "fg" and
-               "bg" (PuzzleCAM 0.40, 0.10; AdvCAM 0.35, 0.15)
-    clip       accept CAMs above 1 and NaN by clipping; else such files fail
-    scale_by   the files' values are CAMs times this, as in `refine_cams`
-    crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed
+    method     the name of the pipeline, or "auto" to detect the layout. PSA, SC-CAM and SEAM have
+               the same layout; "auto" uses PSA's settings and folders
+    settings   numbers that replace the pipeline's own: "low_alpha" and "high_alpha" (PSA, SC-CAM 4,
+               32; SEAM 4, 24), or the background scores "fg" and "bg" (PuzzleCAM 0.40, 0.10; AdvCAM
+               0.35, 0.15)
+    clip       accept CAMs above 1 and NaN by clipping; by default such files fail
+    scale_by   the files' values are CAMs times this number, as in `refine_cams`
+    crf_backend  "numba", "pydensecrf", or "auto": numba if it is installed
     ids        a list file or a sequence of image ids; default every CAM file
     shard      "I/N": only the I-th of N parts of the images, as in `refine_cams`
     workers    images processed at once; default one per core
@@ -101,7 +101,7 @@ def make_seeds(
 
 @dataclass(frozen=True)
 class SeedPlan:
-    """What a run is to make, of what and where; see `plan_seeds`."""
+    """The checked inputs, outputs and settings of a run; see `plan_seeds`."""
 
     adapter: SeedAdapter
     cam_dir: Path
@@ -117,7 +117,7 @@ class SeedPlan:
         return [self.out_dir / folder for folder in self.adapter.seed_folders(self.settings)]
 
     def record(self, refined_as: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What seeds depend on. refined_as: settings of the run that refined their CAMs, if any."""
+        """The settings of these seeds. refined_as: those of the run that refined their CAMs."""
         return {
             "cam_dir": str(self.cam_dir.resolve()),
             "refined_as": refined_as,
@@ -134,7 +134,7 @@ class SeedPlan:
         return [OutputFolder(folder, record, suffix) for folder in self.folders]
 
     def check(self, refined_as: Mapping[str, Any] | None, *, overwrite: bool) -> None:
-        """Raise OutputError where `run` would for what is in the folders."""
+        """Raise the OutputError that `run` would raise for the content of the folders."""
         check_folders(COMMAND, self.photos, self.outputs(refined_as), overwrite=overwrite)
 
     def run(
@@ -147,7 +147,7 @@ class SeedPlan:
         overwrite: bool,
         progress: bool,
     ) -> SeedReport:
-        """Make the seeds of these CAM files, {image id: path}, but for those that are there."""
+        """Make the seeds of these CAM files, {image id: path}, without those already done."""
         outputs = self.outputs(refined_as)
         with hold_folders(COMMAND, cams, outputs, overwrite=overwrite, shard=shard) as done:
             todo = [SeedFiles(i, cam, self.photos[i]) for i, cam in cams.items() if i not in done]
@@ -163,9 +163,9 @@ class SeedPlan:
             report.add(outcome, len(done))
             if report.decided_everywhere:
                 log.warning(
-                    "the seeds leave only %.1f %% of the pixels unsure: these CAMs are near 0 or "
-                    "1, as uncalibrated hard cues make them, so the settings of seeds have no "
-                    'effect; refine with `calibrate="on"`, which keeps what is unsure unsure',
+                    "the seeds ignore only %.1f %% of the pixels: these CAMs are near 0 or 1, as "
+                    "uncalibrated hard cues make them, so the seed settings have no effect; "
+                    'refine with `calibrate="on"`, which keeps uncertain pixels uncertain',
                     100 * report.ignored,
                 )
             content = {"settings": self.record(refined_as), "report": asdict(report)}
@@ -183,14 +183,14 @@ def plan_seeds(
     clip: bool,
     crf_backend: Backend = "auto",
 ) -> SeedPlan:
-    """Check for a run of `make_seeds` all that can be known before there are CAMs in cam_dir.
+    """Check the inputs of `make_seeds`, as far as possible before there are CAMs in cam_dir.
 
-    Touches nothing. Raises InputError.
+    Writes nothing. Raises InputError.
     """
     check_backend(crf_backend)
     if not isinstance(adapter, SeedAdapter):
         raise InputError(
-            f"{adapter.name}: this adapter makes no seeds (it has no write_seeds, see "
+            f"{adapter.name}: this adapter cannot make seeds (it has no write_seeds, see "
             "c2am_plugin.cams.SeedAdapter); its CAMs can only be refined"
         )
     own, changed = dict(adapter.seed_settings) or _usual_settings(adapter), dict(settings or {})
@@ -212,17 +212,17 @@ def plan_seeds(
 def _usual_settings(adapter: CamAdapter) -> dict[str, float]:
     """fg and bg for a pipeline that publishes none: IRN's labels at t + 0.125 and t − 0.10.
 
-    The author of ReCAM advises t + 0.10 … 0.15 and t − 0.10 for other data. Raises InputError for
-    a pipeline without a constant t.
+    The author of ReCAM recommends t + 0.10 … 0.15 and t − 0.10 for other data. Raises InputError
+    for a pipeline without a constant t.
     """
     t = None if getattr(adapter, "stores_background", False) else adapter.background_score
     if t is None:
         raise InputError(
-            f"{adapter.name}: has no numbers for seeds; name the pipeline that will read them"
+            f"{adapter.name}: has no seed settings; name the pipeline that will read the seeds"
         )
     found = {"fg": round(min(t + 0.125, 0.99), 3), "bg": round(max(t - 0.10, 0.01), 3)}
     log.info(
-        "%s publishes no numbers for seeds: fg %g and bg %g, from t = %g (t + 0.125, t − 0.10)",
+        "%s publishes no seed settings; using fg %g and bg %g, from t = %g (t + 0.125, t − 0.10)",
         adapter.name,
         found["fg"],
         found["bg"],
@@ -233,7 +233,7 @@ def _usual_settings(adapter: CamAdapter) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class SeedFiles:
-    """What one image's seeds are made of."""
+    """The files that one image's seeds are made from."""
 
     image_id: str
     cam: Path
@@ -242,7 +242,7 @@ class SeedFiles:
 
 @dataclass(frozen=True)
 class SeedJob:
-    """How seeds are made, and the folders that they go to; called with an image's files."""
+    """Makes the seeds of one image in their folders; called with the image's files."""
 
     adapter: SeedAdapter
     folders: list[Path]
@@ -272,7 +272,7 @@ def listed_cams(
     images: str | Path | None = None,
     method: str = "auto",
 ) -> dict[str, Path]:
-    """The CAM files of a folder, {image id: path}: all, or those listed. Raises InputError."""
+    """{image id: path} of all CAM files of a folder, or of those listed. Raises InputError."""
     found = find_cams(cam_dir, method)
     if ids is None:
         return found

@@ -431,7 +431,7 @@ def a_zip():
             b"version https://git-lfs.github.com/spec/v1\noid sha256:4d\nsize 12\n",
             "is a Git LFS pointer",
         ),
-        (pickle.dumps({}), "is something else (it begins with 80 04 "),
+        (pickle.dumps({}), "is of an unknown type (first bytes 80 04 "),
         (b"\x93NUMPY", ""),
         (b"\x93NUMPY\x09\x00" + b"\0" * 100, "version"),
         (b"\x93NUMPY\x02\x00\xff\xff\xff\xff{", ""),
@@ -689,7 +689,7 @@ BOMBS = {
 }
 
 # What the reader itself refuses; the others are read, and refused by the adapters.
-TOO_MUCH = "(asks for more than 32 times its size)"
+TOO_MUCH = "(needs more than 32 times its size in memory)"
 REFUSED = {
     "ordered dicts of one list": TOO_MUCH,
     "keys of one hash": "bits)",
@@ -697,13 +697,13 @@ REFUSED = {
     "keys 200,000 deep": TOO_MUCH,
     "tuples 200,000 deep": TOO_MUCH,
     "storages in storages": "asks for torch.storage._load_from_bytes",
-    "a long integer as shape": "(a shape that",
+    "a long integer as shape": "(a shape ",
     "a million empty dicts": TOO_MUCH,
-    "a shape of 400,000 sides": "(a shape that",
-    "a tensor of 100,000 long sides": "(a shape that",
-    "an encoding without end": "(bytes in another encoding",
+    "a shape of 400,000 sides": "(a shape ",
+    "a tensor of 100,000 long sides": "(a shape ",
+    "an encoding without end": "(bytes in an encoding other",
     "a global without end": "(a global without a name)",
-    "a dtype without end": "(a dtype that is list",
+    "a dtype without end": "(a dtype code of type list",
     "memo numbers of one hash": "bits)",
     "keys of numpy's 16 bytes, of one hash": "key of type longdouble",
 }

@@ -186,6 +186,6 @@ def test_files_below_0_are_counted_once(tmp_path, caplog):
     lines = [record.getMessage() for record in caplog.records if "below 0" in record.getMessage()]
     assert report.below_zero == 6
     assert lines == [
-        "6 of 6 files have values below 0, as SEAM's normalisation leaves them; they are read as "
-        "0, as the pipeline's own argmax does"
+        "6 of 6 files have values below 0, which SEAM's normalisation leaves; they are read as 0, "
+        "like background in the pipeline's own argmax"
     ]

@@ -119,7 +119,7 @@ def test_bad_files_are_named(folders):
     cams, _ = folders
     adapter = get_adapter("wsss_bed")
     write_png(cams / "2007_000032_14.png", np.zeros((5, 5)))
-    with pytest.raises(InputError, match="its classes have sizes"):
+    with pytest.raises(InputError, match="its classes have the sizes"):
         read_cams(adapter, cams / "2007_000032.png", "2007_000032")
     (cams / "2007_000039_19.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"2007_000039_19\.png: cannot be read"):

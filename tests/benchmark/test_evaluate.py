@@ -177,6 +177,6 @@ def test_a_cam_that_is_none_is_named_and_can_be_clipped(make_set, make_truth):
     truth = make_truth(cam_dir)
     content = np.load(cam_dir / "a.npy", allow_pickle=True).item()
     np.save(cam_dir / "a.npy", {key: layer * 3 for key, layer in content.items()})
-    with pytest.raises(InputError, match=r"a\.npy: maps is no CAM.*`clip=True`"):
+    with pytest.raises(InputError, match=r"a\.npy: maps is not a CAM.*`clip=True`"):
         evaluate_cams(cam_dir, truth, method="psa", progress=False)
     assert len(evaluate_cams(cam_dir, truth, method="psa", clip=True, progress=False)) == 60

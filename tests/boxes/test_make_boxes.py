@@ -202,7 +202,7 @@ def test_cams_of_another_format_are_refused(tmp_path):
     path = tmp_path / "maps" / "a.npy"
     path.parent.mkdir()
     get_adapter("psa").dump(ImageCams("a", np.array([4]), np.ones((1, 4, 4), np.float32)), path)
-    with pytest.raises(InputError, match=r"a\.npy: holds keys \[4\].*; expected a map of c2am"):
+    with pytest.raises(InputError, match=r"a\.npy: contains keys \[4\].*; expected a map of c2am"):
         make_boxes(path.parent, progress=False)
     get_adapter("puzzlecam").dump(
         ImageCams("a", np.zeros(0, np.int64), np.zeros((0, 4, 4), np.float32)), path

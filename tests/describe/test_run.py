@@ -137,8 +137,8 @@ def test_cues_that_agree_with_cams(soft, cams):
     found = described(soft, cams=cams).agreement
     assert (found.method, found.pairs) == ("psa", 4)
     assert (found.without_cue, found.without_cam, found.other_shape) == (1, 1, 0)
-    assert found.as_it_stands > 0.7
-    assert found.fitted > 0.8
+    assert found.uncalibrated > 0.7
+    assert found.calibrated > 0.8
     assert found.flipped == 0.5
     text = described(soft, cams=cams, method="seam").text()
     assert "4 pairs, seam; 1 CAMs without a cue; 1 cues without a CAM" in text
@@ -153,7 +153,7 @@ def test_cams_know_more_of_the_polarity_than_borders(tmp_path, cams):
         write_png(tmp_path / "cues" / f"{image_id}.png", np.rint(255 * ring))
     assert "--flip-cues" in described(tmp_path / "cues").text()
     found = described(tmp_path / "cues", cams=cams)
-    assert found.agreement.fitted > 0.9
+    assert found.agreement.calibrated > 0.9
     assert "--flip-cues" not in found.text()
 
 
@@ -161,8 +161,8 @@ def test_inverted_cues_beside_cams(tmp_path, cams):
     for image_id in "abcd":
         write_png(tmp_path / "cues" / f"{image_id}.png", np.rint(255 * (1 - blob())))
     found = described(tmp_path / "cues", cams=cams)
-    assert found.agreement.as_it_stands < 0.3
-    assert found.agreement.flipped > 0.8 > found.agreement.fitted
+    assert found.agreement.uncalibrated < 0.3
+    assert found.agreement.flipped > 0.8 > found.agreement.calibrated
     assert "CUES --flip-cues --calibrate on" in found.text()
 
 
@@ -171,7 +171,7 @@ def test_cues_of_other_images(tmp_path, cams):
     for image_id in "abcd":
         write_png(tmp_path / "cues" / f"{image_id}.png", rng.integers(0, 256, (24, 32)))
     found = described(tmp_path / "cues", cams=cams)
-    assert max(found.agreement.fitted, found.agreement.flipped) < 0.6
+    assert max(found.agreement.calibrated, found.agreement.flipped) < 0.6
     write_png(tmp_path / "flat" / "a.png", np.full((24, 32), 100))
     said = described(tmp_path / "flat", cams=cams).text()
     assert "the cues do not agree with these CAMs: are they of the same images?" in said
@@ -182,7 +182,7 @@ def test_cams_that_are_sure_of_one_side_only_tell_nothing(soft, cams):
         maps = np.full((1, 24, 32), 0.9, np.float32)
         np.save(cams / f"{image_id}.npy", stored("psa", np.array([7]), maps, shrunk(maps)))
     found = described(soft, cams=cams).agreement
-    assert (found.as_it_stands, found.fitted, found.flipped) == (0.5, 0.5, 0.5)
+    assert (found.uncalibrated, found.calibrated, found.flipped) == (0.5, 0.5, 0.5)
 
 
 def test_cues_of_another_shape_than_their_cams(soft, cams):

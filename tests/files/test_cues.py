@@ -284,7 +284,7 @@ def test_numbers_that_no_grey_image_has(tmp_path, value):
     """TIFF may hold integers below 0 and above 16 bits."""
     pixels = np.full((4, 6), value, np.int32)
     Image.fromarray(pixels).save(tmp_path / "a.png", format="TIFF")
-    with pytest.raises(InputError, match=rf"a\.png: pixels are {pixels.dtype}; expected an 8-bit"):
+    with pytest.raises(InputError, match=rf"a\.png: has {pixels.dtype} pixels; expected an 8-bit"):
         read_cue(tmp_path / "a.png")
 
 

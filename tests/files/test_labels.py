@@ -83,7 +83,7 @@ def test_vocs_colours_are_recognised(tmp_path):
     voc_label(tmp_path)
     with Image.open(tmp_path / "a.png") as image:
         image.convert("RGB").save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"b\.png: is a RGB image of the colours of VOC labels"):
+    with pytest.raises(InputError, match=r"b\.png: is a RGB image with the colours of VOC labels"):
         read_label(tmp_path / "b.png")
     Image.new("RGB", (6, 4), (1, 2, 3)).save(tmp_path / "c.png")
     with pytest.raises(InputError, match=r"c\.png: is a RGB image; expected"):
@@ -102,20 +102,20 @@ def said_of(colours, tmp_path, mode="RGB"):
 def test_each_colour_of_voc_is_known_and_none_beside_it(tmp_path, mode):
     vocs = palette()[[*range(21), 255]]
     for colour in vocs:
-        assert "of the colours of VOC" in said_of(colour.reshape(1, 1, 3), tmp_path, mode)
+        assert "with the colours of VOC" in said_of(colour.reshape(1, 1, 3), tmp_path, mode)
     near = (vocs[:, None] ^ np.eye(3, dtype=np.uint8)).reshape(-1, 3)
     for colour in (*near, *palette()[21:30], vocs[8, ::-1]):
         picture = np.broadcast_to(vocs[:, None], (22, 30, 3)).copy()
         picture[11, 7] = colour
-        assert "of the colours of VOC" not in said_of(picture, tmp_path, mode)
+        assert "with the colours of VOC" not in said_of(picture, tmp_path, mode)
 
 
 def test_a_large_picture_of_many_colours_is_no_label(tmp_path):
     row, column = np.indices((256, 256), np.uint8)
     many = np.stack([row, column, row ^ column], axis=-1)
-    assert "of the colours of VOC" not in said_of(many, tmp_path)
+    assert "with the colours of VOC" not in said_of(many, tmp_path)
     voc = palette()[np.random.default_rng(0).integers(0, 21, (512, 512))]
-    assert "of the colours of VOC" in said_of(voc, tmp_path)
+    assert "with the colours of VOC" in said_of(voc, tmp_path)
 
 
 def test_vocs_colours_with_indices_of_another_order_are_refused(tmp_path):
@@ -125,7 +125,9 @@ def test_vocs_colours_with_indices_of_another_order_are_refused(tmp_path):
         again = image.convert("RGB").quantize(32)
     assert sorted(np.unique(again)) != sorted(np.unique(label))
     again.save(tmp_path / "b.png")
-    with pytest.raises(InputError, match=r"b\.png: has the colours of VOC labels in an order"):
+    with pytest.raises(
+        InputError, match=r"b\.png: has the colours of VOC labels in a different order"
+    ):
         read_label(tmp_path / "b.png")
     image = Image.fromarray(label % 21)
     image.putpalette(np.random.default_rng(0).integers(0, 256, 768, dtype=np.uint8).tobytes())

@@ -62,7 +62,7 @@ def test_the_ids_that_exist_decide(tmp_path, line, known, expected):
 def test_a_list_of_one_class_of_voc(tmp_path):
     path = write(tmp_path, f"{ID} -1\n{OTHER}  1\n2007_000061  0\n")
     assert read_ids(path) == [OTHER, "2007_000061"]
-    with pytest.raises(InputError, match=r"ids\.txt: each image is marked -1"):
+    with pytest.raises(InputError, match=r"ids\.txt: marks every image with -1"):
         read_ids(write(tmp_path, "a -1\nb -1\n"))
 
 

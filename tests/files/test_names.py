@@ -45,7 +45,7 @@ def test_two_spellings_of_one_name_are_two_files():
 def test_what_all_names_have_more_is_dropped_and_reported(found, ids, caplog):
     caplog.set_level(logging.INFO, "c2am_plugin")
     assert values(found, ids) == {ids[i]: i for i in range(len(found))}
-    assert f"{found[0]} is read as {ids[0]}" in caplog.text
+    assert f"{found[0]} is matched to {ids[0]}" in caplog.text
     assert len(caplog.records) == 1
 
 
@@ -66,7 +66,7 @@ def test_other_names_stay(found, ids):
 @pytest.mark.parametrize(
     ("left", "right", "reason"),
     [
-        ("Cat", "cat", "capital letters"),
+        ("Cat", "cat", "upper and lower case"),
         ("val/a", "train/a", "different folders"),
         ("32", "000032", "zeros"),
         ("2007_000032", "2008_000001", "another split"),

@@ -68,7 +68,7 @@ def test_soft_cues_of_another_full_value(tmp_path, said, full, dtype, suffix):
     np.testing.assert_allclose(found["0"], BLOB, atol=1 / full)
     assert not found["1"].any()
     assert len(said()) == 1
-    assert f"{full} is taken for foreground" in said()[0]
+    assert f"{full} is taken as foreground" in said()[0]
 
 
 @pytest.mark.parametrize("value", [1, 15, 60])
@@ -77,7 +77,7 @@ def test_masks_of_0_and_another_value(tmp_path, said, value, dtype):
     found = saliency(save(tmp_path / "cues", (MASK * value).astype(dtype), FLAT.astype(dtype)))
     np.testing.assert_array_equal(found["0"], MASK)
     assert not found["1"].any()
-    assert f"{value} is taken for foreground" in said()[0]
+    assert f"{value} is taken as foreground" in said()[0]
 
 
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.int64])
@@ -108,9 +108,7 @@ def test_a_mask_in_the_alpha_channel(tmp_path, said, kind):
     found = saliency(save(tmp_path / "cues", picture, empty))
     np.testing.assert_allclose(found["0"], BLOB, atol=1 / 255)
     assert not found["1"].any()
-    assert said() == [
-        f"{tmp_path / 'cues'}: the mask of each cue is in its alpha channel, which is read"
-    ]
+    assert said() == [f"{tmp_path / 'cues'}: the mask of each cue is read from its alpha channel"]
 
 
 def test_a_palette_with_a_transparent_entry(tmp_path, said):
@@ -165,7 +163,7 @@ def test_a_colour_map_is_no_cue(tmp_path, name, mode):
 
 @pytest.mark.parametrize("name", ["viridis", "inferno"])
 def test_a_mask_in_two_colours_without_black_is_no_cue(tmp_path, name):
-    with pytest.raises(InputError, match="none has a black pixel"):
+    with pytest.raises(InputError, match="colours and no black pixel"):
         find_cues(save(tmp_path / "cues", coloured(name, MASK * 1.0)))
 
 
@@ -178,7 +176,7 @@ def test_a_mask_in_two_colours_without_black_is_no_cue(tmp_path, name):
         (np.rint(BLOB * 700).astype(np.uint16), ".png", "values 1 to 700 in 1 files"),
         ((BLOB * 8 - 3).astype(np.float32), ".npy", "a sigmoid"),
         ((BLOB * 8).astype(np.float32), ".npy", "values 0.0.* to 8"),
-        (np.where(MASK, np.nan, 0).astype(np.float32), ".npy", "may be anything"),
+        (np.where(MASK, np.nan, 0).astype(np.float32), ".npy", "are ambiguous"),
         (np.rint(BLOB * 200).astype(np.int64), ".npy", "values 0 to 200"),
     ],
 )
@@ -190,7 +188,7 @@ def test_values_of_several_meanings_are_refused(tmp_path, pixels, suffix, reason
 
 def test_colours_and_alpha_that_disagree_are_refused(tmp_path):
     other = np.roll(MASK, 20, axis=1) * np.uint8(255)
-    with pytest.raises(InputError, match="both its colours and its alpha channel vary"):
+    with pytest.raises(InputError, match="its colours and its alpha channel both vary"):
         find_cues(save(tmp_path / "cues", np.dstack([MASK * np.uint8(255)] * 3 + [other])))
 
 
@@ -255,7 +253,7 @@ def test_photographs_of_16_bits_are_read_by_the_bits_they_fill(tmp_path, said, f
     np.testing.assert_allclose(read_photo(folder / "0.png")[..., 0], BLOB * 255, atol=1)
     check_photos([folder / "0.png"], folder)
     expected = [] if full == 65535 else [
-        f"{folder}: 16-bit pictures with values up to {full}: {full} is taken for white"
+        f"{folder}: the 16-bit images have values up to {full}, so {full} is taken as white"
     ]  # fmt: skip
     assert said() == expected
 
@@ -266,7 +264,7 @@ def test_labels_are_no_photographs(tmp_path, mode):
     if mode == "P":
         image.putpalette(palette().tobytes())
     folder = save(tmp_path / "photos", image, image)
-    with pytest.raises(InputError, match="as labels have; expected photographs"):
+    with pytest.raises(InputError, match="like labels; expected photographs"):
         check_photos(list(folder.iterdir()), folder)
 
 
@@ -287,7 +285,7 @@ def test_dark_photographs_raise_no_alarm(tmp_path, said, top):
 
 def test_ground_truth_of_0_and_255_is_refused(tmp_path):
     folder = save(tmp_path / "gt", MASK * np.uint8(255), FLAT.astype(np.uint8))
-    with pytest.raises(InputError, match=r"gt: no pixel of 2 labels .* store masks as 0 and 1"):
+    with pytest.raises(InputError, match=r"gt: 2 labels contain no class.* store masks as 0 and 1"):
         check_labels(list(folder.iterdir()), folder, 2)
 
 

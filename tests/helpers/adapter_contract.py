@@ -471,7 +471,7 @@ class DictContract(AdapterContract):
         for classes in (16, 17):
             np.save(tmp_path / f"{classes}.npy", dict.fromkeys(range(classes), layer))
         assert self.read(tmp_path / "16.npy").maps.shape == (16, *layer.shape)
-        with pytest.raises(InputError, match="17: 17 CAMs are 1 arrays, repeated"):
+        with pytest.raises(InputError, match="17: 17 CAMs repeat 1 stored array"):
             self.read(tmp_path / "17.npy")
 
     @pytest.mark.parametrize(
@@ -481,7 +481,7 @@ class DictContract(AdapterContract):
         assert self.adapter.fits(content) is False
         with pytest.raises(InputError) as refusal:
             self.adapter.parse(content, "a")
-        assert f"holds {found}; expected {{class: CAM H×W}}" in str(refusal.value)
+        assert f"contains {found}; expected {{class: CAM H×W}}" in str(refusal.value)
 
 
 class KeyedContract(AdapterContract):
@@ -503,8 +503,8 @@ class KeyedContract(AdapterContract):
     @pytest.mark.parametrize(
         ("content", "found"),
         [
-            ([1], "holds list"),
-            ({"x": 1}, "holds keys ['x']"),
+            ([1], "contains list"),
+            ({"x": 1}, "contains keys ['x']"),
             ({"keys": np.array([5, 6]), "x": 1}, "keys [5, 6] with ['keys', 'x']"),
             ({"keys": TorchArray(np.array([5, 6]))}, "keys [5, 6] with ['keys']"),
             ({"keys": "abc"}, "keys 'abc' with ['keys']"),

@@ -57,7 +57,9 @@ def test_squares_are_named_and_stretched_on_request(cams, tmp_path, refine):
     cues = write_cues(tmp_path / "cues", square)
     code, _, said = refine(cams, cues, "-o", tmp_path / "out")
     assert code == 1
-    assert "none of 3 cues fits its CAMs; a: the cue is 320×320 and the CAM 60×40" in said[-1]
+    assert (
+        "none of 3 cues fits its CAMs; a: the cue has 320×320 pixels and the CAM 60×40" in said[-1]
+    )
     assert "--stretch-cues" in said[-1]
     assert not (tmp_path / "out").exists()
     call = (cams, cues, "-o", tmp_path / "out", "--labels", tmp_path / "l", "--stretch-cues")
@@ -86,7 +88,7 @@ def test_cams_in_place_of_cues_are_refused(cams, tmp_path, refine):
         np.save(tmp_path / "maps" / f"{image_id}.npy", content, allow_pickle=True)
     code, _, said = refine(cams, tmp_path / "maps")
     assert code == 1
-    assert "is a CAM file of the classes 2, 6, not a cue" in said[-1]
+    assert "is a CAM file with the classes 2, 6, not a cue" in said[-1]
 
 
 @pytest.mark.parametrize("ids", ["train_aug", "train_aug.txt"])

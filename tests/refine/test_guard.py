@@ -89,7 +89,7 @@ def test_a_cue_of_another_size_and_an_image_without_a_class():
     small = np.ones((5, 10), np.float32)
     np.testing.assert_allclose(guard_cue(maps, small, T), np.full((10, 20), T), atol=1e-6)
     assert guard_cue(maps[:0], small, T) is small
-    with pytest.raises(InputError, match="not of the same image"):
+    with pytest.raises(InputError, match="so different images"):
         guard_cue(maps, np.ones((10, 10), np.float32), T)
     with pytest.raises(InputError, match="background_score"):
         guard_cue(maps, small, 1.0)

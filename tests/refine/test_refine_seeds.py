@@ -223,7 +223,7 @@ def test_a_third_partys_adapter_without_seeds_still_refines(make_all, tmp_path):
         )
         assert done.returncode == status, done.stderr
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("c2am-refine: mine: this adapter makes no seeds")
+    assert last.startswith("c2am-refine: mine: this adapter cannot make seeds")
     assert not (tmp_path / "seeds").exists()
 
 

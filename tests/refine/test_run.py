@@ -316,7 +316,7 @@ def spoil(cam_dir, cue_dir, name, how):
 
 SPOILT = {
     "text": "a text file",
-    "cut": "cut short",
+    "cut": "truncated",
     "code": "asks for posix.system",
     "nan": "768 NaN",
     "cue": "cannot be read as a cue",
@@ -442,7 +442,7 @@ def test_cues_that_fit_no_cam_stop_a_calibrated_run_before_it_writes(make_set, t
         with Image.open(path) as image:
             turned = image.transpose(Image.Transpose.ROTATE_90)
         turned.save(path)
-    with pytest.raises(InputError, match="the cue is 24×32 and the CAM 32×24 pixels"):
+    with pytest.raises(InputError, match="the cue has 24×32 pixels and the CAM 32×24"):
         refine_cams(cam_dir, cue_dir, tmp_path / "out", calibrate="on", progress=False)
     assert not (tmp_path / "out").exists()
 

@@ -352,7 +352,7 @@ def check_report(report, label):
     assert report.background == pytest.approx((label == 0).mean())
     assert report.ignored == pytest.approx((label == 255).mean())
     assert report.foreground == pytest.approx(((label > 0) & (label < 255)).mean())
-    assert "sure foreground" in report.summary()
+    assert "confident foreground" in report.summary()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -421,7 +421,7 @@ def test_a_photograph_of_another_size_or_a_bad_file_fails_alone(make_set, make_p
 
 def test_cams_are_not_taken_for_dumps(make_set, make_photos, tmp_path):
     cam_dir, _ = make_set(ids=("a", "b"), size=SIZE)
-    with pytest.raises(InputError, match=r"b\.npy: is no CRF dump"):
+    with pytest.raises(InputError, match=r"b\.npy: is not a CRF dump"):
         get_adapter("psa").read_seeds([cam_dir / "b.npy"] * 2)
 
 
@@ -540,7 +540,7 @@ def test_an_adapter_without_seeds_says_so(make_set, make_photos, tmp_path, monke
     assert not isinstance(bare, SeedAdapter)
     monkeypatch.setattr(seeds_run, "choose_adapter", lambda *_, **__: bare)
     cam_dir, _ = make_set(size=SIZE)
-    with pytest.raises(InputError, match=r"mine: this adapter makes no seeds .*only be refined"):
+    with pytest.raises(InputError, match=r"mine: this adapter cannot make seeds .*only be refined"):
         run(cam_dir, tmp_path / "out", make_photos())
 
 
@@ -583,14 +583,15 @@ def test_a_pipeline_without_numbers_for_seeds_gets_them_from_its_score(make_set,
     with caplog.at_level("INFO", "c2am_plugin"):
         usual = run(cam_dir, tmp_path / "usual", images, method="weaktr")
     assert (
-        "weaktr publishes no numbers for seeds: fg 0.555 and bg 0.33, from t = 0.43" in caplog.text
+        "weaktr publishes no seed settings; using fg 0.555 and bg 0.33, from t = 0.43"
+        in caplog.text
     )
     assert usual.failures == {}
     numbers = {"fg": 0.555, "bg": 0.33}
     run(cam_dir, tmp_path / "given", images, method="weaktr", settings=numbers)
     for path in (tmp_path / "usual").glob("*.png"):
         assert path.read_bytes() == (tmp_path / "given" / path.name).read_bytes()
-    with pytest.raises(InputError, match="wsss_bed: has no numbers for seeds"):
+    with pytest.raises(InputError, match="wsss_bed: has no seed settings"):
         seeds_run.plan_seeds(
             get_adapter("wsss_bed"), cam_dir, tmp_path / "none", images, ["a"], None, False
         )
