@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from .keyed import KeyedAdapter
+from .sipe import SipeAdapter
 
 __all__ = ["PsdpmAdapter"]
 
 
-class PsdpmAdapter(KeyedAdapter):
+class PsdpmAdapter(SipeAdapter):
     name = "psdpm"
     family = "psdpm"
     full_names = ("IS_CAM1",)
-    small_names = ()
     foreign = ("IS_CAM",)
-    background_first = True
-    lead = 1
-    stores_background = True
     scale = 2.0

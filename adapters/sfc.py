@@ -14,19 +14,16 @@ import numpy as np
 
 from c2am_plugin.cams import ImageCams
 
-from .keyed import KeyedAdapter
+from .sipe import SipeAdapter
 
 __all__ = ["SfcAdapter"]
 
 
-class SfcAdapter(KeyedAdapter):
+class SfcAdapter(SipeAdapter):
     name = "sfc"
     family = "sfc"
-    full_names = ("IS_CAM",)
     small_names = ("IS_CAM1",)
-    background_first = True
-    lead = 1
-    stores_background = True
+    foreign = ()
     scale = 2.0
 
     def fits(self, content: dict) -> bool:

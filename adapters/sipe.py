@@ -14,8 +14,8 @@ class SipeAdapter(KeyedAdapter):
     name = "sipe"
     family = "sipe"
     full_names = ("IS_CAM",)
-    small_names = ()
-    foreign = ("IS_CAM1",)
+    small_names: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ("IS_CAM1",)
     background_first = True
     lead = 1
     stores_background = True
