@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from .common import finish, print_failures, run
 from .options import (
-    CRF_BACKENDS,
+    add_crf_backend,
+    add_cue_use,
     add_running,
+    add_value_range,
     command_parser,
     count,
-    from_zero,
     method,
     parse,
     score_or_auto,
@@ -90,7 +91,6 @@ def _bench_parser() -> argparse.ArgumentParser:
         help="voc (default), coco, coco91 (COCO by its ids), or a file of class names, one per "
         "line, background first",
     )
-
     add(
         "--background-score",
         type=score_or_auto,
@@ -99,34 +99,12 @@ def _bench_parser() -> argparse.ArgumentParser:
     )
 
     add = parser.add_argument_group("cues").add_argument
-    add(
-        "--strength",
-        type=from_zero,
-        default=1.0,
-        metavar="S",
-        help="influence of the cues: 1 as in the paper (default), 0 no influence",
-    )
-    add("--calibrate", choices=("auto", "on", "off"), default="auto", help="as in c2am-refine")
-    add(
-        "--guard",
-        action="store_true",
-        help="also down-weight cues that would erase most of a class",
-    )
-    add("--flip-cues", action="store_true", help="the cues are high on the background")
-    add("--stretch-cues", action="store_true", help="accept cues of any shape, e.g. square inputs")
-    add("--clip", action="store_true", help="accept NaN and values above 1 by clipping")
-    add(
-        "--scale-by", type=float, metavar="MAX", help="the CAM values range from 0 to MAX, e.g. 255"
-    )
+    add_cue_use(add)
+    add_value_range(add)
 
     add = parser.add_argument_group("rows and pictures").add_argument
     add("--crf", action="store_true", help="also CAM + cues + dense CRF (needs --images)")
-    add(
-        "--crf-backend",
-        choices=CRF_BACKENDS,
-        default="auto",
-        help="package that runs the dense CRF (auto: numba, else pydensecrf)",
-    )
+    add_crf_backend(add, default="auto")
     add(
         "--band",
         type=count,

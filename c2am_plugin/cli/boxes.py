@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from .common import finish, print_failures, run
+from .common import conclude, run
 from .options import add_running, below_one, command_parser, parse
 
 __all__ = ["boxes_main"]
@@ -24,12 +24,10 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
         from ..runs.output_folders import record_path
 
         report = make_boxes(**args)
-        print(report.summary())
         record = record_path(args["out"], "c2am-boxes")
-        code = print_failures(parser, report.failures, record)
-        following = ("c2am-boxes", args["maps"], "-o", "SCORED.json", "--gt", "TRUTH")
-        finish(f"boxes to {args['out']}", record, *(() if args["gt"] else following))
-        return code
+        score = ("c2am-boxes", args["maps"], "-o", "SCORED.json", "--gt", "TRUTH")
+        following = () if args["gt"] else score
+        return conclude(parser, report, record, f"boxes to {args['out']}", *following)
 
     return run(parser, work, again="to start over", quiet=quiet)
 

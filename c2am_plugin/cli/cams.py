@@ -8,8 +8,18 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .common import finish, print_failures, run
-from .options import add_running, command_parser, count, from_zero, method, parse, positive
+from .common import conclude, run
+from .options import (
+    add_backbone,
+    add_method,
+    add_running,
+    add_seed,
+    command_parser,
+    count,
+    from_zero,
+    parse,
+    positive,
+)
 
 __all__ = ["cams_main"]
 
@@ -74,10 +84,8 @@ def cams_main(argv: Sequence[str] | None = None) -> int:
         if not is_first():
             return 0
         record = record_path(report.out, COMMAND, Shard.parse(args.get("shard")).name)
-        print(report.summary())
-        code = print_failures(parser, report.failures, record)
-        finish(f"CAMs to {report.out}", record, "c2am-refine", report.out, "CUES")
-        return code
+        following = ("c2am-refine", report.out, "CUES")
+        return conclude(parser, report, record, f"CAMs to {report.out}", *following)
 
     return run(parser, work, quiet=quiet)
 
@@ -129,12 +137,7 @@ def _cams_parser() -> argparse.ArgumentParser:
         "a folder of VOC's XML or of mask PNGs",
     )
     add("-o", "--out", required=True, metavar="CAMS", help="folder for <id>.npy")
-    add(
-        "--method",
-        type=method,
-        metavar="NAME",
-        help="the pipeline whose layout is written (default: psa)",
-    )
+    add_method(add, "the pipeline whose layout is written (default: psa)")
     add("--ids", metavar="FILE", help="list of image ids; in a VOC root also a list's name")
     add("--classes", metavar="FILE", help="class names, background first: the order of the ids")
     add(
@@ -142,15 +145,10 @@ def _cams_parser() -> argparse.ArgumentParser:
     )
     add("--checkpoint", metavar="FILE", help="a trained classifier: write its CAMs, do not train")
     add("--train-further", action="store_true", help="train the --checkpoint on first")
-    add(
-        "--backbone",
-        metavar="NAME",
-        help="torchvision's name, or timm:NAME (default: resnet50)",
-    )
     add("--output-stride", type=count, metavar="N", help="pixels for one place of the map: 16, 8")
     add = parser.add_argument_group("training").add_argument
     add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: CAMS_run)")
-    add("--weights", metavar="NAME|FILE", help="torchvision weights, random, or a file")
+    add_backbone(add, "torchvision weights, random, or a file")
     add("--recipe", metavar="NAME", help="voc, ppc, small (auto: small below 2,000 images)")
     add(
         "--rcm",
@@ -185,9 +183,8 @@ def _cams_parser() -> argparse.ArgumentParser:
         metavar="NAME=VALUE",
         help="any other number of the recipe: tau=0.1, support=frozen, scope=image, neck=256, …",
     )
-    add("--seed", type=int, metavar="N")
+    add_seed(add, pictures=100)
     add("--amp", action=argparse.BooleanOptionalAction, help="bfloat16 (default: on a GPU)")
     add("--resume", action="store_true", help="refuse to start anew: there must be a run to go on")
-    add("--picture-every", type=int, metavar="STEPS", help="0: no pictures (default: 100)")
     add_running(parser, shards=True, device=True)
     return parser

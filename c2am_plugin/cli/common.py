@@ -1,4 +1,4 @@
-"""What all commands share: logging to stderr, exit codes, the last line."""
+"""Shared by all commands: logging to stderr, exit codes, the last line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import C2AMError
 from ..files.writing import disk_error
@@ -15,7 +16,7 @@ from ..runs.memory import keep_freed_memory
 from ..runs.signals import terminable
 from .wording import as_options
 
-__all__ = ["finish", "print_failures", "run", "say"]
+__all__ = ["conclude", "finish", "print_failures", "run", "say"]
 
 
 def run(
@@ -52,6 +53,31 @@ def run(
     finally:
         log.removeHandler(handler)
         log.setLevel(before)
+
+
+class Report(Protocol):
+    """The report of a run over many images."""
+
+    failures: dict[str, str]
+
+    def summary(self) -> str: ...
+
+
+def conclude(
+    parser: argparse.ArgumentParser,
+    report: Report,
+    record: str | Path,
+    written: str,
+    *following: str | Path,
+) -> int:
+    """Print a report's summary, its failures and the last line; return the exit code.
+
+    record: the file that the report is stored in. written, following: see `finish`.
+    """
+    print(as_options(parser, report.summary()))
+    code = print_failures(parser, report.failures, record)
+    finish(written, record, *following)
+    return code
 
 
 def print_failures(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from .common import finish, print_failures, run
-from .options import add_running, background_score, command_parser, method, parse
+from .common import conclude, run
+from .options import add_method, add_running, background_score, command_parser, method, parse
 
 __all__ = ["convert_main"]
 
@@ -22,12 +22,9 @@ def convert_main(argv: Sequence[str] | None = None) -> int:
 
         report = convert_cams(**args)
         part = Shard.parse(args["shard"]).name
-        print(report.summary())
         record = record_path(report.out_dir, "c2am-convert", part)
-        code = print_failures(parser, report.failures, record)
         following = ("c2am-refine", report.out_dir, "CUES", "--method", args["to"])
-        finish(f"CAMs to {report.out_dir}", record, *following)
-        return code
+        return conclude(parser, report, record, f"CAMs to {report.out_dir}", *following)
 
     return run(parser, work, quiet=quiet)
 
@@ -48,13 +45,7 @@ def _convert_parser() -> argparse.ArgumentParser:
         help="the pipeline that will read them: irn, psa …",
     )
     add("-o", "--out", dest="out_dir", required=True, metavar="OUT", help="output folder")
-    add(
-        "--method",
-        type=method,
-        default="auto",
-        metavar="NAME",
-        help="the pipeline that wrote them (default: detect the layout from the files)",
-    )
+    add_method(add, "the pipeline that wrote them (default: detect from the files)", default="auto")
     add(
         "--background-score",
         "--threshold",
@@ -67,7 +58,7 @@ def _convert_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="rescale the CAMs so that the background score of --to gives the same labels",
     )
-    add("--clip", action="store_true", help="accept NaN and values outside [0, 1] by clipping")
+    add("--clip", action="store_true", help="accept NaN and values above 1 by clipping")
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
     add_running(parser, shards=True)
     return parser

@@ -6,15 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .common import finish, print_failures, run
+from .common import conclude, run
 from .describe import describe_main
 from .options import (
-    CRF_BACKENDS,
+    add_crf_backend,
+    add_method,
     add_running,
     boundary,
     command_parser,
     count,
-    method,
     parse,
     positive,
 )
@@ -45,13 +45,10 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
         report = make_cues(**args)
         if not is_first():
             return 0
-        print(report.summary())
         part = Shard.parse(args.get("shard")).name
         record = record_path(report.out, "c2am-cues", part)
-        code = print_failures(parser, report.failures, record)
         following = ("c2am-merge", report.out) if part else ("c2am-refine", "CAM_DIR", report.out)
-        finish(f"cues to {report.out}", record, *following)
-        return code
+        return conclude(parser, report, record, f"cues to {report.out}", *following)
 
     return run(parser, work, quiet=quiet)
 
@@ -87,12 +84,7 @@ def _cues_parser() -> argparse.ArgumentParser:
         "(default); Otsu's threshold of each image; the X that agrees best with your CAMs",
     )
     add("--cams", metavar="CAM_DIR", help="stored CAM files, for --boundary agree")
-    add(
-        "--method",
-        type=method,
-        metavar="NAME",
-        help="the pipeline of --cams (default: detect from the files)",
-    )
+    add_method(add, "the pipeline of --cams (default: detect from the files)")
     add(
         "--polarity",
         choices=("auto", "border", "contour", "keep", "flip"),
@@ -104,11 +96,7 @@ def _cues_parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="grey cues that are read as odds (default), or 0/255 after the dense CRF",
     )
-    add(
-        "--crf-backend",
-        choices=CRF_BACKENDS,
-        help="package that runs the dense CRF of --no-soft (auto: numba, else pydensecrf)",
-    )
+    add_crf_backend(add)
 
     add = parser.add_argument_group("network").add_argument
     add(

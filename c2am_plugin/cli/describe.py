@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from .common import run, say
-from .options import add_running, command_parser, method, parse
+from .options import add_method, add_running, command_parser, parse
 
 __all__ = ["describe_main"]
 
@@ -36,13 +36,7 @@ def _describe_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("cues").add_argument
     add("cues", metavar="CUES", help="folder of <id>.png or float <id>.npy")
     add("--cams", metavar="CAM_DIR", help="also report how well the cues agree with these CAMs")
-    add(
-        "--method",
-        type=method,
-        default="auto",
-        metavar="NAME",
-        help="the pipeline of --cams (default: detect from the files)",
-    )
+    add_method(add, "the pipeline of --cams (default: detect from the files)", default="auto")
     add("--stretch-cues", action="store_true", help="accept cues of any shape, e.g. square inputs")
     add_running(parser, overwrite="")
     return parser

@@ -48,15 +48,6 @@ def _following(command: str, args: Values) -> tuple[str, ...]:
     if command == "c2am-cues":
         return ("c2am-refine", "CAM_DIR", args["out_dir"])
     if command == "c2am-refine":
-        return (
-            "c2am-bench",
-            "--cams",
-            "NAME=CAM_DIR",
-            "--cues",
-            "CUES",
-            "--gt",
-            "TRUTH",
-            "-o",
-            "PAGE",
-        )
+        truth = ("--gt", "TRUTH", "-o", "PAGE")
+        return ("c2am-bench", "--cams", "NAME=CAM_DIR", "--cues", "CUES", *truth)
     return ()

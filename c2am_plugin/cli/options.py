@@ -1,13 +1,14 @@
-"""What the commands' options have in common: checked values and recurring options.
+"""Options that several commands share, and checks of option values.
 
-An invalid value is wrong usage in every command: one line and exit code 2.
+An invalid value is wrong usage in every command: one line and exit code 2. The functions `add_…`
+take the `add_argument` of the group that they extend.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .. import __version__
@@ -15,9 +16,17 @@ from ..errors import InputError
 from ..runs.shards import Shard
 
 __all__ = [
-    "CRF_BACKENDS",
+    "Add",
     "Values",
+    "add_backbone",
+    "add_crf_backend",
+    "add_cue_form",
+    "add_cue_use",
+    "add_method",
+    "add_recipe",
     "add_running",
+    "add_seed",
+    "add_value_range",
     "background_score",
     "below_one",
     "boundary",
@@ -35,8 +44,7 @@ __all__ = [
 ]
 
 Values = dict[str, Any]
-
-CRF_BACKENDS = ("auto", "numba", "pydensecrf")
+Add = Callable[..., Any]
 
 
 def command_parser(
@@ -140,16 +148,91 @@ def _number(text: str, fits: Callable[[float], bool], expected: str) -> float:
     return value
 
 
+def add_method(add: Add, meaning: str, **default: Any) -> None:
+    add("--method", type=method, metavar="NAME", help=meaning, **default)
+
+
+def add_value_range(add: Add) -> None:
+    """Add the options for CAM values outside [0, 1]."""
+    add("--clip", action="store_true", help="accept NaN and values above 1 by clipping")
+    add(
+        "--scale-by", type=float, metavar="MAX", help="the CAM values range from 0 to MAX, e.g. 255"
+    )
+
+
+def add_cue_form(add: Add) -> None:
+    """Add the options for cues of another polarity or shape."""
+    add("--flip-cues", action="store_true", help="the cues are high on the background")
+    add("--stretch-cues", action="store_true", help="accept cues of any shape, e.g. square inputs")
+
+
+def add_cue_use(add: Add) -> None:
+    """Add the options for how cues refine CAMs."""
+    add(
+        "--strength",
+        type=from_zero,
+        default=1.0,
+        metavar="S",
+        help="influence of the cues: 1 as in the paper (default), 0 no influence",
+    )
+    add(
+        "--calibrate",
+        choices=("auto", "on", "off"),
+        default="auto",
+        help="calibrate the cues to your CAMs first (auto: only soft cues of c2am-cues)",
+    )
+    add("--guard", action="store_true", help="down-weight cues that would erase most of a class")
+    add_cue_form(add)
+
+
+def add_crf_backend(add: Add, **default: Any) -> None:
+    add(
+        "--crf-backend",
+        choices=("auto", "numba", "pydensecrf"),
+        help="package that runs the dense CRF (auto: numba, else pydensecrf)",
+        **default,
+    )
+
+
+def add_backbone(add: Add, weights: str) -> None:
+    """Add the options for a network's backbone. weights: the help of its initial weights."""
+    add("--backbone", metavar="NAME", help="torchvision's name, or timm:NAME (default: resnet50)")
+    add("--weights", metavar="NAME|FILE", help=weights)
+
+
+def add_recipe(add: Add, recipes: Iterable[str]) -> None:
+    add(
+        "--recipe",
+        choices=("auto", *recipes),
+        help="auto (default) is small for fewer than 2,000 images, else paper",
+    )
+    add("--epochs", type=count, metavar="N", help="passes over the images")
+    add("--lr", type=positive, metavar="X", help="learning rate")
+
+
+def add_seed(add: Add, pictures: int) -> None:
+    """Add --seed and --picture-every. pictures: the default number of steps between pictures."""
+    add("--seed", type=whole, metavar="N", help="seed of the random numbers (default: 0)")
+    add(
+        "--picture-every",
+        type=whole,
+        metavar="STEPS",
+        help=f"steps between pictures; 0: no pictures (default: {pictures})",
+    )
+
+
 def add_running(
     parser: argparse.ArgumentParser,
     *,
-    workers: str = "images processed at once (default: one per core)",
-    least_workers: Callable[[str], int] = count,
     overwrite: str = "replace files made with other settings or by another program",
     shards: bool = False,
     device: bool = False,
+    readers: bool = False,
 ) -> None:
-    """Add the options about where and how a command runs, as the last group of its help."""
+    """Add the options about where and how a command runs, as the last group of its help.
+
+    readers: the workers only read images for a network, so there may be none.
+    """
     add = parser.add_argument_group("running").add_argument
     if shards:
         add(
@@ -158,7 +241,12 @@ def add_running(
             metavar="I/N",
             help="process only the I-th of N parts of the images; c2am-merge merges the reports",
         )
-    add("--workers", type=least_workers, metavar="N", help=workers)
+    if readers:
+        meaning = "processes that read images; 0: only this one"
+        add("--workers", type=whole, metavar="N", help=meaning)
+    else:
+        meaning = "images processed at once (default: one per core)"
+        add("--workers", type=count, metavar="N", help=meaning)
     if device:
         add(
             "--device",

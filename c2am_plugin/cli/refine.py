@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from .common import finish, print_failures, run
 from .options import (
-    CRF_BACKENDS,
     Values,
+    add_crf_backend,
+    add_cue_use,
+    add_method,
     add_running,
+    add_value_range,
     command_parser,
-    from_zero,
-    method,
     parse,
     probability,
     score_or_auto,
@@ -133,12 +134,10 @@ def _refine_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("CAMs").add_argument
     add("cam_dir", metavar="CAM_DIR", help="<id>.npy files that your pipeline wrote")
     add("-o", "--out", dest="out_dir", metavar="OUT", help="default: CAM_DIR_c2am beside CAM_DIR")
-    add(
-        "--method",
-        type=method,
+    add_method(
+        add,
+        "your pipeline: psa, irn, weaktr, weaktr:coco … (default: detect from the files)",
         default="auto",
-        metavar="NAME",
-        help="your pipeline: psa, irn, weaktr, weaktr:coco … (default: detect from the files)",
     )
     add(
         "--background-score",
@@ -149,34 +148,12 @@ def _refine_parser() -> argparse.ArgumentParser:
         "from the cues",
     )
     add("--ids", metavar="FILE", help="list of image ids (default: every CAM file)")
-    add("--clip", action="store_true", help="accept NaN and values above 1 by clipping")
-    add(
-        "--scale-by", type=float, metavar="MAX", help="the CAMs' values are from 0 to MAX, e.g. 255"
-    )
+    add_value_range(add)
     add("--float16", action="store_true", help="store CAMs in half the disk space; same labels")
 
     add = parser.add_argument_group("cues").add_argument
     add("cue_dir", metavar="CUE_DIR", help="<id>.png or float <id>.npy, high = foreground")
-    add(
-        "--strength",
-        type=from_zero,
-        default=1.0,
-        metavar="S",
-        help="influence of the cues: 1 as in the paper (default), 0 no influence",
-    )
-    add(
-        "--calibrate",
-        choices=("auto", "on", "off"),
-        default="auto",
-        help="calibrate the cues to your CAMs first (auto: only soft cues of c2am-cues)",
-    )
-    add(
-        "--guard",
-        action="store_true",
-        help="down-weight cues that would erase most of a class",
-    )
-    add("--flip-cues", action="store_true", help="the cues are high on the background")
-    add("--stretch-cues", action="store_true", help="accept cues of any shape, e.g. square inputs")
+    add_cue_use(add)
     add(
         "--missing",
         choices=("error", "keep", "skip"),
@@ -189,12 +166,7 @@ def _refine_parser() -> argparse.ArgumentParser:
     add("--labels-only", action="store_true", help="write only labels, not CAM files")
     add("--images", metavar="DIR", help="photographs, or a VOC root: for --crf, --seeds, --page")
     add("--crf", action="store_true", help="dense CRF on the labels (needs --labels, --images)")
-    add(
-        "--crf-backend",
-        choices=CRF_BACKENDS,
-        default="auto",
-        help="package that runs the dense CRF (auto: numba, else pydensecrf)",
-    )
+    add_crf_backend(add, default="auto")
     add("--crf-setting", metavar="NAME", help="irn, c2am, psa, clip_es (default: your pipeline's)")
     add(
         "--ignore-below",

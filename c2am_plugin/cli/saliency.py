@@ -7,8 +7,20 @@ import os
 from collections.abc import Sequence
 
 from ..saliency.recipes import RECIPES
-from .common import finish, print_failures, run
-from .options import Values, add_running, command_parser, count, parse, positive, whole
+from .common import conclude, run
+from .options import (
+    Values,
+    add_backbone,
+    add_cue_form,
+    add_recipe,
+    add_running,
+    add_seed,
+    command_parser,
+    count,
+    parse,
+    positive,
+    whole,
+)
 
 __all__ = ["saliency_main"]
 
@@ -33,11 +45,8 @@ def saliency_main(argv: Sequence[str] | None = None) -> int:
 
         trained = checkpoint or _train(cues, out, {**shared, **args})
         report = predict_saliency(checkpoint=trained, out=out, scales=scales, **shared)
-        print(report.summary())
         record = record_path(out, "c2am-saliency")
-        code = print_failures(parser, report.failures, record)
-        finish(f"cues to {out}", record, "c2am-refine", "CAM_DIR", out)
-        return code
+        return conclude(parser, report, record, f"cues to {out}", "c2am-refine", "CAM_DIR", out)
 
     return run(parser, work, quiet=quiet)
 
@@ -74,8 +83,7 @@ def _saliency_parser() -> argparse.ArgumentParser:
         metavar="CUES2",
         help="a second set of cues: learn nothing where the two disagree",
     )
-    add("--flip-cues", action="store_true", help="the cues are high on the background")
-    add("--stretch-cues", action="store_true", help="accept cues of any shape, e.g. square inputs")
+    add_cue_form(add)
     add("--checkpoint", metavar="FILE", help="RUN/last.pt instead of CUES: predict, do not train")
     add(
         "--scales",
@@ -87,32 +95,11 @@ def _saliency_parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("training").add_argument
     add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: OUT_run)")
-    add(
-        "--backbone",
-        metavar="NAME",
-        help="torchvision's name, or timm:NAME (default: resnet50)",
-    )
-    add(
-        "--weights",
-        metavar="NAME|FILE",
-        help="torchvision weights, random, or a file, also RUN/last.pt of c2am-train",
-    )
-    add("--seed", type=whole, metavar="N", help="seed of the random numbers (default: 0)")
-    add(
-        "--picture-every",
-        type=whole,
-        metavar="STEPS",
-        help="steps between pictures; 0: no pictures (default: 50)",
-    )
+    add_backbone(add, "torchvision weights, random, or a file, also RUN/last.pt of c2am-train")
+    add_seed(add, pictures=50)
 
     add = parser.add_argument_group("recipe and its numbers").add_argument
-    add(
-        "--recipe",
-        choices=("auto", *RECIPES),
-        help="auto (default) is small for fewer than 2,000 images, else paper",
-    )
-    add("--epochs", type=count, metavar="N", help="passes over the images")
-    add("--lr", type=positive, metavar="X", help="learning rate")
+    add_recipe(add, RECIPES)
     add(
         "--side",
         type=whole,
@@ -127,11 +114,6 @@ def _saliency_parser() -> argparse.ArgumentParser:
         help="image pixels per position of the coarsest map",
     )
     add("--accumulate", type=count, metavar="N", help="images whose gradients make one step")
-    add_running(
-        parser,
-        workers="processes that read images; 0: only this one",
-        least_workers=whole,
-        overwrite="replace runs and cues made with other settings",
-        device=True,
-    )
+    overwrite = "replace runs and cues made with other settings"
+    add_running(parser, overwrite=overwrite, device=True, readers=True)
     return parser

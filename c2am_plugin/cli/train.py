@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from ..network.recipes import RECIPES
 from .common import finish, run
 from .options import (
+    add_backbone,
+    add_recipe,
     add_running,
+    add_seed,
     background_score,
     command_parser,
     count,
@@ -16,7 +19,6 @@ from .options import (
     method,
     parse,
     positive,
-    whole,
 )
 
 __all__ = ["train_main"]
@@ -71,24 +73,13 @@ def _train_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="require an interrupted run to continue; never start a new one",
     )
-    add(
-        "--picture-every",
-        type=whole,
-        metavar="STEPS",
-        help="steps between pictures; 0: no pictures (default: 100)",
-    )
+    add_seed(add, pictures=100)
     add("--tensorboard", action="store_true", help="also log to RUN for TensorBoard")
 
     add = parser.add_argument_group("network").add_argument
-    add(
-        "--backbone",
-        metavar="NAME",
-        help="torchvision's name, or timm:NAME (default: resnet50)",
-    )
-    add(
-        "--weights",
-        metavar="NAME|FILE",
-        help="torchvision weights (default: IMAGENET1K_V1; of timm: pretrained), random, or a file "
+    add_backbone(
+        add,
+        "torchvision weights (default: IMAGENET1K_V1; of timm: pretrained), random, or a file "
         "(MoCo, DetCo, DINO, SwAV, torchvision, timm)",
     )
     add("--dilated", action="store_true", help="dilate the layers after the removed strides")
@@ -107,7 +98,6 @@ def _train_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="under torchrun: BatchNorm over the images of all processes (GPUs only)",
     )
-    add("--seed", type=whole, metavar="N", help="seed of the random numbers (default: 0)")
 
     add = parser.add_argument_group("hints of CAM files").add_argument
     add(
@@ -125,11 +115,7 @@ def _train_parser() -> argparse.ArgumentParser:
     add("--hint-weight", type=positive, metavar="X", help="of the term in the loss (default: 1)")
 
     add = parser.add_argument_group("recipe and its numbers").add_argument
-    add(
-        "--recipe",
-        choices=("auto", *RECIPES),
-        help="auto (default) is small for fewer than 2,000 images, else paper",
-    )
+    add_recipe(add, RECIPES)
     add("--batch-size", type=count, metavar="N", help="images compared with each other in a step")
     add(
         "--micro-batch",
@@ -137,8 +123,6 @@ def _train_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="images processed at once, to save memory (default: the whole batch)",
     )
-    add("--epochs", type=count, metavar="N", help="passes over the images")
-    add("--lr", type=positive, metavar="X", help="learning rate")
     add(
         "--alpha",
         type=from_zero,
@@ -158,11 +142,6 @@ def _train_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="image pixels per position of the map: 16 or 8",
     )
-    add_running(
-        parser,
-        workers="processes that read images; 0: only this one",
-        least_workers=whole,
-        overwrite="replace a run made with other settings",
-        device=True,
-    )
+    overwrite = "replace a run made with other settings"
+    add_running(parser, overwrite=overwrite, device=True, readers=True)
     return parser
