@@ -1,7 +1,7 @@
 """The commands: parse, call one public function, turn known errors into exit codes.
 
-Exit codes: 0 done, 1 an input was bad or some images failed, 2 wrong usage, 130 interrupted. There
-is one file per command. Heavy imports are inside the functions, so that `--help` answers at once.
+Exit codes: 0 success, 1 invalid input or failed images, 2 wrong usage, 130 interrupted. There is
+one file per command. Heavy imports are inside the functions, so that `--help` answers at once.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def bench_main(argv: Sequence[str] | None = None) -> int:
 def _named_folder(text: str) -> tuple[str, str]:
     name, _, folder = text.partition("=")
     if not (name and folder):
-        raise argparse.ArgumentTypeError(f"{text}: expected NAME=DIR, e.g. psa=out/psa_cam")
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=DIR, e.g. psa=out/psa_cam")
     pipeline, *rest = name.split(":")
     if pipeline == "auto":
         raise argparse.ArgumentTypeError("auto: name the pipeline, e.g. psa=out/psa_cam")

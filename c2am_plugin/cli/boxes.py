@@ -15,7 +15,7 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
     parser = _boxes_parser()
     args, quiet = parse(parser, argv)
     if args["predictions"] and not args["gt"]:
-        parser.error("--predictions are scored with the boxes: add --gt TRUTH")
+        parser.error("--predictions need ground truth: add --gt TRUTH")
     if args["form"] == "psol" and not args["images"]:
         parser.error("--format psol names boxes by the image paths: add --images DIR")
 
@@ -50,7 +50,7 @@ def _boxes_parser() -> argparse.ArgumentParser:
         "--threshold",
         type=below_one,
         metavar="X",
-        help="foreground is above X (default: 0.5 of a cue, 0.3 of a map)",
+        help="values above X are foreground (default: 0.5 for cues, 0.3 for maps)",
     )
     add(
         "--all",
@@ -66,7 +66,7 @@ def _boxes_parser() -> argparse.ArgumentParser:
         help="coco: COCO's JSON; text: lines of id x0 y0 x1 y1; psol: the JSON that PSOL's "
         "training reads; auto: text for .txt, else coco",
     )
-    add("--images", metavar="DIR", help="photographs, to whose sizes the boxes are scaled")
+    add("--images", metavar="DIR", help="photographs; the boxes are scaled to their sizes")
     add("--ids", metavar="FILE", help="list of image ids (default: every map)")
     add("--flip-cues", action="store_true", help="the cues are high on the background")
     add("--normalise", action="store_true", help="stretch each map to [0, 1] first")
@@ -77,6 +77,6 @@ def _boxes_parser() -> argparse.ArgumentParser:
         metavar="TRUTH",
         help="score the boxes: a folder of VOC's XML, CUB's folder, or a COCO JSON",
     )
-    add("--predictions", metavar="CSV", help="lines of id,class,class,… for top-1 and top-5")
+    add("--predictions", metavar="CSV", help="lines of id,class,class,… for top-1 and top-5 scores")
     add_running(parser, overwrite="replace a file made with other settings or by another program")
     return parser

@@ -23,7 +23,7 @@ from .options import (
 
 __all__ = ["cams_main"]
 
-# Of training alone, and of training and loading a checkpoint, as the functions name them.
+# The arguments of training alone, and those that training shares with `make_cams`.
 TRAINING = (
     "run",
     "weights",
@@ -60,14 +60,14 @@ def cams_main(argv: Sequence[str] | None = None) -> int:
     parser = _cams_parser()
     args, quiet = parse(parser, argv)
     if args.get("method") == "auto":
-        parser.error("--method auto reads files; name the pipeline whose files are written")
+        parser.error("--method auto needs existing files; name the pipeline to write files for")
     further, checkpoint = args.pop("train_further", False), args.get("checkpoint")
     training = {name: args.pop(name) for name in TRAINING if name in args}
     if further and not checkpoint:
-        parser.error("--train-further goes on from --checkpoint FILE, which is missing")
+        parser.error("--train-further needs --checkpoint FILE")
     if checkpoint and training and not further:
         option = "--" + next(iter(training)).replace("_", "-")
-        parser.error(f"{option} is about training; add --train-further to train the checkpoint on")
+        parser.error(f"{option} is a training option; add --train-further to use it")
     if "shard" in args and (further or not checkpoint):
         parser.error("--shard needs --checkpoint FILE: train once, then write the parts")
 
@@ -119,10 +119,10 @@ def _number_of_recipe(text: str) -> tuple[str, Any]:
 def _cams_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "c2am-cams",
-        "CAM files of your own images: train a classifier of image-level labels, and write its "
-        "CAMs in a pipeline's layout. Pixel-level self-supervision (RCM, MAM) is an option. The "
-        "same command again goes on where it was interrupted.",
-        "A number that is not given is the recipe's. On N GPUs: "
+        "Make CAM files of your own images: train a classifier on image-level labels, and write "
+        "its CAMs in a pipeline's layout. Pixel-level self-supervision (RCM, MAM) is optional. The "
+        "same command again continues where it was interrupted.",
+        "Numbers that are not given are the recipe's. On N GPUs: "
         "torchrun --standalone --no-python --nproc-per-node N c2am-cams IMAGES …",
         argument_default=argparse.SUPPRESS,  # the defaults are the functions' own
     )
@@ -136,16 +136,25 @@ def _cams_parser() -> argparse.ArgumentParser:
         help="image-level labels: cls_labels.npy, a CSV or TSV of id,class,class, COCO's JSON, or "
         "a folder of VOC's XML or of mask PNGs",
     )
-    add("-o", "--out", required=True, metavar="CAMS", help="folder for <id>.npy")
+    add("-o", "--out", required=True, metavar="CAMS", help="folder for the CAM files <id>.npy")
     add_method(add, "the pipeline whose layout is written (default: psa)")
     add("--ids", metavar="FILE", help="list of image ids; in a VOC root also a list's name")
-    add("--classes", metavar="FILE", help="class names, background first: the order of the ids")
+    add("--classes", metavar="FILE", help="class names in the order of their ids, background first")
     add(
-        "--scales", type=positive, nargs="+", metavar="S", help="of the CAMs (default: 0.5 1 1.5 2)"
+        "--scales",
+        type=positive,
+        nargs="+",
+        metavar="S",
+        help="factors of the image's size (default: 0.5 1 1.5 2)",
     )
-    add("--checkpoint", metavar="FILE", help="a trained classifier: write its CAMs, do not train")
-    add("--train-further", action="store_true", help="train the --checkpoint on first")
-    add("--output-stride", type=count, metavar="N", help="pixels for one place of the map: 16, 8")
+    add("--checkpoint", metavar="FILE", help="write the CAMs of a trained classifier, do not train")
+    add("--train-further", action="store_true", help="train the --checkpoint further first")
+    add(
+        "--output-stride",
+        type=count,
+        metavar="N",
+        help="image pixels per position of the map: 16 or 8",
+    )
     add = parser.add_argument_group("training").add_argument
     add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: CAMS_run)")
     add_backbone(add, "torchvision weights, random, or a file")
@@ -156,25 +165,25 @@ def _cams_parser() -> argparse.ArgumentParser:
         nargs="?",
         const=1.0,
         metavar="X",
-        help="weight of the regions' loss (default: off; recipe ppc: 0.1)",
+        help="weight of the region loss (default: off; recipe ppc: 0.1)",
     )
-    add("--no-rcm", dest="rcm", action="store_const", const=0.0)
+    add("--no-rcm", dest="rcm", action="store_const", const=0.0, help="no region loss")
     add(
         "--mam",
         type=from_zero,
         nargs="?",
         const=1.0,
         metavar="X",
-        help="weight of the maps' loss (default: off)",
+        help="weight of the map loss (default: off)",
     )
-    add("--no-mam", dest="mam", action="store_const", const=0.0)
+    add("--no-mam", dest="mam", action="store_const", const=0.0, help="no map loss")
     add("--threshold", type=positive, metavar="X", help="where regions begin: your pipeline's t")
-    add("--epochs", type=count, metavar="N")
-    add("--lr", type=positive, metavar="X")
-    add("--batch-size", type=count, metavar="N")
-    add("--crop", type=count, metavar="N", help="side of the square that is cut, in pixels")
-    add("--dilated", action="store_true", help="dilate behind the removed strides")
-    add("--turns", action="store_true", help="also turn views, of images without an up")
+    add("--epochs", type=count, metavar="N", help="passes over the images")
+    add("--lr", type=positive, metavar="X", help="learning rate")
+    add("--batch-size", type=count, metavar="N", help="images in a step")
+    add("--crop", type=count, metavar="N", help="side of the random crop, in pixels")
+    add("--dilated", action="store_true", help="dilate the layers after the removed strides")
+    add("--turns", action="store_true", help="also rotate views, for images without an upright")
     add(
         "--set",
         dest="more",
@@ -184,7 +193,15 @@ def _cams_parser() -> argparse.ArgumentParser:
         help="any other number of the recipe: tau=0.1, support=frozen, scope=image, neck=256, …",
     )
     add_seed(add, pictures=100)
-    add("--amp", action=argparse.BooleanOptionalAction, help="bfloat16 (default: on a GPU)")
-    add("--resume", action="store_true", help="refuse to start anew: there must be a run to go on")
+    add(
+        "--amp",
+        action=argparse.BooleanOptionalAction,
+        help="compute in bfloat16 (default: on a GPU that supports it)",
+    )
+    add(
+        "--resume",
+        action="store_true",
+        help="require an interrupted run to continue; never start a new one",
+    )
     add_running(parser, shards=True, device=True)
     return parser

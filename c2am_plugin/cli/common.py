@@ -29,7 +29,7 @@ def run(
 
     again: what running the same command does after an interrupt, for the message.
     """
-    keep_freed_memory()  # before any thread starts, as each might get its own memory arena
+    keep_freed_memory()  # before any thread starts, as each may get its own memory arena
     log = logging.getLogger("c2am_plugin")
     handler = logging.StreamHandler()
     handler.setFormatter(_OneLine(parser))
@@ -93,7 +93,7 @@ def print_failures(
 
 
 def finish(written: str, report: str | Path | None = None, *following: str | Path) -> None:
-    """Print the last line: what was written and where, and the next command, word by word.
+    """Print the last line: what was written and where, and the next command as separate words.
 
     Words in capitals are placeholders for the user to fill in.
     """

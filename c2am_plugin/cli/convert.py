@@ -51,7 +51,7 @@ def _convert_parser() -> argparse.ArgumentParser:
         "--threshold",
         type=background_score,
         metavar="T",
-        help="the score that the CAMs are compared with (default: that of --method)",
+        help="the score that the CAMs are compared with (default: the pipeline's own)",
     )
     add(
         "--fold",

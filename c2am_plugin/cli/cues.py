@@ -54,7 +54,7 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
 
 
 def _without_describe(argv: list[str]) -> list[str]:
-    """`--describe CUES` and `--describe=CUES`, the older spelling, as c2am-describe's argument."""
+    """The older spelling `--describe CUES` or `--describe=CUES` → arguments of c2am-describe."""
     words = [word.removeprefix("--describe=") for word in argv]
     return [word for word in words if word != "--describe"]
 

@@ -63,7 +63,7 @@ def command_parser(
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[Values, bool]:
-    """The values by argument name, and --quiet. There is a progress bar only on a terminal."""
+    """The values by argument name, and --quiet. Progress bars are shown only on a terminal."""
     values = vars(parser.parse_args(argv))
     quiet = values.pop("quiet")
     values["progress"] = not quiet and sys.stderr.isatty()
@@ -79,7 +79,7 @@ def background_score(text: str) -> float:
 
 
 def below_one(text: str) -> float:
-    return _number(text, lambda value: 0 <= value < 1, "a number from 0, below 1")
+    return _number(text, lambda value: 0 <= value < 1, "a number from 0 to below 1")
 
 
 def probability(text: str) -> float:
@@ -87,7 +87,7 @@ def probability(text: str) -> float:
 
 
 def from_zero(text: str) -> float:
-    return _number(text, lambda value: 0 <= value < float("inf"), "a number from 0")
+    return _number(text, lambda value: 0 <= value < float("inf"), "a number, 0 or above")
 
 
 def positive(text: str) -> float:
@@ -95,11 +95,11 @@ def positive(text: str) -> float:
 
 
 def count(text: str) -> int:
-    return int(_number(text, lambda value: value >= 1 and value % 1 == 0, "a count from 1"))
+    return _integer(text, 1, "a whole number above 0")
 
 
 def whole(text: str) -> int:
-    return int(_number(text, lambda value: value >= 0 and value % 1 == 0, "a whole number from 0"))
+    return _integer(text, 0, "a whole number, 0 or above")
 
 
 def boundary(text: str) -> float | str:
@@ -135,6 +135,10 @@ def shard(text: str) -> str:
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return text
+
+
+def _integer(text: str, least: int, expected: str) -> int:
+    return int(_number(text, lambda value: value >= least and value % 1 == 0, expected))
 
 
 def _number(text: str, fits: Callable[[float], bool], expected: str) -> float:

@@ -105,14 +105,19 @@ def _train_parser() -> argparse.ArgumentParser:
         metavar="CAM_DIR",
         help="pull the map towards 1 where the CAMs of this folder are sure of foreground",
     )
-    add("--hint-method", type=method, metavar="NAME", help="their layout (default: auto)")
+    add(
+        "--hint-method",
+        type=method,
+        metavar="NAME",
+        help="the pipeline of --hints (default: detect from the files)",
+    )
     add(
         "--hint-threshold",
         type=background_score,
         metavar="X",
-        help="a CAM from here on is sure (default: 0.4)",
+        help="CAMs from X on are confident (default: 0.4)",
     )
-    add("--hint-weight", type=positive, metavar="X", help="of the term in the loss (default: 1)")
+    add("--hint-weight", type=positive, metavar="X", help="weight of that loss (default: 1)")
 
     add = parser.add_argument_group("recipe and its numbers").add_argument
     add_recipe(add, RECIPES)

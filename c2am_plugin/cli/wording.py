@@ -1,6 +1,6 @@
-"""Translate the library's argument names into the options of a command.
+"""Translates the argument names in library messages into the options of a command.
 
-Library messages name arguments; this is the only place that turns them into options.
+This is the only place that does so.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ def as_options(parser: argparse.ArgumentParser, message: str) -> str:
     """A library message with its argument names replaced by the options of this command.
 
     `flip_cues` becomes --flip-cues, `calibrate="on"` --calibrate on, `soft=False` --no-soft, and a
-    positional argument becomes its name in the usage. Names that are not arguments of the command
-    stay.
+    positional argument its name in the usage. Names that are not arguments of the command stay
+    unchanged.
     """
     actions = {action.dest: action for action in parser._actions}
 

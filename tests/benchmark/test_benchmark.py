@@ -401,7 +401,7 @@ def test_command_says_how_cams_are_given(cams, capsys):
     with pytest.raises(SystemExit) as stop:
         bench_main(["--cams", cams, "--cues", "c", "--gt", "g", "-o", "o"])
     assert stop.value.code == 2
-    assert "expected NAME=DIR" in capsys.readouterr().err
+    assert "is not NAME=DIR" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

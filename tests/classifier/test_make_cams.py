@@ -196,7 +196,7 @@ def test_wrong_usage_is_said_with_the_usage(
     last = trained / "run" / "last.pt"
     for more, message in (
         (("--checkpoint", last, "--epochs", 3), "add --train-further"),
-        (("--train-further",), "goes on from --checkpoint FILE"),
+        (("--train-further",), "needs --checkpoint FILE"),
         (("--shard", "1/2"), "--shard needs --checkpoint FILE"),
         (("--set", "tau"), "not NAME=VALUE"),
         (("--method", "sem"), "'sem' is unknown"),
