@@ -127,7 +127,7 @@ def test_an_image_that_cannot_be_refined_has_no_seeds(make_all, refine, tmp_path
     assert "made the seeds of 2 images" in out
     assert "b.npy: is " in lines[-4]
     assert "refined.c2am-refine.json" in lines[-3]
-    assert "c.png: is 5×5 pixels" in lines[-2]
+    assert "c.png: has 5×5 pixels" in lines[-2]
     assert "seeds.c2am-seeds.json" in lines[-1]
     assert sorted(results(tmp_path / "seeds")) == ["a.png", "d.png"]
 

@@ -410,7 +410,7 @@ def test_a_photograph_of_another_size_or_a_bad_file_fails_alone(make_set, make_p
     (cam_dir / "c.npy").write_bytes(b"rubbish")
     report = run(cam_dir, tmp_path / "out", photos, method="psa")
     assert report.made == 2
-    assert "a.png: is 80×40 pixels and its CAM 80×60" in report.failures["a"]
+    assert "a.png: has 80×40 pixels and its CAM 80×60" in report.failures["a"]
     assert "c.npy: is " in report.failures["c"]
     assert sorted(contents(tmp_path / "out")) == [
         f"out_{each}_crf/{name}.npy" for each in ("ha", "la") for name in "bd"
