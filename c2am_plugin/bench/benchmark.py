@@ -20,12 +20,17 @@ from ..cams import CamAdapter, is_binary
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
 from ..files.class_lists import class_names
-from ..files.cues import CueForm
 from ..files.folders import first_names
 from ..refine.background import check_score, find_score, settle_score
 from ..refine.formula import check_strength
 from ..refine.pairing import ImageFiles
-from ..refine.set_calibration import calibrate_set, check_calibrate, wants_calibration
+from ..refine.set_calibration import (
+    calibrate_set,
+    check_calibrate,
+    wants_calibration,
+    weigh_folders,
+)
+from ..refine.several_cues import CueReading
 from ..runs.output_folders import OutputFolder, as_setting, hold_folders
 from ..runs.parallel import run_images
 from .evaluate import THRESHOLDS
@@ -43,7 +48,7 @@ log = logging.getLogger("c2am_plugin")
 
 def benchmark(
     cams: Mapping[str, str | Path],
-    cues: str | Path,
+    cues: str | Path | Sequence[str | Path],
     gt: str | Path,
     out: str | Path | None = None,
     *,
@@ -71,7 +76,8 @@ def benchmark(
 
     cams      {pipeline: folder of its CAM files}, e.g. {"psa": DIR, "seam": DIR}; a second folder
               of the same format as "psa:mctformer": what follows the colon is only a name
-    cues      `<id>.png` (or float `.npy`), high = foreground
+    cues      `<id>.png` (or float `.npy`), high = foreground; one folder or several, as in
+              `refine_cams`
     gt        `<id>.png` of class indices, 0 = background, 255 = ignore; or a VOC root
     out       folder for report.html, results.json, results.csv and table.md; None writes nothing
     ids       a list file or image ids, or the name of a list where `gt` or `images` is a VOC root;
@@ -123,7 +129,7 @@ def benchmark(
         stretch_cues=stretch_cues,
     )
     adapters = {label: adapter_of(label, folders.cams[label], scale_by) for label in cams}
-    reader = ImageReader(strength, guard, folders.form, clip, crf_backend)
+    reader = ImageReader(strength, guard, folders.reading, clip, crf_backend)
     chosen, missing = choose_images(folders)
     if unknown := set(show) - {image.image_id for image in chosen}:
         raise InputError(f"cannot show {first_names(unknown)}: not among the {len(chosen)} images")
@@ -133,7 +139,7 @@ def benchmark(
             adapter,
             folders.with_cue(label),
             background_score,
-            folders.form,
+            folders.reading,
             clip,
             workers,
             progress,
@@ -142,7 +148,7 @@ def benchmark(
     ]
     settings: dict[str, Any] = {
         "cams": {label: str(folder) for label, folder in cams.items()},
-        "cues": str(cues),
+        "cues": _cue_setting(folders),
         "gt": str(gt),
         "images": as_setting(images),
         "ids": as_setting(ids),
@@ -184,12 +190,17 @@ def benchmark(
         return result
 
 
+def _cue_setting(folders: Folders) -> str | list[str]:
+    paths = [str(folder.path) for folder in folders.cues]
+    return paths if len(paths) > 1 else paths[0]
+
+
 def _source(
     label: str,
     adapter: CamAdapter,
     images: Sequence[ImageFiles],
     score: float | str | None,
-    form: CueForm,
+    reading: CueReading,
     clip: bool,
     workers: int | None,
     progress: bool,
@@ -199,13 +210,13 @@ def _source(
     Beside it stands the one that cues and CAMs tell, unless the files contain their background.
     """
     t = settle_score(
-        adapter, score, images, form=form, clip=clip, workers=workers, progress=progress
+        adapter, score, images, reading=reading, clip=clip, workers=workers, progress=progress
     )
     label_free = None
     if not getattr(adapter, "stores_background", False):
         with suppress(InputError):  # no file can be read, which is reported with the rows
             found = find_score(
-                adapter, images, form=form, clip=clip, workers=workers, progress=progress
+                adapter, images, reading=reading, clip=clip, workers=workers, progress=progress
             )
             label_free = found.background_score
     return Source(label, adapter, np.union1d(THRESHOLDS, [t]), t, label_free)
@@ -220,18 +231,27 @@ def _calibrated(
     progress: bool,
 ) -> Source:
     """The source with its cues calibrated where `refine_cams` would do it, and in the same way."""
-    if not wants_calibration(calibrate, images, reader.form, is_binary(source.adapter)):
+    if not wants_calibration(calibrate, images, reader.reading, is_binary(source.adapter)):
         return source
-    fit = calibrate_set(
+    reading = weigh_folders(
         source.adapter,
         images,
         source.t,
-        reader.form,
+        reader.reading,
         clip=reader.clip,
         workers=workers,
         progress=progress,
     )
-    return replace(source, fit=fit)
+    fit = calibrate_set(
+        source.adapter,
+        images,
+        source.t,
+        reading,
+        clip=reader.clip,
+        workers=workers,
+        progress=progress,
+    )
+    return replace(source, fit=fit, reading=reading)
 
 
 def _run(

@@ -78,7 +78,7 @@ def _panels(
     truth = reader.truth(image)
     photo = reader.photo(image, truth.shape)
     cams = reader.cams(image, source, truth.shape)
-    raw = reader.raw_cue(image)
+    raw = reader.raw_cue(image, source, truth.shape)
     cue = reader.cue(image, source, cams, raw)
     variants = reader.variants(source, cams, cue, raw)
     refined = variants[pipeline.headline]

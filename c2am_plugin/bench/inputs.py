@@ -12,15 +12,14 @@ from pathlib import Path
 
 from ..cams import CamAdapter
 from ..errors import InputError
-from ..files.cue_folders import find_cues
-from ..files.cues import CueForm
 from ..files.folders import first_names
 from ..files.lists import wanted_ids
 from ..files.names import under_ids
 from ..files.roots import label_files, photo_files
 from ..files.value_ranges import check_labels, check_photos
 from ..refine.pairing import ImageFiles
-from ..registry import MapReader, choose_adapter, find_cams, profiles
+from ..refine.several_cues import CueFolder, CueReading, cue_folders, find_cue_folders
+from ..registry import choose_adapter, find_cams, profiles
 from .scoring import BenchFiles
 
 __all__ = ["Folders", "adapter_of", "choose_images"]
@@ -32,22 +31,21 @@ log = logging.getLogger("c2am_plugin")
 class Folders:
     """What the folders of a benchmark hold, {image id: path} each. cams: of each source, by label.
 
-    photos: None where none are given. form: how the cues are read. listed: the ids that are asked
+    cues: one or several folders. photos: None where none are given. listed: the ids that are asked
     for, None for all.
     """
 
     cams: dict[str, dict[str, Path]]
-    cues: dict[str, Path]
+    cues: list[CueFolder]
     truths: dict[str, Path]
     photos: dict[str, Path] | None
-    form: CueForm
     listed: list[str] | None
 
     @classmethod
     def find(
         cls,
         cams: Mapping[str, str | Path],
-        cues: str | Path,
+        cues: str | Path | Sequence[str | Path],
         gt: str | Path,
         images: str | Path | None,
         ids: str | Path | Sequence[str] | None,
@@ -61,21 +59,29 @@ class Folders:
         there = sorted(set().union(*found.values()))
         listed = None if ids is None else wanted_ids(ids, there, [images, gt])
         wanted = there if listed is None else [each for each in listed if each in set(there)]
-        reader = MapReader.find()
-        stored = find_cues(cues, wanted, flip=flip_cues, stretch=stretch_cues, read_map=reader)
+        stored = find_cue_folders(cue_folders(cues), wanted, flip=flip_cues, stretch=stretch_cues)
         truths = under_ids(label_files(gt), wanted, "labels")
         check_labels([truths[each] for each in wanted if each in truths], gt, n_classes)
         photos = None
         if images is not None:
             photos = under_ids(photo_files(images), wanted, "photographs")
             check_photos([photos[each] for each in wanted if each in photos], images)
-        return cls(found, stored.files, truths, photos, stored.form, listed)
+        return cls(found, stored, truths, photos, listed)
+
+    @property
+    def reading(self) -> CueReading:
+        """How the cues of an image are read."""
+        return CueReading.of([folder.form for folder in self.cues])
 
     def with_cue(self, label: str) -> list[ImageFiles]:
-        """The images of a source that have a CAM and a cue."""
+        """The images of a source that have a CAM and a cue in every folder."""
         cams, ids = self.cams[label], self.listed
-        both = [i for i in (cams if ids is None else ids) if i in cams and i in self.cues]
-        return [ImageFiles(i, cams[i], self.cues[i]) for i in both]
+        wanted = [i for i in (cams if ids is None else ids) if i in cams]
+        both = [i for i in wanted if all(i in folder.files for folder in self.cues)]
+        return [ImageFiles(i, cams[i], self.cues_of(i)) for i in both]
+
+    def cues_of(self, image_id: str) -> tuple[Path, ...]:
+        return tuple(folder.files[image_id] for folder in self.cues)
 
 
 def method_of(label: str) -> str:
@@ -98,7 +104,11 @@ def choose_images(folders: Folders) -> tuple[list[BenchFiles], dict[str, list[st
     ids = folders.listed
     wanted = sorted(set().union(*folders.cams.values())) if ids is None else ids
     needed = {f"{label} CAM": files for label, files in folders.cams.items()}
-    needed |= {"cue": folders.cues, "ground truth": folders.truths}
+    several = len(folders.cues) > 1
+    needed |= {
+        f"cue in {folder.path}" if several else "cue": dict(folder.files) for folder in folders.cues
+    }
+    needed["ground truth"] = folders.truths
     if folders.photos is not None:
         needed["photograph"] = folders.photos
     missing = {what: [i for i in wanted if i not in files] for what, files in needed.items()}
@@ -120,7 +130,7 @@ def _files_of_image(folders: Folders, image_id: str) -> BenchFiles:
     return BenchFiles(
         image_id,
         {label: files[image_id] for label, files in folders.cams.items()},
-        folders.cues[image_id],
+        folders.cues_of(image_id),
         folders.truths[image_id],
         None if folders.photos is None else folders.photos[image_id],
     )

@@ -16,13 +16,14 @@ import numpy as np
 from ..cams import CamAdapter, ImageCams, read_cams
 from ..crf.dense_crf import Backend, label_crf
 from ..errors import InputError
-from ..files.cues import CueForm, read_cue, resize_cue
+from ..files.cues import resize_cue
 from ..files.labels import pseudo_label, read_label
 from ..files.photos import read_photo_of
 from ..refine.binary import refine_maps
 from ..refine.calibration import Calibration
 from ..refine.formula import with_constant
 from ..refine.guard import class_trust, guard_cue
+from ..refine.several_cues import CueReading
 from .gains import label_counts
 from .metrics import TooFewClasses, score_histogram
 from .trimap import boundary_band
@@ -46,7 +47,8 @@ class Source:
     thresholds  float64 [T], rising: where the threshold curve is taken
     t           the background score of the pipeline, or the one that is asked for
     label_free  the background score that cues and CAMs tell without ground truth; None: neither
-    fit         how cues become evidence for these CAMs; None takes them as they stand
+    fit         how cues become evidence for these CAMs; None takes them uncalibrated
+    reading     of several cue folders, with their shares for these CAMs; None: the reader's
     """
 
     label: str
@@ -55,6 +57,7 @@ class Source:
     t: float
     label_free: float | None = None
     fit: Calibration | None = None
+    reading: CueReading | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class BenchFiles:
 
     image_id: str
     cams: Mapping[str, Path]
-    cue: Path
+    cues: tuple[Path, ...]
     truth: Path
     photo: Path | None
 
@@ -88,7 +91,7 @@ class ImageReader:
 
     strength: float
     guard: bool
-    form: CueForm
+    reading: CueReading
     clip: bool
     crf_backend: Backend = "auto"
 
@@ -98,9 +101,9 @@ class ImageReader:
     def photo(self, image: BenchFiles, shape: tuple[int, ...]) -> np.ndarray | None:
         return None if image.photo is None else read_photo_of(image.photo, shape, "ground truth")
 
-    def raw_cue(self, image: BenchFiles) -> np.ndarray:
-        """b as stored, float32 h×w in [0, 1], 1 = surely background."""
-        return read_cue(image.cue, form=self.form)
+    def raw_cue(self, image: BenchFiles, source: Source, shape: tuple[int, ...]) -> np.ndarray:
+        """b uncalibrated, float32 h×w in [0, 1], 1 = surely background. shape: of the CAMs."""
+        return (source.reading or self.reading)(image.cues, shape)
 
     def cue(
         self, image: BenchFiles, source: Source, cams: ImageCams, raw: np.ndarray
@@ -108,13 +111,11 @@ class ImageReader:
         """The cue as these CAMs meet it: fitted where that is wanted, float32 H×W in [0, 1]."""
         shape = (cams.maps.shape[1], cams.maps.shape[2])
         try:
-            if self.form.stretch:
-                raw = resize_cue(raw, shape, stretch=True)
             if source.fit is not None:
                 raw = source.fit.apply(cams, raw, cams.score(source.t))
             return resize_cue(raw, shape)
         except InputError as error:
-            raise InputError(f"{image.cue}: {error}") from error
+            raise InputError(f"{image.cues[0]}: {error}") from error
 
     def cams(self, image: BenchFiles, source: Source, shape: tuple[int, ...]) -> ImageCams:
         """CAMs of the ground truth's shape; an image without a class has maps 0×H×W."""
@@ -186,10 +187,10 @@ class SweepJob(_Job):
 
     def __call__(self, image: BenchFiles) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
         truth = self.reader.truth(image)
-        raw = self.reader.raw_cue(image)
         found = {}
         for source in self.sources:
             cams = self.reader.cams(image, source, truth.shape)
+            raw = self.reader.raw_cue(image, source, truth.shape)
             cue = self.reader.cue(image, source, cams, raw)
             variants = self.reader.variants(source, cams, cue, raw)
             found[source.label] = {
@@ -227,13 +228,13 @@ class ScoreJob(_Job):
     def __call__(self, image: BenchFiles) -> tuple[dict[str, dict[str, np.ndarray]], dict]:
         truth = self.reader.truth(image)
         near = boundary_band(truth, self.band)
-        raw = self.reader.raw_cue(image)
         with_crf = any(plan.crf for plans in self.plans.values() for plan in plans)
         photo = self.reader.photo(image, truth.shape) if with_crf else None
         counts: dict[str, dict[str, np.ndarray]] = {}
         trust = {}
         for source in self.sources:
             cams = self.reader.cams(image, source, truth.shape)
+            raw = self.reader.raw_cue(image, source, truth.shape)
             cue = self.reader.cue(image, source, cams, raw)
             variants = self.reader.variants(source, cams, cue, raw)
             trust[source.label] = class_trust(cams.maps, cue) if len(cams.maps) else np.ones(0)

@@ -14,6 +14,7 @@ from .options import (
     command_parser,
     count,
     method,
+    one_or_several,
     parse,
     score_or_auto,
     whole,
@@ -25,6 +26,7 @@ __all__ = ["bench_main"]
 def bench_main(argv: Sequence[str] | None = None) -> int:
     parser = _bench_parser()
     args, quiet = parse(parser, argv)
+    args["cues"] = one_or_several(args["cues"])
     args["cams"] = dict(folders := args["cams"])
     if len(args["cams"]) < len(folders):
         parser.error("two --cams have the same name; give one a different name, e.g. psa:b=DIR")
@@ -75,7 +77,13 @@ def _bench_parser() -> argparse.ArgumentParser:
         help="CAM files of a pipeline, e.g. psa, irn, weaktr:coco; repeatable. "
         "psa:mine=DIR: CAMs in PSA's layout, shown as psa:mine",
     )
-    add("--cues", required=True, metavar="DIR", help="<id>.png cues, 255 = foreground")
+    add(
+        "--cues",
+        required=True,
+        nargs="+",
+        metavar="DIR",
+        help="<id>.png cues, 255 = foreground; several folders are combined",
+    )
     add(
         "--gt",
         required=True,

@@ -34,6 +34,7 @@ __all__ = [
     "count",
     "from_zero",
     "method",
+    "one_or_several",
     "parse",
     "positive",
     "probability",
@@ -68,6 +69,11 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[
     quiet = values.pop("quiet")
     values["progress"] = not quiet and sys.stderr.isatty()
     return values, quiet
+
+
+def one_or_several(values: list[str]) -> str | list[str]:
+    """A single value by itself, so that a run of one folder is recorded as one."""
+    return values[0] if len(values) == 1 else values
 
 
 def score_or_auto(text: str) -> float | str:

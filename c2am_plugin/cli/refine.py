@@ -16,6 +16,7 @@ from .options import (
     add_running,
     add_value_range,
     command_parser,
+    one_or_several,
     parse,
     probability,
     score_or_auto,
@@ -35,6 +36,7 @@ PAGE_OPTIONS = ("labels", "classes", "workers", "overwrite", "progress")
 def refine_main(argv: Sequence[str] | None = None) -> int:
     parser = _refine_parser()
     args, quiet = parse(parser, argv)
+    args["cue_dir"] = one_or_several(args["cue_dir"])
     _check_usage(parser, args)
     args["seed_settings"] = dict(args["seed_settings"] or ()) or None
     page, classes = args.pop("page"), args.pop("classes")
@@ -100,7 +102,8 @@ def _following(report: RefineReport, args: Values) -> tuple[str, ...]:
     if args["shard"]:
         return "c2am-merge", report.out_dir
     stored = f"{report.method}={args['cam_dir']}"
-    return "c2am-bench", "--cams", stored, "--cues", args["cue_dir"], "--gt", "TRUTH", "-o", "PAGE"
+    cues = [args["cue_dir"]] if isinstance(args["cue_dir"], str) else args["cue_dir"]
+    return "c2am-bench", "--cams", stored, "--cues", *cues, "--gt", "TRUTH", "-o", "PAGE"
 
 
 def _check_usage(parser: argparse.ArgumentParser, args: Values) -> None:
@@ -152,7 +155,13 @@ def _refine_parser() -> argparse.ArgumentParser:
     add("--float16", action="store_true", help="store CAMs in half the disk space; same labels")
 
     add = parser.add_argument_group("cues").add_argument
-    add("cue_dir", metavar="CUE_DIR", help="<id>.png or float <id>.npy, high = foreground")
+    add(
+        "cue_dir",
+        nargs="+",
+        metavar="CUE_DIR",
+        help="<id>.png or float <id>.npy, high = foreground; several folders are combined, each "
+        "weighted by what it adds to the others",
+    )
     add_cue_use(add)
     add(
         "--missing",

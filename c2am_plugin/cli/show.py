@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from .common import finish, print_failures, run
-from .options import add_running, command_parser, parse, whole
+from .options import add_running, command_parser, one_or_several, parse, whole
 
 __all__ = ["show_main"]
 
@@ -14,6 +14,7 @@ __all__ = ["show_main"]
 def show_main(argv: Sequence[str] | None = None) -> int:
     parser = _show_parser()
     args, quiet = parse(parser, argv)
+    args["cue_dir"] = one_or_several(args["cue_dir"])
 
     def work() -> int:
         from ..show.run import show_refinement
@@ -35,7 +36,7 @@ def _show_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument_group("inputs").add_argument
     add("cam_dir", metavar="CAM_DIR", help="the CAM files that were refined")
-    add("cue_dir", metavar="CUE_DIR", help="the cues that they were refined with")
+    add("cue_dir", nargs="+", metavar="CUE_DIR", help="the cues that they were refined with")
     add("refined_dir", metavar="REFINED", help="the folder that c2am-refine wrote")
     add("--images", required=True, metavar="DIR", help="photographs, or a VOC or COCO root")
     add("--labels", metavar="DIR", help="also show the labels that c2am-refine wrote here")

@@ -17,11 +17,12 @@ import numpy as np
 
 from ..cams import CamAdapter, constant_score, read_cams
 from ..errors import InputError
-from ..files.cues import PLAIN, CueForm, read_cue_for, resize_cue
+from ..files.cues import resize_cue
 from ..files.folders import sample
 from ..runs.parallel import run_images
 from .formula import check_background_score
 from .pairing import ImageFiles
+from .several_cues import CueReading
 
 __all__ = ["FoundScore", "check_score", "choose_score", "find_score", "look", "settle_score"]
 
@@ -123,18 +124,33 @@ def find_score(
     adapter: CamAdapter,
     images: Sequence[ImageFiles],
     *,
-    form: CueForm = PLAIN,
+    reading: CueReading,
     clip: bool = False,
     workers: int | None = None,
     progress: bool = True,
 ) -> FoundScore:
     """t of these images, which must all have a cue, found on a sample of them.
 
+    Of several cue folders, the one that fits the CAMs best tells it.
     All shards use the same sample of the whole set, and so the same t. Raises InputError where no
     image of it can be read.
     """
+    found = [
+        _find_score(adapter, images, each, clip, workers, progress) for each in reading.alone()
+    ]
+    return max(found, key=lambda each: (each.background_score is not None, each.correlation))
+
+
+def _find_score(
+    adapter: CamAdapter,
+    images: Sequence[ImageFiles],
+    reading: CueReading,
+    clip: bool,
+    workers: int | None,
+    progress: bool,
+) -> FoundScore:
     outcome = run_images(
-        ScoreJob(adapter, form, clip),
+        ScoreJob(adapter, reading, clip),
         sample(images, SCORE_IMAGES),
         workers=workers,
         title="background score",
@@ -151,15 +167,14 @@ class ScoreJob:
     """What the rule needs from one image; None where it has no class."""
 
     adapter: CamAdapter
-    form: CueForm
+    reading: CueReading
     clip: bool
 
     def __call__(self, image: ImageFiles) -> np.ndarray | None:
-        assert image.cue is not None
         cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
         if cams.maps.size == 0:
             return None
-        return look(cams.maps, read_cue_for(image.cue, cams.maps.shape[1:], self.form))
+        return look(cams.maps, self.reading(image.cues, cams.maps.shape[1:]))
 
 
 def settle_score(
@@ -167,7 +182,7 @@ def settle_score(
     score: float | str | None,
     images: Sequence[ImageFiles],
     *,
-    form: CueForm = PLAIN,
+    reading: CueReading,
     clip: bool = False,
     workers: int | None = None,
     progress: bool = True,
@@ -181,7 +196,9 @@ def settle_score(
     own = None if stored else adapter.background_score
     if stored or not (score == "auto" or (score is None and own is None)):
         return constant_score(adapter, score)  # type: ignore[arg-type]
-    found = find_score(adapter, images, form=form, clip=clip, workers=workers, progress=progress)
+    found = find_score(
+        adapter, images, reading=reading, clip=clip, workers=workers, progress=progress
+    )
     if found.background_score is not None:
         log.info(
             "t = %g fits CAMs and cues best (correlation %.2f, %d images); %s",

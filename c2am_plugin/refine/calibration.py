@@ -19,10 +19,15 @@ from ..files.cues import resize_cue
 from .formula import Score
 
 __all__ = [
+    "LEVELS",
     "Calibration",
     "calibrate_cues",
     "count_sure_pixels",
+    "cue_level",
     "image_trust",
+    "level_log_odds",
+    "logistic",
+    "sure_sides",
     "with_binary_cams",
 ]
 
@@ -71,16 +76,16 @@ class Calibration:
         Returns float32 in (0, 1) of the cue's shape, or of that of t(x) where t is a map, with
         odds(b) = odds(t) / exp(e). Fusing it multiplies the odds of the image's CAMs by exp(e).
         """
-        log_odds, t = _log_odds(np.arange(LEVELS)), background_score
+        log_odds, t = level_log_odds(np.arange(LEVELS)), background_score
         trust = image_trust(cams, cue, t) if self.limit else 0.0
         evidence = np.clip(trust * (self.slope * log_odds + self.bias), -self.limit, self.limit)
         if isinstance(t, np.ndarray):
-            level, t = _level(resize_cue(cue, t.shape)), t.astype(np.float64)
+            level, t = cue_level(resize_cue(cue, t.shape)), t.astype(np.float64)
             against = (1 - t) * np.exp(evidence)[level]
             return np.asarray(t / (t + against), np.float32)
         prior = np.log(t) - np.log1p(-t)
         table = 1 / (1 + np.exp(evidence - prior))
-        return table.astype(np.float32)[_level(cue)]
+        return table.astype(np.float32)[cue_level(cue)]
 
 
 def image_trust(cams: ImageCams, cue: np.ndarray, background_score: Score) -> float:
@@ -93,7 +98,7 @@ def image_trust(cams: ImageCams, cue: np.ndarray, background_score: Score) -> fl
         return 0.0
     score = background_score if cams.background is None else cams.background
     foreground = cams.top > score
-    level = _level(resize_cue(cue, foreground.shape))
+    level = cue_level(resize_cue(cue, foreground.shape))
     above = np.bincount(level[foreground], minlength=LEVELS).astype(np.float64)
     below = np.bincount(level[~foreground], minlength=LEVELS).astype(np.float64)
     pairs = above.sum() * below.sum()
@@ -113,12 +118,16 @@ def count_sure_pixels(cams: ImageCams, cue: np.ndarray, background_score: Score)
     """
     if cams.maps.size == 0:
         return np.zeros((2, LEVELS), np.int64)
-    top = cams.top
-    level = _level(resize_cue(cue, top.shape))
+    level = cue_level(resize_cue(cue, cams.top.shape))
+    sure = sure_sides(cams.top, background_score)
+    return np.stack([np.bincount(level[mask], minlength=LEVELS) for mask in sure])
+
+
+def sure_sides(top: np.ndarray, background_score: Score) -> tuple[np.ndarray, np.ndarray]:
+    """Where the CAMs' maximum is surely background, and surely foreground: two bool arrays."""
     t = background_score
     foreground = (top >= np.minimum(2 * t, (1 + t) / 2)) & (top > 0)
-    sure = (top <= t / 2, foreground)
-    return np.stack([np.bincount(level[mask], minlength=LEVELS) for mask in sure])
+    return top <= t / 2, foreground
 
 
 def calibrate_cues(counts: Iterable[np.ndarray]) -> Calibration:
@@ -133,8 +142,8 @@ def calibrate_cues(counts: Iterable[np.ndarray]) -> Calibration:
     if not sums.all():
         return Calibration(0.0, 0.0, 0.0, 0.5)
     weights = total / sums
-    log_odds = _log_odds(np.arange(LEVELS))
-    slope, bias = (round(each, DIGITS) for each in _logistic(log_odds, weights))
+    log_odds = level_log_odds(np.arange(LEVELS))
+    slope, bias = (round(float(each), DIGITS) for each in logistic(log_odds[:, None], weights))
     if slope <= 0:
         return Calibration(0.0, 0.0, 0.0, 0.5)
     says_foreground = slope * log_odds + bias > 0
@@ -154,7 +163,7 @@ def with_binary_cams(calibration: Calibration, counts: Iterable[np.ndarray]) -> 
     total = np.sum(list(counts), axis=0).astype(np.float64)
     if calibration.accuracy < WORTH_ASKING:
         return Calibration(0.0, 0.0, 0.0, 0.5)
-    log_odds = _log_odds(np.arange(LEVELS))
+    log_odds = level_log_odds(np.arange(LEVELS))
     says_foreground = calibration.slope * log_odds + calibration.bias > 0
     zero, one = total[0, ~says_foreground].sum(), total[1, says_foreground].sum()
     right = [
@@ -164,12 +173,16 @@ def with_binary_cams(calibration: Calibration, counts: Iterable[np.ndarray]) -> 
     return replace(calibration, right_1=round(right[0], DIGITS), right_0=round(right[1], DIGITS))
 
 
-def _logistic(x: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
-    """Newton's method for p(row 1 | x) = 1 / (1 + exp(−(slope·x + bias))), with a small ridge."""
-    design = np.stack([x, np.ones_like(x)], axis=1)
+def logistic(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Newton's method for p(row 1 | x) = 1 / (1 + exp(−(slopes·x + bias))), with a small ridge.
+
+    x: float64 [P, N]. weights: float64 [2, P], of each row of x on either side. Returns the N
+    slopes and the bias, float64 [N + 1].
+    """
+    design = np.column_stack([x, np.ones(len(x))])
     both, target = weights.sum(axis=0), weights[1]
-    ridge = 1e-4 * np.eye(2)
-    solution = np.zeros(2)
+    ridge = 1e-4 * np.eye(design.shape[1])
+    solution = np.zeros(design.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-design @ solution))
         gradient = design.T @ (target - both * p) - ridge @ solution
@@ -179,14 +192,15 @@ def _logistic(x: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
         solution = solution + step / max(1.0, float(np.abs(step).max()))
         if np.abs(step).max() < 1e-9:
             break
-    return float(solution[0]), float(solution[1])
+    return solution
 
 
-def _level(cue: np.ndarray) -> np.ndarray:
+def cue_level(cue: np.ndarray) -> np.ndarray:
+    """b in [0, 1] → its level, an integer 0 … 255 of the same shape."""
     return np.rint(cue * (LEVELS - 1)).astype(np.intp)
 
 
-def _log_odds(level: np.ndarray) -> np.ndarray:
+def level_log_odds(level: np.ndarray) -> np.ndarray:
     """The log-odds of the foreground at a level of b; the outermost levels stay finite."""
     b = (level + 0.5) / LEVELS
     return np.log1p(-b) - np.log(b)

@@ -28,12 +28,13 @@ SAME = 1.5
 STEP = 3
 
 
-def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
+def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]], cues: str = "the cues") -> bool:
     """Warn where the cues (b, 1 = background) call the CAMs' confident foreground background.
 
     Compares the mean of b inside the regions where a CAM is confident with its mean elsewhere,
     over all pairs. The warning gives both numbers and the argument that flips the cues, or reports
-    that all cues are black. Returns True where nothing was wrong.
+    that all cues are black. cues: what the warning calls them. Returns True where nothing was
+    wrong.
     """
     inside, outside, lowest = [0.0, 0], [0.0, 0], 1.0
     for cams, cue in pairs:
@@ -58,29 +59,32 @@ def check_polarity(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> bool:
     within, without = inside[0] / inside[1], outside[0] / outside[1]
     if lowest > BLACK:
         log.warning(
-            "the cues are black, so everything is background: masks of 0 and 1 must be stored as "
-            "0 and 255"
+            "%s are black, so everything is background: masks of 0 and 1 must be stored as "
+            "0 and 255",
+            cues,
         )
         return False
     if within > without + 0.05:
         log.warning(
-            "the cues call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
+            "%s call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
             "the rest: their polarity looks wrong; `flip_cues=True` flips it",
+            cues,
             100 * within,
             100 * without,
         )
     elif within > without - 0.02:
         log.warning(
-            "the cues call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
+            "%s call %.0f %% of the CAMs' confident foreground background, and %.0f %% of "
             "the rest: they carry no information about these CAMs; are they of the same images?",
+            cues,
             100 * within,
             100 * without,
         )
     return within <= without - 0.02
 
 
-def check_shapes(pairs: Sequence[tuple[ImageCams, np.ndarray]]) -> None:
-    """Raises InputError where no cue has the aspect ratio of its CAMs."""
+def check_shapes(pairs: Sequence[tuple[ImageCams, np.ndarray]], cues: str = "the cues") -> None:
+    """Raises InputError where no cue has the aspect ratio of its CAMs. cues: their name."""
     refusal = None
     for cams, cue in pairs:
         if cams.maps.size == 0:
@@ -92,26 +96,30 @@ def check_shapes(pairs: Sequence[tuple[ImageCams, np.ndarray]]) -> None:
         else:
             return
     if refusal:
-        raise InputError(f"none of {len(pairs)} cues fits its CAMs; {refusal[0]}: {refusal[1]}")
+        number = f"{len(pairs)} {cues.removeprefix('the ')}"
+        raise InputError(f"none of {number} fits its CAMs; {refusal[0]}: {refusal[1]}")
 
 
-def check_same_images(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
+def check_same_images(
+    pairs: Iterable[tuple[ImageCams, np.ndarray]], cues: str = "the cues"
+) -> None:
     """Warn where the cues fit the CAMs no better than cues of other images do.
 
     Objects are in the middle of most photographs, so any cue fits any CAM to some degree. Here each
     CAM is compared with the cues of all pairs: how much higher b is outside its confident region
-    than inside, for its own cue against the mean of the others. All are resized to one size.
+    than inside, for its own cue against the mean of the others. All are resized to one size. cues:
+    what the warning calls them.
     """
-    masks, cues = [], []
+    masks, small = [], []
     for cams, cue in pairs:
         mask = _small(cams.maps.max(axis=0) >= CONFIDENT) if cams.maps.size else np.zeros(1)
         if 0 < mask.mean() < 1:
             masks.append(mask)
-            cues.append(_small(cue))
+            small.append(_small(cue))
     n = len(masks)
     if n < ENOUGH:
         return
-    inside, b = np.stack(masks), np.stack(cues)
+    inside, b = np.stack(masks), np.stack(small)
     outside = 1 - inside
     gaps = outside @ b.T / outside.sum(axis=1, keepdims=True)
     gaps -= inside @ b.T / inside.sum(axis=1, keepdims=True)
@@ -119,8 +127,9 @@ def check_same_images(pairs: Iterable[tuple[ImageCams, np.ndarray]]) -> None:
     better = own - (gaps.sum(axis=1) - own) / (n - 1)
     if better.mean() < SAME * better.std(ddof=1) / np.sqrt(n):
         log.warning(
-            "the cues fit these CAMs no better than cues of other images would (%d images "
+            "%s fit these CAMs no better than cues of other images would (%d images "
             "compared): are they of the same images?",
+            cues,
             n,
         )
 

@@ -14,7 +14,7 @@ from ..cams import CamAdapter, ImageCams, is_binary, read_cams, stored_scale
 from ..crf.dense_crf import Backend
 from ..errors import InputError
 from ..files.cam_files import copy_cams, write_cams
-from ..files.cues import CueForm, read_cue_for, resize_cue, same_aspect
+from ..files.cues import resize_cue, same_aspect
 from ..files.image_files import image_shape
 from ..files.labels import IGNORE, pseudo_label, write_confidence, write_label
 from ..files.photos import read_photo_of
@@ -23,6 +23,7 @@ from .calibration import Calibration
 from .formula import NO_NEWS, Score
 from .guard import guard_cue
 from .pairing import ImageFiles
+from .several_cues import CueReading
 
 __all__ = ["ImageJob", "ImageResult", "enlarge", "refine_image"]
 
@@ -117,7 +118,7 @@ class ImageJob:
     labels: Path | None
     background_score: float
     strength: float
-    form: CueForm
+    reading: CueReading
     clip: bool
     crf: bool = False
     crf_setting: str = "irn"
@@ -131,15 +132,15 @@ class ImageJob:
     def read(self, image: ImageFiles) -> ImageCams:
         return read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
 
-    def read_cue(self, cue: Path, cams: ImageCams) -> np.ndarray:
-        return read_cue_for(cue, cams.maps.shape[1:], self.form)
+    def read_cue(self, image: ImageFiles, cams: ImageCams) -> np.ndarray:
+        return self.reading(image.cues, cams.maps.shape[1:])
 
     def label_shape(self, image: ImageFiles, cam: tuple[int, ...], cue: tuple[int, ...]) -> Shape:
         """H×W of an image's label: the photograph's or else the cue's if the CAMs are smaller."""
         if image.photo:
             photo = image_shape(image.photo)
             return photo if 0 in cam or _larger(photo, cam, 1) else _pair(cam)
-        if self.form.stretch or not _larger(cue, cam, MUCH):
+        if self.reading.form.stretch or not _larger(cue, cam, MUCH):
             return _pair(cue if 0 in cam else cam)
         return _pair(cue)
 
@@ -149,7 +150,7 @@ class ImageJob:
             if self.out_dir is not None:
                 copy_cams(self.adapter, cams, image.cam, self.out_dir)
             return self.finish(image, cams, cams, cams.maps.shape[1:], "none")
-        cue = self.read_cue(image.cue, cams)
+        cue = self.read_cue(image, cams)
         try:
             evidence = self.meet(cams, cams.maps, cue, cams.score(self.background_score))
             small = None

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..files.cue_folders import find_cues
-from ..files.cues import PLAIN, CueForm
 from ..files.folders import first_names
 from ..files.lists import wanted_ids
 from ..files.names import unlike
-from ..registry import MapReader, find_cams
+from ..registry import find_cams
+from .several_cues import CueFolder, CueReading, find_cue_folders
 
 __all__ = ["ImageFiles", "Pairing", "pair"]
 
@@ -25,21 +24,33 @@ log = logging.getLogger("c2am_plugin")
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The files of one image; None for one that is missing or not wanted."""
+    """The files of one image; None for a photograph that is not wanted.
+
+    cues: one from each folder, or none where one of them is missing.
+    """
 
     image_id: str
     cam: Path
-    cue: Path | None
+    cues: tuple[Path, ...]
     photo: Path | None = None
+
+    @property
+    def cue(self) -> Path | None:
+        """Of the first folder."""
+        return self.cues[0] if self.cues else None
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """The images of a run in order, how many are left out, and how the cues are read."""
+    """The images of a run in order, how many are left out, the cue folders, and how to read them.
+
+    Copies of a cue folder are not among the folders.
+    """
 
     images: list[ImageFiles]
     left_out: int
-    form: CueForm = PLAIN
+    folders: tuple[Path, ...]
+    reading: CueReading
 
     @property
     def ids(self) -> list[str]:
@@ -52,7 +63,7 @@ class Pairing:
 
 def pair(
     cam_dir: Path,
-    cue_dir: Path,
+    cue_dir: Path | Sequence[Path],
     ids: str | Path | Sequence[str] | None,
     missing: str,
     *,
@@ -61,39 +72,67 @@ def pair(
     flip: bool = False,
     stretch: bool = False,
 ) -> Pairing:
-    """Pair two folders by image id.
+    """Pair a folder of CAMs with one or several of cues by image id.
 
     ids: a list file, a sequence, or None for every CAM file. missing: what to do with an image
-    without a cue, "error", "keep" (process it without one) or "skip". method: see `find_cams`.
-    images: a VOC root whose lists may be named. flip, stretch: see `CueForm`.
+    that lacks a cue of any folder: "error", "keep" (process it without one) or "skip". method: see
+    `find_cams`. images: a VOC root whose lists may be named. flip, stretch: see `CueForm`.
     Raises InputError with counts and the first names where files are missing or none match.
     """
     cams = find_cams(cam_dir, method)
     wanted = list(cams) if ids is None else wanted_ids(ids, cams, [images])
     there = [image_id for image_id in wanted if image_id in cams]
-    cues, form = find_cues(cue_dir, there, flip=flip, stretch=stretch, read_map=MapReader.find())
-    if not any(image_id in cams and image_id in cues for image_id in wanted):
-        cam, cue = (first_names([next(iter(found))]) for found in (cams, cues))
-        listed = f", the list like {first_names(wanted[:1])}" if ids is not None and wanted else ""
-        raise InputError(
-            f"no image has both a CAM and a cue: {cam_dir} has ids like {cam}, "
-            f"{cue_dir} like {cue}{listed}; {_reason(cams, cues, wanted)}"
-        )
-    no_cam = [image_id for image_id in wanted if image_id not in cams]
-    no_cue = [image_id for image_id in wanted if image_id in cams and image_id not in cues]
-    for names, what, folder in ((no_cam, "CAM", cam_dir), (no_cue, "cue", cue_dir)):
-        if names and missing == "error":
-            raise InputError(
-                f"{len(names)} of {len(wanted)} images have no {what} in {folder} "
-                f'({first_names(names)}); choose with `missing="keep"` or `missing="skip"`'
+    cue_dirs = [cue_dir] if isinstance(cue_dir, Path) else cue_dir
+    folders = find_cue_folders(cue_dirs, there, flip=flip, stretch=stretch)
+    for folder in folders:
+        if not any(i in cams and i in folder.files for i in wanted):
+            cam, cue = (first_names([next(iter(found))]) for found in (cams, folder.files))
+            listed = (
+                f", the list like {first_names(wanted[:1])}" if ids is not None and wanted else ""
             )
-        if names:
-            log.warning("%d images have no %s (%s)", len(names), what, first_names(names))
-    if unused := cues.keys() - set(wanted):
-        log.info("%d cues belong to no image of this run (%s)", len(unused), first_names(unused))
+            raise InputError(
+                f"no image has both a CAM and a cue: {cam_dir} has ids like {cam}, "
+                f"{folder.path} like {cue}{listed}; {_reason(cams, folder.files, wanted)}"
+            )
+    no_cam = [image_id for image_id in wanted if image_id not in cams]
+    _tell_missing(no_cam, "CAM", cam_dir, len(wanted), missing)
+    no_cue = {i for folder in folders for i in _without_cue(folder, there, len(wanted), missing)}
+    for folder in folders:
+        if unused := folder.files.keys() - set(wanted):
+            log.info(
+                "%d cues belong to no image of this run (%s)", len(unused), first_names(unused)
+            )
     out = set(no_cam) if missing == "keep" else {*no_cam, *no_cue}
-    chosen = [ImageFiles(i, cams[i], cues.get(i)) for i in wanted if i not in out]
-    return Pairing(chosen, len(out), form)
+    chosen = [
+        ImageFiles(i, cams[i], () if i in no_cue else tuple(each.files[i] for each in folders))
+        for i in wanted
+        if i not in out
+    ]
+    if not any(image.cues for image in chosen):
+        names = ", ".join(str(folder.path) for folder in folders)
+        raise InputError(f"no image has a cue in all of {names}")
+    return Pairing(
+        chosen,
+        len(out),
+        tuple(folder.path for folder in folders),
+        CueReading.of([folder.form for folder in folders]),
+    )
+
+
+def _without_cue(folder: CueFolder, there: Sequence[str], total: int, missing: str) -> list[str]:
+    names = [image_id for image_id in there if image_id not in folder.files]
+    _tell_missing(names, "cue", folder.path, total, missing)
+    return names
+
+
+def _tell_missing(names: Sequence[str], what: str, folder: Path, total: int, missing: str) -> None:
+    if names and missing == "error":
+        raise InputError(
+            f"{len(names)} of {total} images have no {what} in {folder} "
+            f'({first_names(names)}); choose with `missing="keep"` or `missing="skip"`'
+        )
+    if names:
+        log.warning("%d images have no %s in %s (%s)", len(names), what, folder, first_names(names))
 
 
 def _reason(cams: Collection[str], cues: Collection[str], wanted: Sequence[str]) -> str:

@@ -14,7 +14,10 @@ __all__ = ["RefineReport"]
 
 @dataclass
 class RefineReport:
-    """What a run did. Counts are numbers of images; shares are of all pixels of these images."""
+    """What a run did. Counts are numbers of images; shares are of all pixels of these images.
+
+    cue_shares: of several cue folders, the weight of each in the mean of their log-odds.
+    """
 
     out_dir: str
     method: str
@@ -37,6 +40,7 @@ class RefineReport:
     untouched: int = 0
     calibrated: bool = False
     warnings: list[str] = field(default_factory=list)
+    cue_shares: dict[str, float] = field(default_factory=dict)
     seeds: SeedReport | None = None
 
     MERGE: ClassVar[dict[str, str]] = {
@@ -49,7 +53,7 @@ class RefineReport:
     }
 
     def summary(self) -> str:
-        """The run in one or two lines."""
+        """The run in a few lines."""
         counts = {
             "already done": self.already_there,
             "kept unchanged, without a cue": self.kept_unchanged,
@@ -66,6 +70,9 @@ class RefineReport:
         )
         if not self.refined + self.kept_unchanged:
             return done
+        if self.cue_shares:
+            weights = ", ".join(f"{share:.2f} of {path}" for path, share in self.cue_shares.items())
+            done += f"\ncues weighted {weights}"
         return (
             f"{done}\n"
             f"foreground at {self.against()}: {self.foreground_before:.1%} of all "

@@ -36,7 +36,7 @@ from .background import check_score, settle_score
 from .checks import check_polarity, check_same_images, check_shapes
 from .formula import check_strength
 from .image import ImageJob, refine_image
-from .pairing import ImageFiles, pair
+from .pairing import ImageFiles, Pairing, pair
 from .report import RefineReport
 from .set_calibration import (
     calibrate_set,
@@ -44,7 +44,9 @@ from .set_calibration import (
     log_calibration,
     name_greys,
     wants_calibration,
+    weigh_folders,
 )
+from .several_cues import cue_folders
 
 __all__ = ["RefineReport", "default_output", "refine_cams", "refine_image"]
 
@@ -57,7 +59,7 @@ log = logging.getLogger("c2am_plugin")
 @keeps_warnings
 def refine_cams(
     cam_dir: str | Path,
-    cue_dir: str | Path,
+    cue_dir: str | Path | Sequence[str | Path],
     out_dir: str | Path | None = None,
     *,
     method: str = "auto",
@@ -91,7 +93,8 @@ def refine_cams(
     """Refine every CAM file of a folder with the cue of the same image id.
 
     cam_dir    files as a pipeline wrote them, in a layout that an adapter reads
-    cue_dir    `<id>.png` (or float `.npy`) cues, high = foreground
+    cue_dir    `<id>.png` (or float `.npy`) cues, high = foreground. Of several folders the cues of
+               an image are combined (several_cues.py) and calibrated
     out_dir    folder for files of the same names and layout; default `<cam_dir>_c2am`
     method     the name of a profile (`registry.adapter_names`), or "auto" to detect the layout
                from the files
@@ -164,17 +167,17 @@ def refine_cams(
     if crf or seeds:
         check_backend(crf_backend)
     part = Shard.parse(shard)
-    cam_dir, cue_dir = Path(cam_dir), Path(cue_dir)
+    cam_dir, cue_dirs = Path(cam_dir), cue_folders(cue_dir)
     refined = None if labels_only else Path(out_dir) if out_dir else default_output(cam_dir)
     if refined:
         log.info("refined CAMs go to %s", refined)
     outputs = [Path(folder) for folder in (refined, labels, confidence, seeds) if folder]
-    _check_folders(outputs, (cam_dir, cue_dir, *(photo_folders(images) if images else [])))
+    _check_folders(outputs, (cam_dir, *cue_dirs, *(photo_folders(images) if images else [])))
 
     # Read everything that could refuse the run before anything is written.
     pairing = pair(
         cam_dir,
-        cue_dir,
+        cue_dirs,
         ids,
         missing,
         method=method,
@@ -196,7 +199,7 @@ def refine_cams(
         adapter,
         background_score,
         pairing.with_cue,
-        form=pairing.form,
+        reading=pairing.reading,
         clip=clip,
         workers=workers,
         progress=progress,
@@ -207,7 +210,7 @@ def refine_cams(
         labels=Path(labels) if labels else None,
         background_score=score,
         strength=float(strength),
-        form=pairing.form,
+        reading=pairing.reading,
         clip=clip,
         crf=crf,
         crf_setting=_crf_name(adapter, crf_setting),
@@ -230,30 +233,39 @@ def refine_cams(
             crf_backend,
         )
     count = min(max(SAMPLE[0], len(pairing.images) // 10), SAMPLE[1])
-    cues = _check_sample(job, sample(pairing.with_cue, count))
-    if wants_calibration(calibrate, pairing.with_cue, job.form, is_binary(adapter)):
+    cues = _check_sample(job, pairing, sample(pairing.with_cue, count))
+    if wants_calibration(calibrate, pairing.with_cue, job.reading, is_binary(adapter)):
+        reading = weigh_folders(
+            adapter,
+            pairing.with_cue,
+            job.background_score,
+            job.reading,
+            clip=clip,
+            workers=workers,
+            progress=progress,
+        )
         calibration = calibrate_set(
             adapter,
             pairing.with_cue,
             job.background_score,
-            job.form,
+            reading,
             clip=clip,
             workers=workers,
             progress=progress,
         )
         log_calibration(calibration)
-        job = replace(job, calibration=calibration)
+        job = replace(job, calibration=calibration, reading=reading)
     else:
         name_greys(calibrate, cues)
 
-    settings = _settings(job, cam_dir, cue_dir, missing)
+    settings = _settings(job, cam_dir, pairing, missing)
     if plan:
         plan.check(settings, overwrite=overwrite)
     return _run(
         job,
         settings,
         todo,
-        pairing.left_out,
+        pairing,
         part.name,
         plan,
         workers=workers,
@@ -262,19 +274,22 @@ def refine_cams(
     )
 
 
-def _settings(job: ImageJob, cam_dir: Path, cue_dir: Path, missing: str) -> dict[str, Any]:
+def _settings(job: ImageJob, cam_dir: Path, pairing: Pairing, missing: str) -> dict[str, Any]:
     """What the CAM files depend on: a run with other settings is a different run."""
+    cue_dirs = [str(folder.resolve()) for folder in pairing.folders]
+    several = len(cue_dirs) > 1
     return {
         "cam_dir": str(cam_dir.resolve()),
-        "cue_dir": str(cue_dir.resolve()),
+        "cue_dir": cue_dirs if several else cue_dirs[0],
+        **({"cue_shares": list(job.reading.shares)} if several else {}),
         "method": job.adapter.name,
         "background_score": job.background_score,
         "strength": job.strength,
         "calibrated": asdict(job.calibration) if job.calibration else None,
         "guard": job.guard,
         "missing": missing,
-        "flip_cues": job.form.flip,
-        "stretch_cues": job.form.stretch,
+        "flip_cues": job.reading.form.flip,
+        "stretch_cues": job.reading.form.stretch,
         "clip": job.clip,
         "scale_by": stored_scale(job.adapter),
         "float16": job.float16,
@@ -285,7 +300,7 @@ def _run(
     job: ImageJob,
     settings: dict[str, Any],
     todo: list[ImageFiles],
-    left_out: int,
+    pairing: Pairing,
     shard: str,
     plan: SeedPlan | None,
     *,
@@ -304,7 +319,10 @@ def _run(
             prefer=make_ready(job.crf_backend) if job.crf else "processes",
             progress=progress,
         )
-        report = RefineReport.of(job, outcome, already=len(done), left_out=left_out)
+        report = RefineReport.of(job, outcome, already=len(done), left_out=pairing.left_out)
+        if len(pairing.folders) > 1:
+            names = map(str, pairing.folders)
+            report.cue_shares = dict(zip(names, job.reading.shares, strict=True))
         if report.below_zero:
             log.info("%s", below_zero_line(report.below_zero, len(outcome.results)))
         report.warnings = warnings_so_far()
@@ -380,28 +398,36 @@ def _check_folders(folders: list[Path], inputs: tuple[str | Path, ...]) -> None:
                 )
 
 
-def _check_sample(job: ImageJob, some: list[ImageFiles]) -> list[np.ndarray]:
-    """Check on a few images whether the two folders fit. Single bad files are left to the run.
+def _check_sample(job: ImageJob, pairing: Pairing, some: list[ImageFiles]) -> list[np.ndarray]:
+    """Check on a few images whether CAMs and cues fit, each folder of cues by itself.
 
-    Returns their cues, b as read.
+    Single bad files are left to the run. Returns the cues of the last folder, b as read.
     """
+    cues: list[np.ndarray] = []
+    for folder, reading in zip(pairing.folders, job.reading.alone(), strict=True):
+        name = f"the cues of {folder}" if len(pairing.folders) > 1 else "the cues"
+        cues = _check_folder(replace(job, reading=reading), some, name)
+    return cues
+
+
+def _check_folder(job: ImageJob, some: list[ImageFiles], name: str) -> list[np.ndarray]:
     pairs: list[tuple[ImageCams, np.ndarray]] = []
     shapes, errors = [], []
     for image in some:
-        if image.cue:
+        if image.cues:
             try:
                 cams = job.read(image)
-                pairs.append((cams, job.read_cue(image.cue, cams)))
+                pairs.append((cams, job.read_cue(image, cams)))
                 shapes.append(_label_size(job, image, *pairs[-1]))
             except InputError as error:
                 errors.append(error)
     if errors and not pairs:
         raise errors[0]
-    check_shapes(pairs)
+    check_shapes(pairs, name)
     if other := next((each for each in shapes if each), None):
         log.warning("%s", other)
-    if check_polarity(pairs):
-        check_same_images(pairs)
+    if check_polarity(pairs, name):
+        check_same_images(pairs, name)
     return [cue for _, cue in pairs]
 
 

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..cams import CamAdapter, is_binary, read_cams
 from ..errors import InputError
-from ..files.cues import CueForm, is_soft_cue, read_cue, read_cue_for
+from ..files.cues import CueForm, is_soft_cue, read_cue
 from ..files.folders import sample
 from ..runs.parallel import run_images
 from .calibration import Calibration, calibrate_cues, count_sure_pixels, with_binary_cams
 from .pairing import ImageFiles
+from .several_cues import CueReading
+from .shares import SurePixels, cue_shares, look_at_cues
 
-__all__ = ["calibrate_set", "check_calibrate", "log_calibration", "name_greys", "wants_calibration"]
+__all__ = [
+    "calibrate_set",
+    "check_calibrate",
+    "log_calibration",
+    "name_greys",
+    "wants_calibration",
+    "weigh_folders",
+]
 
 # Images in the sample for calibration; more would change only the second decimal.
 CALIBRATION_IMAGES = 500
@@ -38,13 +47,22 @@ def check_calibrate(calibrate: str) -> None:
 
 
 def wants_calibration(
-    calibrate: str, images: Sequence[ImageFiles], form: CueForm, binary: bool = False
+    calibrate: str, images: Sequence[ImageFiles], reading: CueReading, binary: bool = False
 ) -> bool:
     """Whether `calibrate` ("on", "off" or "auto") calibrates the cues of these images.
 
-    binary: the CAMs are only 0 and 1. An uncalibrated cue could change them only where it is 0 or
-    1, so "auto" calibrates all cues except hard ones.
+    Cues of several folders always are: their calibration is what makes one cue of them. Raises
+    InputError where it is off. binary: the CAMs are only 0 and 1. An uncalibrated cue could change
+    them only where it is 0 or 1, so "auto" calibrates all cues except hard ones.
     """
+    form = reading.form
+    if len(reading.forms) > 1:
+        if calibrate == "off":
+            raise InputError(
+                'several cue folders are combined by calibrating them: `calibrate="off"` needs a '
+                "single folder"
+            )
+        return True
     if calibrate == "auto":
         cues = [image.cue for image in sample(images, SOFT_CUES) if image.cue]
         if binary:
@@ -65,7 +83,7 @@ def calibrate_set(
     adapter: CamAdapter,
     images: Sequence[ImageFiles],
     background_score: float,
-    form: CueForm,
+    reading: CueReading,
     *,
     clip: bool,
     workers: int | None,
@@ -76,7 +94,7 @@ def calibrate_set(
     Uses a sample of the images. Raises InputError where none of the sample can be read.
     """
     outcome = run_images(
-        CalibrationJob(adapter, background_score, form, clip),
+        CalibrationJob(adapter, background_score, reading, clip),
         sample(images, CALIBRATION_IMAGES),
         workers=workers,
         title="calibrating",
@@ -88,6 +106,35 @@ def calibrate_set(
     counts = list(outcome.results.values())
     calibration = calibrate_cues(counts)
     return with_binary_cams(calibration, counts) if is_binary(adapter) else calibration
+
+
+def weigh_folders(
+    adapter: CamAdapter,
+    images: Sequence[ImageFiles],
+    background_score: float,
+    reading: CueReading,
+    *,
+    clip: bool,
+    workers: int | None,
+    progress: bool,
+) -> CueReading:
+    """The reading with the shares of its folders, from a sample of the images, which all have cues.
+
+    Raises InputError where none of the sample can be read.
+    """
+    if len(reading.forms) == 1:
+        return reading
+    outcome = run_images(
+        SharesJob(adapter, background_score, reading, clip),
+        sample(images, CALIBRATION_IMAGES),
+        workers=workers,
+        title="comparing cues",
+        prefer="processes",
+        progress=progress,
+    )
+    if not outcome.results:
+        raise InputError(next(iter(outcome.failures.values())))
+    return replace(reading, shares=cue_shares(list(outcome.results.values())))
 
 
 def name_greys(calibrate: str, cues: Iterable[np.ndarray]) -> None:
@@ -121,11 +168,25 @@ class CalibrationJob:
 
     adapter: CamAdapter
     background_score: float
-    form: CueForm
+    reading: CueReading
     clip: bool
 
     def __call__(self, image: ImageFiles) -> np.ndarray:
-        assert image.cue is not None
         cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
-        cue = read_cue_for(image.cue, cams.maps.shape[1:], self.form)
+        cue = self.reading(image.cues, cams.maps.shape[1:])
         return count_sure_pixels(cams, cue, cams.score(self.background_score))
+
+
+@dataclass(frozen=True)
+class SharesJob:
+    """The sure pixels of one image with the values of all its cues."""
+
+    adapter: CamAdapter
+    background_score: float
+    reading: CueReading
+    clip: bool
+
+    def __call__(self, image: ImageFiles) -> SurePixels:
+        cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
+        cues = self.reading.each(image.cues, cams.maps.shape[1:])
+        return look_at_cues(cams, cues, cams.score(self.background_score))

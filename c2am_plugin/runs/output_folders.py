@@ -110,8 +110,8 @@ def check_folders(
 
 
 def as_setting(value: Any) -> Any:
-    """A path, a sequence of ids or None, as a JSON value."""
-    return str(value) if isinstance(value, (str, Path)) else value and list(value)
+    """A path, a sequence of ids or paths, or None, as a JSON value."""
+    return str(value) if isinstance(value, (str, Path)) else value and list(map(str, value))
 
 
 def hold_file(

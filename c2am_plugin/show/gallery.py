@@ -76,7 +76,7 @@ class Gallery:
         path, shape = self.photos[image_id], cams.maps.shape[1:]
         photo = read_photo(path)
         fits = cams.maps.size == 0 or same_aspect(photo.shape[:2], shape)
-        if not fits and not self.work.job.form.stretch:
+        if not fits and not self.work.job.reading.form.stretch:
             raise InputError(
                 f"{path}: is {photo.shape[1]}×{photo.shape[0]} pixels and its CAMs "
                 f"{shape[1]}×{shape[0]} (width×height); expected the same shape"

@@ -83,7 +83,7 @@ class FactsJob:
 
     def cue(self, image: RefinedImage, cams: ImageCams) -> np.ndarray | None:
         """b as stored, float32 h×w in [0, 1], 1 = surely background; None without a cue."""
-        return None if image.files.cue is None else self.job.read_cue(image.files.cue, cams)
+        return None if image.files.cue is None else self.job.read_cue(image.files, cams)
 
     def __call__(self, image: RefinedImage) -> ImageFacts:
         before, after = self.cams(image)

@@ -6,13 +6,14 @@ Knows the record, not the CAM files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..refine.calibration import Calibration
 from ..refine.report import RefineReport
+from ..refine.several_cues import CueReading
 from ..runs.output_folders import read_record, read_report, record_path
 
 __all__ = ["Record"]
@@ -54,6 +55,19 @@ class Record:
         found = self.settings.get("calibrated")
         return Calibration(**_known(Calibration, found)) if found else None
 
+    def reading(self, found: CueReading) -> CueReading:
+        """How the cues were read. found: how the folders that are there now would be.
+
+        Raises InputError where these are not as many different folders as then.
+        """
+        shares = tuple(self.settings.get("cue_shares", found.shares[:1]))
+        if len(shares) != len(found.forms):
+            raise InputError(
+                f"the CAMs were refined with {len(shares)} different cue folders, and "
+                f"{len(found.forms)} are given; give those of the run as `cue_dir`"
+            )
+        return replace(found, shares=shares) if len(shares) > 1 else found
+
     @property
     def scale_by(self) -> float | None:
         scale = self.settings.get("scale_by", 1.0)
@@ -68,7 +82,8 @@ def _check_same(refined_dir: Path, name: str, recorded: Any, given: Folders) -> 
     """Raise where another folder was refined. One that is gone has been moved, which is fine."""
     then = [Path(each) for each in ([recorded] if isinstance(recorded, str) else recorded)]
     now = [given] if isinstance(given, (str, Path)) else given
-    same = {each.resolve() for each in then} == {Path(each).resolve() for each in now}
+    # Copies of a cue folder are not recorded.
+    same = {each.resolve() for each in then} <= {Path(each).resolve() for each in now}
     if not same and all(each.exists() for each in then):
         raise InputError(
             f"{refined_dir}: was refined from {', '.join(map(str, then))}, not from "

@@ -22,6 +22,7 @@ from ..files.value_ranges import check_photos
 from ..refine.background import FoundScore, find_score
 from ..refine.image import ImageJob
 from ..refine.pairing import pair
+from ..refine.several_cues import cue_folders
 from ..registry import choose_adapter, find_cams
 from ..runs.arguments import check_least
 from ..runs.output_folders import OutputFolder, as_setting, check_folders, hold_folders
@@ -194,7 +195,7 @@ def _find(
     refined = find_cams(refined_dir, method)
     pairing = pair(
         cam_dir,
-        Path(str(cue_dir)),
+        cue_folders(cue_dir),
         None,
         "keep",
         method=method,
@@ -225,7 +226,7 @@ def _find(
         labels=None,
         background_score=float(record.settings["background_score"]),
         strength=float(record.settings.get("strength", 1.0)),
-        form=pairing.form,
+        reading=record.reading(pairing.reading),
         clip=record.option("clip"),
         calibration=record.calibration,
     )
@@ -265,7 +266,7 @@ def _found(
         return find_score(
             job.adapter,
             [each.files for each in images if each.files.cue],
-            form=job.form,
+            reading=job.reading,
             clip=job.clip,
             workers=workers,
             progress=progress,

@@ -169,7 +169,7 @@ def test_missing_cues_are_counted_and_named(refine, make_set):
         (cue_dir / f"{name}.png").unlink()
     code, out, lines = refine(cam_dir, cue_dir, "--missing", "keep")
     assert code == 0
-    assert any("7 images have no cue (b, c, d, e, f and 2 more)" in line for line in lines)
+    assert any(f"7 images have no cue in {cue_dir} (b, c, d, e, f and 2 more)" in x for x in lines)
     assert "7 kept unchanged" in out
 
 

@@ -54,10 +54,11 @@ def test_missing_cues_are_counted_and_named(folders):
 
 @pytest.mark.parametrize(("missing", "ids", "left_out"), [("keep", "abc", 0), ("skip", "b", 2)])
 def test_missing_cues_may_be_kept_or_skipped(folders, said, missing, ids, left_out):
-    pairing = pair(*folders("abc", "bxyz"), None, missing)
+    cam_dir, cue_dir = folders("abc", "bxyz")
+    pairing = pair(cam_dir, cue_dir, None, missing)
     assert pairing.ids == list(ids)
     assert pairing.left_out == left_out
-    assert "2 images have no cue (a, c)" in said()
+    assert f"2 images have no cue in {cue_dir} (a, c)" in said()
     assert "3 cues belong to no image of this run (x, y, z)" in said()
 
 
