@@ -63,7 +63,6 @@ def test_help_is_quick_and_names_every_option(refine):
     "arguments",
     [
         ["CAMS"],
-        ["CAMS", "CUES", "more"],
         ["CAMS", "CUES", "--threshold", "x"],
         ["CAMS", "CUES", "--threshold", "1"],
         ["CAMS", "CUES", "--threshold", "nan"],
