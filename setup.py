@@ -91,6 +91,7 @@ setup(
             "pytest-cov",
             "hypothesis",
             "matplotlib",  # examples/tour.ipynb
+            "scikit-image",  # photographs of the demo, free of rights
             "timm>=1.0",
             "dask[distributed]",
             "pydensecrf2; python_version < '3.13'",  # the reference of the CRF's tests

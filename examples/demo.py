@@ -3,9 +3,11 @@
     python examples/demo.py -o demo-out
     python examples/demo.py -o demo-out --images JPEGImages --cams CAMS [--gt SegmentationClass]
 
-Without --images a small data set is generated and a classifier is trained on its image-level
-labels, as `c2am-cams` does it; its CAMs are stored in the formats of the paper's five pipelines.
-With --images and --cams your own are used, in any format; with --gt they are scored as well.
+Without --images it begins with four photographs, where an ImageNet classifier can be downloaded for
+their CAMs (5 MB). Then a small data set with ground truth is generated, and a classifier is trained
+on its image-level labels, as `c2am-cams` does it; its CAMs are stored in the formats of the paper's
+five pipelines. With --images and --cams your own are used, in any format; with --gt they are scored
+as well.
 """
 
 from __future__ import annotations
@@ -19,9 +21,12 @@ from pathlib import Path
 
 import torch
 from generated import SIDE, make_folder
+from photographs import free_photographs
+from photographs import run as run_photographs
 
 from c2am_plugin import (
     C2AMError,
+    InputError,
     benchmark,
     convert_cams,
     make_cams,
@@ -37,7 +42,7 @@ FORMATS = ("advcam", "psa", "puzzlecam", "sc_cam", "seam")
 SCALES = (2.0, 3.0)
 # Only a folder that holds this file is emptied.
 MARKER = ".c2am-demo"
-BACKBONE = "shufflenet_v2_x0_5"
+BACKBONE, SMALL = "shufflenet_v2_x0_5", "squeezenet1_0"
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,7 +60,13 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def run_generated(out: Path, count: int = COUNT, epochs: int = 20, c2am_epochs: int = 10) -> None:
+def run_generated(
+    out: Path,
+    count: int = COUNT,
+    epochs: int = 20,
+    c2am_epochs: int = 10,
+    photographs: bool = True,
+) -> None:
     """The whole path on generated images; everything is made anew below `out`."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARKER).exists():
@@ -65,6 +76,8 @@ def run_generated(out: Path, count: int = COUNT, epochs: int = 20, c2am_epochs: 
     (out / MARKER).touch()
     # The maps are too small to be shared among cores: waiting for each other costs more.
     torch.set_num_threads(1)
+    if photographs:
+        show_photographs(out / "photographs")
     say(f"1/5 {count} generated images with ground truth: {out}/JPEGImages")
     make_folder(out, count)
 
@@ -93,6 +106,15 @@ def run_generated(out: Path, count: int = COUNT, epochs: int = 20, c2am_epochs: 
 
     say("5/5 what it was worth")
     score(out, {name: out / "cams" / name for name in FORMATS}, out / "names.txt")
+
+
+def show_photographs(out: Path) -> None:
+    """A page of photographs to look at, without ground truth; a line where that is not possible."""
+    say("0/5 four photographs, the CAMs of a SqueezeNet, and a C2AM trained on these four alone")
+    try:
+        print(f"page: {run_photographs(free_photographs(out / 'images'), out, backbone=SMALL)}")
+    except InputError as error:
+        print(f"left out: {error}")
 
 
 def write_cams(out: Path, epochs: int) -> Path:

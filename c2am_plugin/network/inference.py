@@ -113,6 +113,7 @@ def _is_head(module: nn.Module) -> TypeGuard[nn.Conv2d]:
         and module.stride == module.dilation == (1, 1)
         and isinstance(module.padding, tuple)
         and module.kernel_size == tuple(2 * p + 1 for p in module.padding)
+        and module.kernel_size != (1, 1)
         and module.padding_mode == "zeros"
     )
 

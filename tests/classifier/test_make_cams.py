@@ -74,6 +74,41 @@ def test_files_of_every_layout_are_read_back(trained: Path, tmp_path: Path, meth
     assert method in fitting
 
 
+def test_the_command_writes_the_same_maps_in_every_layout_that_it_is_asked_for(
+    trained: Path, tmp_path: Path
+) -> None:
+    found = {}
+    for method in ("psa", "seam", "puzzlecam", "irn"):
+        words = [str(trained / "images"), "--labels-file", str(trained / "labels.csv")]
+        words += ["--checkpoint", str(trained / "run" / "last.pt"), "--method", method]
+        out = tmp_path / method
+        assert cams_main([*words, "-o", str(out), "--scales", "0.5", "1", "--device", "cpu"]) == 0
+        adapter = get_adapter(method)
+        found[method] = [read_cams(adapter, out / f"{image_id}.npy", image_id) for image_id in OF]
+    for method, every in found.items():
+        for cams, first in zip(every, found["psa"], strict=True):
+            np.testing.assert_array_equal(cams.class_ids, first.class_ids)
+            if len(first.class_ids):
+                np.testing.assert_array_equal(cams.maps, first.maps)
+        assert (every[0].strided is None) == (method in ("psa", "seam"))
+
+
+def test_a_classifier_of_one_class_has_cams(tmp_path: Path) -> None:
+    write_labelled(tmp_path, 2)
+    (tmp_path / "labels.csv").write_text("i0,dots\ni1,dots\n")
+    torch.manual_seed(0)
+    model = Classifier("squeezenet1_1", 1, 8).eval()
+    with torch.no_grad():
+        model.head.weight.abs_().mul_(20)
+    save_classifier(tmp_path / "run" / "last.pt", model, ("dots",), {})
+    report = write(tmp_path, tmp_path / "cams")
+    assert (report.written, report.failures) == (2, {})
+    photo = read_photo(tmp_path / "images" / "i0.png")
+    ((expected, _),) = photo_cams(model, [photo], [np.array([0])], (0.5, 1.0))
+    cams = read_cams(get_adapter("psa"), tmp_path / "cams" / "i0.npy", "i0")
+    np.testing.assert_allclose(cams.maps, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("method", ["psa", "puzzlecam", "sipe"])
 def test_cams_that_are_0_everywhere_are_counted_in_one_line(
     trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, method: str

@@ -69,7 +69,7 @@ def threads():
 @pytest.mark.usefixtures("threads")
 def test_the_whole_path_on_few_images(tmp_path, capsys):
     out = tmp_path / "demo"
-    demo.run_generated(out, count=32, epochs=1, c2am_epochs=1)
+    demo.run_generated(out, count=32, epochs=1, c2am_epochs=1, photographs=False)
     printed = capsys.readouterr().out
     assert f"{out}/report/report.html" in printed
     ids = list(find_files(out / "JPEGImages", (".png",)))
