@@ -34,7 +34,7 @@ class Recipe:
                    first three tenths, then down to nothing, on cosines
     pooling        of the class scores: "mean", or "smooth_max" (`split.Classifier`)
     neck           channels of a layer between trunk and head; 0: none
-    rcm, mam       weights λ of the losses; 0: off, the default: neither gained in our comparison
+    rcm, mam       weights λ of the losses; 0: off, the default: no reliable gain in our runs
     threshold, low a pixel is a class's where T > threshold (the pipeline's t where that is known);
                    it is ignored between low and threshold; low None: every pixel has a region
     tau            temperature of RCM's softmax
