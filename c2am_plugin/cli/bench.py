@@ -25,7 +25,7 @@ __all__ = ["bench_main"]
 
 def bench_main(argv: Sequence[str] | None = None) -> int:
     parser = _bench_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
     args["cues"] = one_or_several(args["cues"])
     args["cams"] = dict(folders := args["cams"])
     if len(args["cams"]) < len(folders):
@@ -44,7 +44,7 @@ def bench_main(argv: Sequence[str] | None = None) -> int:
         finish(f"{page}, results.json, results.csv, table.md", None, "xdg-open", page)
         return code
 
-    return run(parser, work, again="to start over", quiet=quiet)
+    return run(parser, work, running, again="to start over")
 
 
 def _named_folder(text: str) -> tuple[str, str]:

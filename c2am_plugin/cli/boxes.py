@@ -13,7 +13,7 @@ __all__ = ["boxes_main"]
 
 def boxes_main(argv: Sequence[str] | None = None) -> int:
     parser = _boxes_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
     if args["predictions"] and not args["gt"]:
         parser.error("--predictions need ground truth: add --gt TRUTH")
     if args["form"] == "psol" and not args["images"]:
@@ -29,7 +29,7 @@ def boxes_main(argv: Sequence[str] | None = None) -> int:
         following = () if args["gt"] else score
         return conclude(parser, report, record, f"boxes to {args['out']}", *following)
 
-    return run(parser, work, again="to start over", quiet=quiet)
+    return run(parser, work, running, again="to start over")
 
 
 def _boxes_parser() -> argparse.ArgumentParser:

@@ -58,7 +58,7 @@ SHARED = (
 
 def cams_main(argv: Sequence[str] | None = None) -> int:
     parser = _cams_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
     if args.get("method") == "auto":
         parser.error("--method auto needs existing files; name the pipeline to write files for")
     further, checkpoint = args.pop("train_further", False), args.get("checkpoint")
@@ -87,7 +87,7 @@ def cams_main(argv: Sequence[str] | None = None) -> int:
         following = ("c2am-refine", report.out, "CUES")
         return conclude(parser, report, record, f"CAMs to {report.out}", *following)
 
-    return run(parser, work, quiet=quiet)
+    return run(parser, work, running)
 
 
 def _train(args: dict[str, Any], training: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ __all__ = ["convert_main"]
 
 def convert_main(argv: Sequence[str] | None = None) -> int:
     parser = _convert_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
 
     def work() -> int:
         from ..convert.run import convert_cams
@@ -26,7 +26,7 @@ def convert_main(argv: Sequence[str] | None = None) -> int:
         following = ("c2am-refine", report.out_dir, "CUES", "--method", args["to"])
         return conclude(parser, report, record, f"CAMs to {report.out_dir}", *following)
 
-    return run(parser, work, quiet=quiet)
+    return run(parser, work, running)
 
 
 def _convert_parser() -> argparse.ArgumentParser:

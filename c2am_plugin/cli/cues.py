@@ -27,7 +27,7 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
     if any(word.split("=")[0] == "--describe" for word in argv):
         return describe_main(_without_describe(argv))
     parser = _cues_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
     if (args.get("boundary") == "agree") != ("cams" in args):
         parser.error("--boundary agree and --cams CAM_DIR must be given together")
     if "shard" in args and args.get("boundary") == "agree":
@@ -50,7 +50,7 @@ def cues_main(argv: Sequence[str] | None = None) -> int:
         following = ("c2am-merge", report.out) if part else ("c2am-refine", "CAM_DIR", report.out)
         return conclude(parser, report, record, f"cues to {report.out}", *following)
 
-    return run(parser, work, quiet=quiet)
+    return run(parser, work, running)
 
 
 def _without_describe(argv: list[str]) -> list[str]:

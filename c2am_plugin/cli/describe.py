@@ -13,7 +13,7 @@ __all__ = ["describe_main"]
 
 def describe_main(argv: Sequence[str] | None = None) -> int:
     parser = _describe_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
 
     def work() -> int:
         from ..describe.run import describe_cues
@@ -24,7 +24,7 @@ def describe_main(argv: Sequence[str] | None = None) -> int:
         print(found.text())
         return 1 if found.failures else 0
 
-    return run(parser, work, again="to start over", quiet=quiet)
+    return run(parser, work, running, again="to start over")
 
 
 def _describe_parser() -> argparse.ArgumentParser:

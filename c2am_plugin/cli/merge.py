@@ -15,7 +15,7 @@ def merge_main(argv: Sequence[str] | None = None) -> int:
         "c2am-merge", "Merge the reports of a run that was split into parts (--shard I/N)."
     )
     parser.add_argument("out_dir", metavar="OUT", help="the folder that all parts wrote to")
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
 
     def work() -> int:
         from ..classifier.report import CamReport
@@ -41,7 +41,7 @@ def merge_main(argv: Sequence[str] | None = None) -> int:
             finish(f"report to {record}", None, *_following(command, args))
         return code
 
-    return run(parser, work, quiet=quiet)
+    return run(parser, work, running)
 
 
 def _following(command: str, args: Values) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from .. import __version__
@@ -17,6 +18,7 @@ from ..runs.shards import Shard
 
 __all__ = [
     "Add",
+    "Running",
     "Values",
     "add_backbone",
     "add_crf_backend",
@@ -60,15 +62,32 @@ def command_parser(
         default=False,
         help="print only warnings, errors and the result",
     )
+    parser.add_argument(
+        "--log-json",
+        metavar="FILE",
+        default=None,
+        help="append the start, each warning, each image that fails and the end to FILE, as one "
+        "JSON object per line",
+    )
     return parser
 
 
-def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[Values, bool]:
-    """The values by argument name, and --quiet. Progress bars are shown only on a terminal."""
+@dataclass(frozen=True)
+class Running:
+    """How a command runs and tells what it does. arguments: by name, for the log."""
+
+    quiet: bool = False
+    log_json: str | None = None
+    arguments: Values = field(default_factory=dict)
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[Values, Running]:
+    """The values by argument name, and how to run. There is a progress bar only on a terminal."""
     values = vars(parser.parse_args(argv))
-    quiet = values.pop("quiet")
+    quiet, log_json = values.pop("quiet"), values.pop("log_json")
+    running = Running(quiet, log_json, dict(values))
     values["progress"] = not quiet and sys.stderr.isatty()
-    return values, quiet
+    return values, running
 
 
 def one_or_several(values: list[str]) -> str | list[str]:

@@ -35,7 +35,7 @@ PAGE_OPTIONS = ("labels", "classes", "workers", "overwrite", "progress")
 
 def refine_main(argv: Sequence[str] | None = None) -> int:
     parser = _refine_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
     args["cue_dir"] = one_or_several(args["cue_dir"])
     _check_usage(parser, args)
     args["seed_settings"] = dict(args["seed_settings"] or ()) or None
@@ -67,7 +67,7 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
         )
         return code
 
-    return run(parser, work, quiet=quiet)
+    return run(parser, work, running)
 
 
 def _check_page(page: str, args: Values) -> None:

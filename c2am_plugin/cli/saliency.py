@@ -29,7 +29,7 @@ SHARED = ("images", "ids", "workers", "device", "overwrite", "progress")
 
 def saliency_main(argv: Sequence[str] | None = None) -> int:
     parser = _saliency_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
     cues, checkpoint = args.pop("cues", None), args.pop("checkpoint", None)
     if (cues is None) == (checkpoint is None):
         parser.error("give either CUES to train on, or --checkpoint FILE of a trained network")
@@ -48,7 +48,7 @@ def saliency_main(argv: Sequence[str] | None = None) -> int:
         record = record_path(out, "c2am-saliency")
         return conclude(parser, report, record, f"cues to {out}", "c2am-refine", "CAM_DIR", out)
 
-    return run(parser, work, quiet=quiet)
+    return run(parser, work, running)
 
 
 def _train(cues: str, out: str, args: Values) -> str:

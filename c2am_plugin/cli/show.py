@@ -13,7 +13,7 @@ __all__ = ["show_main"]
 
 def show_main(argv: Sequence[str] | None = None) -> int:
     parser = _show_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
     args["cue_dir"] = one_or_several(args["cue_dir"])
 
     def work() -> int:
@@ -25,7 +25,7 @@ def show_main(argv: Sequence[str] | None = None) -> int:
         finish(f"{result.page}, images.csv", None, "xdg-open", result.page)
         return code
 
-    return run(parser, work, again="to start over", quiet=quiet)
+    return run(parser, work, running, again="to start over")
 
 
 def _show_parser() -> argparse.ArgumentParser:

@@ -26,7 +26,7 @@ __all__ = ["train_main"]
 
 def train_main(argv: Sequence[str] | None = None) -> int:
     parser = _train_parser()
-    args, quiet = parse(parser, argv)
+    args, running = parse(parser, argv)
     if args.get("sync_bn") and "micro_batch" in args:
         parser.error(
             "--sync-bn and --micro-batch cannot be combined: BatchNorm would see only a part of "
@@ -52,7 +52,7 @@ def train_main(argv: Sequence[str] | None = None) -> int:
         finish(str(result.checkpoint), None, *following)
         return 0
 
-    return run(parser, work, quiet=quiet)
+    return run(parser, work, running)
 
 
 def _train_parser() -> argparse.ArgumentParser:

@@ -22,6 +22,7 @@ from threading import Condition, Thread, get_ident
 from typing import Any, Protocol, TypeVar
 
 from ..errors import C2AMError, InputError
+from .events import tell_failed, tell_finished
 from .memory import keep_freed_memory
 
 __all__ = ["BatchResult", "Item", "run_images"]
@@ -91,6 +92,7 @@ def run_images(
                     outcome.results[image_id] = result
                 else:
                     outcome.failures[image_id] = failure
+                    tell_failed(image_id, failure)
                 bar.update()
     except BrokenProcessPool as error:
         raise C2AMError(
@@ -104,6 +106,7 @@ def run_images(
     outcome.results = dict(sorted(outcome.results.items()))
     outcome.failures = dict(sorted(outcome.failures.items()))
     outcome.seconds = time.perf_counter() - start
+    tell_finished(title, len(outcome.results), len(outcome.failures))
     return outcome
 
 
