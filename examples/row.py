@@ -1,96 +1,54 @@
-"""The picture of the README: one photograph from CAM to label.
+"""The picture of the README: one photograph from CAM to label, of a run of `photographs.py`.
 
-    python examples/row.py PHOTO --weights squeezenet1_0.pth --checkpoint RUN/last.pt -o row.png
+    python examples/row.py OUT PHOTO -o row.png
 
-The CAM is that of torchvision's squeezenet1_0 with ImageNet weights, its classes 281 to 285 (cats)
-together; the cue is that of a C²AM checkpoint; the label is `c2am-refine --crf`'s, PSA's format.
-The README's photograph is `chelsea` of scikit-image's wheel (CC0, Stefan van der Walt); its C²AM
-was trained with `c2am-train --backbone squeezenet1_0` on 143 photographs of VOC 2012.
+OUT is the folder that `photographs.py` wrote, PHOTO one of its photographs. The README's is
+`chelsea` of scikit-image's package (CC0, Stefan van der Walt), with the CAM of torchvision's
+squeezenet1_0 and ImageNet weights; its C²AM was trained with `c2am-train --backbone squeezenet1_0`
+on 143 photographs of VOC 2012.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
-import tempfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
-from torchvision import models
 
-from c2am_plugin import make_cues, refine_cams
+from c2am_plugin import get_adapter, pseudo_label, read_cams, read_photo
 
-CATS, VOC_CAT = (281, 282, 283, 284, 285), 7
-SCALES = (0.75, 1.0, 1.5)
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-GAP = 6
+METHOD, GAP = "psa", 6
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("run", type=Path, metavar="OUT", help="of photographs.py")
     parser.add_argument("photo", type=Path)
-    parser.add_argument("--weights", type=Path, required=True, help="state dict of squeezenet1_0")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="of c2am-train")
     parser.add_argument("-o", "--out", type=Path, default=Path("row.png"))
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        images = folder / "images"
-        images.mkdir()
-        photo = images / arguments.photo.name
-        shutil.copy(arguments.photo, photo)
-        pixels = np.asarray(Image.open(photo).convert("RGB"))
-        (folder / "cams").mkdir()
-        cam = classifier_cam(pixels, arguments.weights)
-        np.save(folder / "cams" / f"{photo.stem}.npy", {VOC_CAT: cam}, allow_pickle=True)  # type: ignore[arg-type]
-        make_cues(images, arguments.checkpoint, folder / "cues", progress=False)
-        options: dict[str, Any] = {"method": "psa", "progress": False}
-        refine_cams(
-            folder / "cams",
-            folder / "cues",
-            labels=folder / "after",
-            crf=True,
-            images=images,
-            **options,
-        )
-        # Strength 0 leaves the CAM alone: its label is what one has without cues.
-        refine_cams(
-            folder / "cams",
-            folder / "cues",
-            labels=folder / "before",
-            labels_only=True,
-            strength=0,
-            **options,
-        )
-        refined = np.load(folder / "cams_c2am" / f"{photo.stem}.npy", allow_pickle=True).item()
-        cue = np.asarray(Image.open(folder / "cues" / f"{photo.stem}.png"))
-        labels = [Image.open(folder / n / f"{photo.stem}.png") for n in ("before", "after")]
-        panels = [pixels, heat(cam, pixels), np.repeat(cue[..., None], 3, axis=2)]
-        panels += [heat(refined[VOC_CAT], pixels), *(overlay(label, pixels) for label in labels)]
-    draw(panels, arguments.out)
+    args = parser.parse_args(argv)
+    draw(panels(args.run, args.photo), args.out)
 
 
-def classifier_cam(pixels: np.ndarray, weights: Path) -> np.ndarray:
-    """uint8 H×W×3 → float32 H×W in [0, 1]: ReLU of the class scores, three scales and mirror."""
-    network = models.squeezenet1_0()
-    network.load_state_dict(torch.load(weights, weights_only=True))
-    network.eval()
-    image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None] / 255
-    image = (image - torch.tensor(MEAN).view(1, 3, 1, 1)) / torch.tensor(STD).view(1, 3, 1, 1)
-    size, total = image.shape[2:], torch.zeros(image.shape[2:])
-    with torch.inference_mode():
-        for scale in SCALES:
-            scaled = torch.nn.functional.interpolate(image, scale_factor=scale, mode="bilinear")
-            for flip in (False, True):
-                view = scaled.flip(3) if flip else scaled
-                scores = network.classifier[1](network.features(view))[:, CATS].relu()
-                scores = scores.flip(3) if flip else scores
-                grown = torch.nn.functional.interpolate(scores, size, mode="bilinear")
-                total += grown.sum(dim=(0, 1))
-    return (total / (total.max() + 1e-5)).numpy()
+def panels(run: Path, photo: Path) -> list[np.ndarray]:
+    """Photograph, CAM, cue, refined CAM, label before and after: uint8 H×W×3 each."""
+    adapter, name, pixels = get_adapter(METHOD), photo.stem, read_photo(photo)
+    before, after = (
+        read_cams(adapter, run / folder / f"{name}.npy", name) for folder in ("cams", "refined")
+    )
+    cue = np.asarray(Image.open(run / "cues" / f"{name}.png"))
+    label = Image.open(run / "labels" / f"{name}.png")
+    plain = label.copy()  # its palette
+    t = adapter.background_score
+    plain.putdata(pseudo_label(before.maps, before.class_ids, t).ravel().tolist())
+    return [
+        pixels,
+        heat(before.maps.max(0), pixels),
+        np.repeat(cue[..., None], 3, axis=2),
+        heat(after.maps.max(0), pixels),
+        overlay(plain, pixels),
+        overlay(label, pixels),
+    ]
 
 
 def heat(cam: np.ndarray, pixels: np.ndarray) -> np.ndarray:

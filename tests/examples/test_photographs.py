@@ -8,6 +8,7 @@ import demo
 import numpy as np
 import photographs
 import pytest
+import row
 import torch
 from PIL import Image
 from torchvision import models
@@ -50,6 +51,10 @@ def test_photographs_alone_become_a_page(tmp_path, weights):
     assert names[1] in page
     state = torch.load(out / "classifier.pth", weights_only=True)
     assert len(state["classifier.1.weight"]) == len(names) - 1
+
+    row.main([str(out), str(images / "a.jpg"), "-o", str(tmp_path / "row.png")])
+    picture = Image.open(tmp_path / "row.png")
+    assert picture.size == (6 * 200 + 5 * row.GAP, 150)  # 160×120 at a height of 150
 
 
 def test_the_free_photographs_are_in_the_package(tmp_path):
