@@ -26,6 +26,7 @@ __all__ = [
     "SQUARE",
     "CueForm",
     "is_soft_cue",
+    "is_taught_cue",
     "read_cue",
     "read_cue_for",
     "read_saliency",
@@ -55,6 +56,8 @@ DAMAGE = (
 ROUNDING = 1e-5
 SQUARE = "; use `stretch_cues=True` if the cues have the square shape of a network's input"
 SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
+# What a cue says whose image's CAM was a hint for the network that made it.
+TAUGHT_NOTE = ("c2am-hints", "taught by the CAM of this image")
 
 
 @dataclass(frozen=True)
@@ -165,12 +168,14 @@ def resize_cue(cue: np.ndarray, shape: tuple[int, int], stretch: bool = False) -
     return np.clip(np.asarray(resized), 0, 1)
 
 
-def write_cue(path: str | Path, saliency: np.ndarray) -> None:
+def write_cue(path: str | Path, saliency: np.ndarray, *, taught: bool = False) -> None:
     """Write saliency H×W, 1 = foreground, as an 8-bit grey PNG, atomically.
 
     saliency: bool for a hard cue, 0/255, or floating in [0, 1] for a soft cue, whose values are
-    odds with mid-grey undecided. A text field in the file marks soft cues for `is_soft_cue`. path:
-    missing folders are created. Raises OSError where the file cannot be written.
+    odds with mid-grey undecided. A text field in the file marks soft cues for `is_soft_cue`.
+    taught: the CAM of this image taught the network that made the cue; another field marks that for
+    `is_taught_cue`. path: missing folders are created. Raises OSError where the file cannot be
+    written.
 
     >>> from c2am_plugin import write_cue
     >>> write_cue("cues/2007_000032.png", 1 - b)  # doctest: +SKIP
@@ -179,15 +184,27 @@ def write_cue(path: str | Path, saliency: np.ndarray) -> None:
     notes = PngImagePlugin.PngInfo()
     if saliency.dtype != bool:
         notes.add_text(*SOFT_NOTE)
+    if taught:
+        notes.add_text(*TAUGHT_NOTE)
     with atomic_path(path) as temporary:
         Image.fromarray(pixels).save(temporary, format="PNG", compress_level=1, pnginfo=notes)
 
 
 def is_soft_cue(path: str | Path) -> bool:
     """Whether a file is a soft cue that `write_cue` wrote. False for anything unreadable."""
+    return _says(path, SOFT_NOTE)
+
+
+def is_taught_cue(path: str | Path) -> bool:
+    """Whether a cue was made by a network that this image's CAM taught, so that its agreement with
+    that CAM proves nothing. False for anything unreadable."""
+    return _says(path, TAUGHT_NOTE)
+
+
+def _says(path: str | Path, note: tuple[str, str]) -> bool:
     try:
         with open_image(path) as image:
-            return bool(image.info.get(SOFT_NOTE[0]) == SOFT_NOTE[1])
+            return bool(image.info.get(note[0]) == note[1])
     except InputError:
         return False
 

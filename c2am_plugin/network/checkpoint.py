@@ -134,6 +134,11 @@ def _wrong_notes(info: Mapping[str, Any]) -> str | None:
         side = info.get(name)
         if side is not None and not (type(side) is int and 0 < side <= LARGEST_SIDE):
             return name
+    hints = info.get("hints")
+    if hints is not None and not (
+        isinstance(hints, dict) and isinstance(hints.get("taught"), (list, tuple))
+    ):
+        return "hints"
     noted = info.get("polarity")
     if noted is None:
         return None

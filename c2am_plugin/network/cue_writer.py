@@ -5,6 +5,7 @@ Knows one image at a time. Which images there are and what is reported is make_c
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -56,6 +57,7 @@ class CueWriter:
 
     soft      a calibrated grey PNG; else 0/255 after the dense CRF
     puzzle    the adapter that stores maps, keys [0, 1]
+    taught    images whose CAMs were hints in training; their cues say so
     """
 
     reading: Reading
@@ -64,6 +66,7 @@ class CueWriter:
     maps: Path | None = None
     puzzle: CamAdapter | None = None
     crf_backend: Backend = "auto"
+    taught: Collection[str] = ()
 
     def __call__(self, image_id: str, photo: np.ndarray, logits: ScaleLogits) -> CueResult:
         values, boundary = self.reading(logits)
@@ -75,5 +78,5 @@ class CueWriter:
             strided, full = released_map(logits, self.reading.flag)
             with atomic_path(self.maps / f"{image_id}.npy") as path:
                 self.puzzle.dump(ImageCams(image_id, np.array([0]), full, strided), path)
-        write_cue(self.out / f"{image_id}.png", cue)
+        write_cue(self.out / f"{image_id}.png", cue, taught=image_id in self.taught)
         return CueResult(boundary, cue.size, int(np.count_nonzero(cue > 0.5)))

@@ -50,13 +50,15 @@ class HintPlan:
 class Hints:
     """The CAM files of the training images, in the images' order; None: no file, or left out.
 
-    judges  the files of the images that were left out, by the images' index
-    ids     of the images that were left out
+    judges    the files of the images that were left out, by the images' index
+    taught    ids of the images with hints
+    left_out  ids of those that were left out
     """
 
     files: tuple[Path | None, ...]
     judges: dict[int, Path]
-    ids: tuple[str, ...]
+    taught: tuple[str, ...]
+    left_out: tuple[str, ...]
     adapter: CamAdapter
     plan: HintPlan
 
@@ -81,8 +83,8 @@ class Hints:
             "method": self.adapter.name,
             "threshold": self.plan.threshold,
             "weight": self.plan.weight,
-            "images": sum(path is not None for path in self.files),
-            "left_out": list(self.ids),
+            "taught": list(self.taught),
+            "left_out": list(self.left_out),
         }
 
 
@@ -134,14 +136,14 @@ def find_hints(folder: str | Path, method: str, images: Sequence[str], plan: Hin
     left_out = [i for i in images if i in found and is_left_out(i)]
     if len(left_out) == len(images) - len(without):
         left_out = []  # few images: none can be spared
-    files = tuple(found.get(i) if i not in set(left_out) else None for i in images)
-    judges = {k: found[i] for k, i in enumerate(images) if i in set(left_out)}
+    spared = set(left_out)
+    files = tuple(found.get(i) if i not in spared else None for i in images)
+    judges = {k: found[i] for k, i in enumerate(images) if i in spared}
+    taught = tuple(i for i in images if i in found and i not in spared)
     log.info(
-        "hints of %d images; %d are left out, to judge the cues by",
-        sum(path is not None for path in files),
-        len(left_out),
+        "hints of %d images; %d are left out, to judge the cues by", len(taught), len(left_out)
     )
-    return Hints(files, judges, tuple(left_out), adapter, plan)
+    return Hints(files, judges, taught, tuple(left_out), adapter, plan)
 
 
 def is_left_out(image_id: str) -> bool:

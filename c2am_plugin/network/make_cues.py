@@ -181,7 +181,8 @@ def make_cues(
         if not soft:
             ranks.first(lambda: make_ready(crf_backend))
         puzzle = get_adapter("puzzlecam") if maps else None
-        writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle, crf_backend)
+        taught = frozenset((loaded.info.get("hints") or {}).get("taught", ()))
+        writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle, crf_backend, taught)
         report.add(stream(writer, todo, "cues"))
         if ranks.is_first:
             stored_report = {"settings": cue_settings, "report": asdict(report)}

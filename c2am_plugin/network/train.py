@@ -88,8 +88,8 @@ def train_c2am(
     hints          folder of CAM files of these images, of any layout: where the largest CAM is
                    hint_threshold or more, P is pulled towards 1 (C²AM-H of P-NOC: binary
                    cross-entropy with label smoothing 0.1, times hint_weight). Images without a CAM
-                   file, and one in five of the others, get no hints; the checkpoint lists the
-                   latter, so that cues can be judged by CAMs that did not teach them
+                   file, and one in five of the others, get no hints; `refine_cams` calibrates
+                   the cues by the CAMs of the latter, which did not teach them
     hint_method    the layout of these files by name; default found out
     micro_batch    images that go through the network at once, to save memory: loss and gradient
                    stay those of the batch, BatchNorm sees the part (`network.gradient`);

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..cams import CamAdapter, is_binary, read_cams
 from ..errors import InputError
-from ..files.cues import CueForm, is_soft_cue, read_cue
+from ..files.cues import CueForm, is_soft_cue, is_taught_cue, read_cue
 from ..files.folders import sample
 from ..runs.parallel import run_images
 from .calibration import Calibration, calibrate_cues, count_sure_pixels, with_binary_cams
@@ -91,21 +91,52 @@ def calibrate_set(
 ) -> Calibration:
     """The calibration of the cues of these images to their CAMs; every image must have a cue.
 
-    Uses a sample of the images. Raises InputError where none of the sample can be read.
+    Uses a sample of the images. Of cues that some of the CAMs taught, it is the less trusting of
+    two: by the CAMs that taught nothing, as agreement with a teacher proves nothing, and by the
+    teachers. Raises InputError where none of the sample can be read.
     """
-    outcome = run_images(
-        CalibrationJob(adapter, background_score, reading, clip),
-        sample(images, CALIBRATION_IMAGES),
-        workers=workers,
-        title="calibrating",
-        prefer="processes",
-        progress=progress,
-    )
-    if not outcome.results:
-        raise InputError(next(iter(outcome.failures.values())))
-    counts = list(outcome.results.values())
-    calibration = calibrate_cues(counts)
-    return with_binary_cams(calibration, counts) if is_binary(adapter) else calibration
+    found, groups = [], _by_teacher(images)
+    _report_teachers(groups)
+    for group in groups:
+        outcome = run_images(
+            CalibrationJob(adapter, background_score, reading, clip),
+            sample(group, CALIBRATION_IMAGES),
+            workers=workers,
+            title="calibrating",
+            prefer="processes",
+            progress=progress,
+        )
+        if not outcome.results:
+            raise InputError(next(iter(outcome.failures.values())))
+        counts = list(outcome.results.values())
+        calibration = calibrate_cues(counts)
+        if is_binary(adapter):
+            calibration = with_binary_cams(calibration, counts)
+        found.append(calibration)
+    return min(found, key=lambda calibration: calibration.accuracy)
+
+
+def _by_teacher(images: Sequence[ImageFiles]) -> list[Sequence[ImageFiles]]:
+    """The images whose CAMs did not teach their cues as hints, and those whose did."""
+    if not any(_is_taught(image) for image in sample(images, SOFT_CUES)):
+        return [images]
+    taught = [image for image in images if _is_taught(image)]
+    others = [image for image in images if not _is_taught(image)]
+    return [others, taught] if others else [taught]
+
+
+def _report_teachers(groups: Sequence[Sequence[ImageFiles]]) -> None:
+    if len(groups) == 2:
+        log.info("%d of these CAMs taught the cues, %d did not", len(groups[1]), len(groups[0]))
+    elif _is_taught(groups[0][0]):
+        log.warning(
+            "all of these CAMs taught the cues that they now judge (c2am-train's hints), so the "
+            "calibration trusts the cues more than it should"
+        )
+
+
+def _is_taught(image: ImageFiles) -> bool:
+    return any(is_taught_cue(cue) for cue in image.cues)
 
 
 def weigh_folders(
@@ -126,7 +157,7 @@ def weigh_folders(
         return reading
     outcome = run_images(
         SharesJob(adapter, background_score, reading, clip),
-        sample(images, CALIBRATION_IMAGES),
+        sample(_by_teacher(images)[0], CALIBRATION_IMAGES),
         workers=workers,
         title="comparing cues",
         prefer="processes",

@@ -14,8 +14,10 @@ from small_training import assert_same_gradients, batch, gradients, settled, sma
 from torch.nn import functional as F
 from training_contract import rows
 
+from c2am_plugin import make_cues, read_label, read_photo, refine_cams
 from c2am_plugin.cli import train_main
 from c2am_plugin.errors import InputError
+from c2am_plugin.files.cues import is_taught_cue, write_cue
 from c2am_plugin.network.checkpoint import load_checkpoint
 from c2am_plugin.network.gradient import BatchHints, loss_gradient
 from c2am_plugin.network.hints import HintPlan, HintVote, find_hints, is_left_out
@@ -102,21 +104,23 @@ def test_ranks_make_the_gradient_of_the_whole_batch() -> None:
 # Images and CAM files -------------------------------------------------------------------------
 
 
-def write_set(folder: Path, n: int, n_cams: int, classes: tuple[int, ...] = (3,)) -> list[str]:
-    """Bright discs on a dark noisy ground, and PSA's CAMs of them: the disc, blurred."""
+def write_set(folder: Path, n: int, n_cams: int, off: float = 0.0, side: int = SIDE) -> list[str]:
+    """Bright discs on a dark noisy ground, and PSA's CAMs of them: the disc, blurred, `off` pixels
+    too far down."""
     ids = [f"image{i:02d}" for i in range(n)]
     for name in ("photos", "cams"):
         (folder / name).mkdir(parents=True)
     for index, image_id in enumerate(ids):
         rng = np.random.default_rng(index)
-        y, x = np.mgrid[:SIDE, : SIDE + 8]
-        cy, cx = rng.integers(14, SIDE - 14, 2)
+        y, x = np.mgrid[:side, : side + 8]
+        cy, cx = rng.integers(14, side - 14, 2)
         distance = np.hypot(y - cy, x - cx)
         pixels = rng.integers(0, 60, (*y.shape, 3)) + 180 * (distance < 11)[..., None]
         Image.fromarray(pixels.astype(np.uint8)).save(folder / "photos" / f"{image_id}.png")
-        cam = np.exp(-((distance / 11) ** 2)).astype(np.float32)
+        part = np.hypot(y - cy - off, x - cx)  # CAMs of a part: their centre is beside the disc's
+        cam = np.exp(-((part / 11) ** 2)).astype(np.float32)
         if index < n_cams:
-            np.save(folder / "cams" / f"{image_id}.npy", dict.fromkeys(classes, cam))
+            np.save(folder / "cams" / f"{image_id}.npy", {3: cam})
     return ids
 
 
@@ -142,7 +146,7 @@ def test_some_images_are_left_out_by_their_ids_alone(tmp_path: Path) -> None:
     hints = find_hints(tmp_path / "cams", "psa", ids, HintPlan(0.3, 2.0))
     left = {i for i in ids[:18] if is_left_out(i)}
     assert left
-    assert set(hints.ids) == left == {ids[k] for k in hints.judges}
+    assert set(hints.left_out) == left == {ids[k] for k in hints.judges}
     assert [path is not None for path in hints.files] == [
         i in ids[:18] and i not in left for i in ids
     ]
@@ -150,7 +154,7 @@ def test_some_images_are_left_out_by_their_ids_alone(tmp_path: Path) -> None:
         "method": "psa",
         "threshold": 0.3,
         "weight": 2.0,
-        "images": 18 - len(left),
+        "taught": [i for i in ids[:18] if i not in left],
         "left_out": sorted(left),
     }
     share = np.mean([is_left_out(f"2008_{k:06d}") for k in range(5000)])
@@ -229,3 +233,81 @@ def test_options_of_hints_need_hints(tmp_path: Path, capsys: pytest.CaptureFixtu
         train_main(["I", "-o", str(tmp_path / "run"), "--hint-weight", "2"])
     assert stop.value.code == 2
     assert "--hint-weight needs --hints CAM_DIR" in capsys.readouterr().err
+
+
+# Cues that their judges taught ----------------------------------------------------------------
+
+
+def cams_of(folder: Path, ids: list[str]) -> dict[str, np.ndarray]:
+    return {i: np.load(folder / f"{i}.npy", allow_pickle=True).item()[3] for i in ids}
+
+
+@pytest.mark.parametrize("noted", [True, False])
+def test_cams_that_taught_the_cues_do_not_judge_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, noted: bool
+) -> None:
+    """The cues repeat their teachers and are noise elsewhere: they know nothing of their own."""
+    ids = write_set(tmp_path, 20, 20)
+    for index, (image_id, cam) in enumerate(cams_of(tmp_path / "cams", ids).items()):
+        taught = not is_left_out(image_id)
+        noise = np.random.default_rng(index).random(cam.shape, np.float32)
+        write_cue(
+            tmp_path / "cues" / f"{image_id}.png", cam if taught else noise, taught=taught and noted
+        )
+    refine_cams(tmp_path / "cams", tmp_path / "cues", tmp_path / "out", method="psa")
+    after = cams_of(tmp_path / "out", ids)
+    before = cams_of(tmp_path / "cams", ids)
+    change = max(float(np.abs(after[i] - before[i]).max()) for i in ids)
+    assert (change < 0.02) is noted
+
+
+def test_where_all_cams_taught_it_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ids = write_set(tmp_path, 4, 4)
+    for image_id, cam in cams_of(tmp_path / "cams", ids).items():
+        write_cue(tmp_path / "cues" / f"{image_id}.png", cam, taught=True)
+    refine_cams(tmp_path / "cams", tmp_path / "cues", tmp_path / "out", method="psa")
+    assert "all of these CAMs taught the cues that they now judge" in caplog.text
+
+
+def test_cues_taught_by_other_images_do_no_harm(tmp_path: Path) -> None:
+    """A network that was taught by shuffled CAMs repeats them, and knows only where CAMs usually
+    are of images that it was not taught: the labels are not worse."""
+    ids = write_set(tmp_path, 40, 40, off=6.0, side=150)
+    true = cams_of(tmp_path / "cams", ids)
+    usual = np.mean(list(true.values()), axis=0)
+    for k, image_id in enumerate(ids):
+        taught = not is_left_out(image_id)
+        cue = true[ids[(k + 7) % len(ids)]] if taught else usual
+        write_cue(tmp_path / "cues" / f"{image_id}.png", cue, taught=taught)
+    refine_cams(
+        tmp_path / "cams",
+        tmp_path / "cues",
+        tmp_path / "out",
+        method="psa",
+        labels=tmp_path / "labels",
+    )
+    before = after = 0.0
+    for image_id, cam in true.items():
+        photo = read_photo(tmp_path / "photos" / f"{image_id}.png")
+        disc = photo.mean(axis=2) > 120
+        before += iou(cam > 0.2, disc)
+        after += iou(read_label(tmp_path / "labels" / f"{image_id}.png") > 0, disc)
+    assert after > before - 0.005 * len(ids)
+
+
+@pytest.mark.slow
+def test_the_cues_say_whose_cams_taught_them(tmp_path: Path) -> None:
+    ids = write_set(tmp_path, 10, 8)
+    result = small_train(
+        tmp_path / "photos", tmp_path / "run", hints=tmp_path / "cams", epochs=1, batch_size=10
+    )
+    settings: dict[str, Any] = {"device": "cpu", "workers": 1, "progress": False}
+    make_cues(tmp_path / "photos", result.checkpoint, tmp_path / "cues", **settings)
+    marked = {i for i in ids if is_taught_cue(tmp_path / "cues" / f"{i}.png")}
+    assert marked == {i for i in ids[:8] if not is_left_out(i)}
+
+
+def iou(mask: np.ndarray, other: np.ndarray) -> float:
+    return float((mask & other).sum() / (mask | other).sum())
