@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..cams import CamAdapter, is_binary
+from ..cams import CamAdapter, constant_score, is_binary
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
 from ..files.class_lists import class_names
 from ..files.folders import first_names
-from ..refine.background import check_score, find_score, settle_score
+from ..refine.background import check_score, find_score, needs_search, take_score
 from ..refine.formula import check_strength
 from ..refine.pairing import ImageFiles
 from ..refine.set_calibration import (
@@ -209,16 +209,20 @@ def _source(
 
     Beside it stands the one that cues and CAMs tell, unless the files contain their background.
     """
-    t = settle_score(
-        adapter, score, images, reading=reading, clip=clip, workers=workers, progress=progress
-    )
-    label_free = None
+    searched, found = needs_search(adapter, score), None
     if not getattr(adapter, "stores_background", False):
-        with suppress(InputError):  # no file can be read, which is reported with the rows
+        try:
             found = find_score(
                 adapter, images, reading=reading, clip=clip, workers=workers, progress=progress
             )
-            label_free = found.background_score
+        except InputError:  # no file can be read, which is reported with the rows
+            if searched:
+                raise
+    label_free = None if found is None else found.background_score
+    if searched and found is not None:
+        t = take_score(adapter, found)
+    else:
+        t = constant_score(adapter, score)  # type: ignore[arg-type]
     return Source(label, adapter, np.union1d(THRESHOLDS, [t]), t, label_free)
 
 
@@ -242,7 +246,7 @@ def _calibrated(
         workers=workers,
         progress=progress,
     )
-    fit = calibrate_set(
+    calibration = calibrate_set(
         source.adapter,
         images,
         source.t,
@@ -251,7 +255,7 @@ def _calibrated(
         workers=workers,
         progress=progress,
     )
-    return replace(source, fit=fit, reading=reading)
+    return replace(source, calibration=calibration, reading=reading)
 
 
 def _run(
@@ -332,13 +336,19 @@ def _plan_rows(
     rows = [
         RowPlan("cam", "CAM", "cam", t),
         RowPlan("cam_best", "CAM, best threshold", "cam", best["cam"]),
+        RowPlan("cam_own_crf", "CAM + dense CRF", "cam", t, crf=True),
         RowPlan("cam_crf", "CAM, best threshold + dense CRF", "cam", best["cam"], crf=True),
         RowPlan("cues", "CAM + cues", "cues", t),
         RowPlan("guard", "CAM + cues, guarded", "guard", t),
         RowPlan("cues_best", f"{title}, best threshold", final, best[final]),
         RowPlan("cues_crf", f"{title} + dense CRF", final, t, crf=True),
     ]
-    wanted = {"cam_crf": with_photos, "guard": final == "guard", "cues_crf": crf}
+    wanted = {
+        "cam_own_crf": with_photos,
+        "cam_crf": with_photos,
+        "guard": final == "guard",
+        "cues_crf": crf,
+    }
     return [row for row in rows if wanted.get(row.key, True)]
 
 
@@ -366,5 +376,5 @@ def _pipeline(
         headline="guard" if "guard" in rows else "cues",
         distrusted=int((trust < 1).sum()),
         pairs=len(trust),
-        fit=None if source.fit is None else asdict(source.fit),
+        calibration=None if source.calibration is None else asdict(source.calibration),
     )

@@ -129,9 +129,9 @@ def _settings(result: BenchmarkResult) -> dict[str, Any]:
     left_out = ("cams", "ids", "show")
     settings = {name: each for name, each in result.settings.items() if name not in left_out}
     for each in result.pipelines:
-        if each.fit:
+        if each.calibration:
             settings[each.label] = (
                 "cues calibrated: they side with "
-                f"{percent(each.fit['accuracy'], 0)} % of what the CAMs are sure of"
+                f"{percent(each.calibration['accuracy'], 0)} % of what the CAMs are sure of"
             )
     return settings

@@ -76,7 +76,7 @@ class PipelineResult:
     rows        {row key: Row}: cam, cam_best, cam_crf, cues, cues_best, guard, cues_crf
     headline    key of the row that gains are told of: "guard" where the guard is on, else "cues"
     distrusted  (image, class) pairs whose cue the guard trusts less, of `pairs`
-    fit         how the cues were calibrated to these CAMs (`evidence.CueFit`); None: not at all
+    calibration  how the cues were calibrated to these CAMs, see `Calibration`; None: not at all
     """
 
     label: str
@@ -89,7 +89,7 @@ class PipelineResult:
     headline: str
     distrusted: int
     pairs: int
-    fit: dict[str, float] | None
+    calibration: dict[str, float] | None
 
     @property
     def image_ious(self) -> tuple[np.ndarray, np.ndarray]:

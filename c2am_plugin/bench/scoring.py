@@ -47,7 +47,7 @@ class Source:
     thresholds  float64 [T], rising: where the threshold curve is taken
     t           the background score of the pipeline, or the one that is asked for
     label_free  the background score that cues and CAMs tell without ground truth; None: neither
-    fit         how cues become evidence for these CAMs; None takes them uncalibrated
+    calibration  how cues become evidence for these CAMs; None takes them uncalibrated
     reading     of several cue folders, with their shares for these CAMs; None: the reader's
     """
 
@@ -56,7 +56,7 @@ class Source:
     thresholds: np.ndarray
     t: float
     label_free: float | None = None
-    fit: Calibration | None = None
+    calibration: Calibration | None = None
     reading: CueReading | None = None
 
 
@@ -111,8 +111,8 @@ class ImageReader:
         """The cue as these CAMs meet it: fitted where that is wanted, float32 H×W in [0, 1]."""
         shape = (cams.maps.shape[1], cams.maps.shape[2])
         try:
-            if source.fit is not None:
-                raw = source.fit.apply(cams, raw, cams.score(source.t))
+            if source.calibration is not None:
+                raw = source.calibration.apply(cams, raw, cams.score(source.t))
             return resize_cue(raw, shape)
         except InputError as error:
             raise InputError(f"{image.cues[0]}: {error}") from error
@@ -145,7 +145,9 @@ class ImageReader:
             background_score=score,
             strength=self.strength,
             top=cams.top,
-            binary=None if source.fit is None else source.fit.binary_odds(cams, raw, t),
+            binary=None
+            if source.calibration is None
+            else source.calibration.binary_odds(cams, raw, t),
         )
         found = {"cam": cams.maps, "cues": update(cams.maps, cue)}
         if self.guard:

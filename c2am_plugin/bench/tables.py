@@ -169,7 +169,7 @@ def _json_pipeline(pipeline: PipelineResult, result: BenchmarkResult) -> dict[st
         "t": pipeline.t,
         "t_without_ground_truth": pipeline.label_free,
         "headline": pipeline.headline,
-        "cues_calibrated": pipeline.fit,
+        "cues_calibrated": pipeline.calibration,
         "published_miou_percent_voc2012_train": result.published(pipeline),
         "thresholds": pipeline.thresholds,
         "miou_by_threshold": pipeline.curves,

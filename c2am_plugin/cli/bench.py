@@ -101,6 +101,7 @@ def _bench_parser() -> argparse.ArgumentParser:
     )
     add(
         "--background-score",
+        "--threshold",
         type=score_or_auto,
         metavar="T|auto",
         help="what the pipelines compare CAMs with (default: their own), or auto: find it",

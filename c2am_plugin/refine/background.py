@@ -24,7 +24,16 @@ from .formula import check_background_score
 from .pairing import ImageFiles
 from .several_cues import CueReading
 
-__all__ = ["FoundScore", "check_score", "choose_score", "find_score", "look", "settle_score"]
+__all__ = [
+    "FoundScore",
+    "check_score",
+    "choose_score",
+    "find_score",
+    "look",
+    "needs_search",
+    "settle_score",
+    "take_score",
+]
 
 # Images in the sample, and grid points of each along either side.
 SCORE_IMAGES, SIDE = 500, 64
@@ -192,13 +201,24 @@ def settle_score(
     Where the profile has no constant, None is "auto". Where the cues do not determine t, the
     profile's is kept with a warning; raises InputError where it has none.
     """
-    stored = getattr(adapter, "stores_background", False)
-    own = None if stored else adapter.background_score
-    if stored or not (score == "auto" or (score is None and own is None)):
+    if not needs_search(adapter, score):
         return constant_score(adapter, score)  # type: ignore[arg-type]
     found = find_score(
         adapter, images, reading=reading, clip=clip, workers=workers, progress=progress
     )
+    return take_score(adapter, found)
+
+
+def needs_search(adapter: CamAdapter, score: float | str | None) -> bool:
+    """Whether t of a run is found from its cues. score: as for `settle_score`."""
+    if getattr(adapter, "stores_background", False):
+        return False
+    return score == "auto" or (score is None and adapter.background_score is None)
+
+
+def take_score(adapter: CamAdapter, found: FoundScore) -> float:
+    """t from what was found, or else the profile's with a warning. Raises InputError for none."""
+    own = adapter.background_score
     if found.background_score is not None:
         log.info(
             "t = %g fits CAMs and cues best (correlation %.2f, %d images); %s",

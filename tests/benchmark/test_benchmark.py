@@ -10,12 +10,14 @@ import pytest
 from adapter_contract import FAMILIES
 from small_files import write_png
 
+from c2am_plugin.bench import benchmark as benchmark_module
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.bench.evaluate import THRESHOLDS, evaluate_cams, evaluate_labels
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.cli import bench_main
 from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.files.labels import pseudo_label, read_label
+from c2am_plugin.refine import background
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.registry import get_adapter
 
@@ -105,7 +107,7 @@ def test_a_table_describes_the_folder_that_is_refined_of_many_images(tmp_path):
     stored = refined_calibration(cams, cues, tmp_path / "out", workers=1)
     assert stored["accuracy"] == pytest.approx(0.75, abs=0.02)
     result = run({"psa": cams}, cues, tmp_path / "gt", calibrate="on")
-    assert result.pipelines[0].fit == stored
+    assert result.pipelines[0].calibration == stored
     assert result.image_ids == ids[::100]
 
 
@@ -123,7 +125,7 @@ def test_ground_truth_of_a_part_changes_no_calibration(tmp_path, listed):
     result = run(
         {"psa": cams, "psa:again": cams}, cues, tmp_path / "gt", calibrate="on", ids=wanted
     )
-    assert [pipeline.fit for pipeline in result.pipelines] == [stored, stored]
+    assert [pipeline.calibration for pipeline in result.pipelines] == [stored, stored]
     assert result.image_ids == [image_id for image_id in ids[:20] if image_id != "07"]
 
 
@@ -146,7 +148,15 @@ def test_the_crf_rows_are_the_crf_of_the_labels(data, images):
 
     cams, cues, gt = data()
     (pipeline,) = run({"psa": cams}, cues, gt, images=images, crf=True).pipelines
-    assert list(pipeline.rows) == ["cam", "cam_best", "cam_crf", "cues", "cues_best", "cues_crf"]
+    assert list(pipeline.rows) == [
+        "cam",
+        "cam_best",
+        "cam_own_crf",
+        "cam_crf",
+        "cues",
+        "cues_best",
+        "cues_crf",
+    ]
     adapter, total = get_adapter("psa"), 0
     for image_id in IDS:
         parsed = adapter.parse(adapter.load(cams / f"{image_id}.npy"), image_id)
@@ -274,6 +284,33 @@ def test_any_number_of_classes_by_a_file_of_names(data, tmp_path):
         for message in two.failures.values()
     )
     assert two.failures
+
+
+def test_the_background_score_is_searched_once(data, monkeypatch):
+    """Both the rows and what stands beside them use it."""
+    cams, cues, gt = data(ids=[f"i{n}" for n in range(14)], name="more")
+    searches, look = [], background.find_score
+
+    def counted(*args, **options):
+        searches.append(args)
+        return look(*args, **options)
+
+    monkeypatch.setattr(background, "find_score", counted)
+    monkeypatch.setattr(benchmark_module, "find_score", counted)
+    result = run({"psa": cams}, cues, gt, background_score="auto")
+    assert len(searches) == 1
+    assert result.pipelines[0].t == (result.pipelines[0].label_free or 0.2)
+
+
+def test_the_crf_is_scored_at_the_pipelines_own_score_too(data, tmp_path):
+    pytest.importorskip("numba", reason="numba is not installed")
+    cams, cues, gt = data()
+    for image_id in IDS:
+        write_png(tmp_path / "photos" / f"{image_id}.png", np.full((24, 32, 3), 90))
+    rows = run({"seam": cams}, cues, gt, images=tmp_path / "photos").pipelines[0].rows
+    assert rows["cam_own_crf"].plan.background_score == 0.26
+    assert rows["cam_crf"].plan.background_score == rows["cam_best"].plan.background_score
+    assert not np.array_equal(rows["cam_own_crf"].counts, rows["cam"].counts)
 
 
 def test_the_published_number_stands_beside_its_own_pipeline_on_vocs_images_only(data):
