@@ -93,6 +93,7 @@ setup(
             "matplotlib",  # examples/tour.ipynb
             "scikit-image",  # photographs of the demo, free of rights
             "timm>=1.0",
+            "scikit-image",  # superpixels for --segments
             "dask[distributed]",
             "pydensecrf2; python_version < '3.13'",  # the reference of the CRF's tests
         ],

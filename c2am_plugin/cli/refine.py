@@ -164,10 +164,16 @@ def _refine_parser() -> argparse.ArgumentParser:
     )
     add_cue_use(add)
     add(
+        "--segments",
+        metavar="DIR",
+        help="average the refined CAMs within segments: <id>.npy or <id>.png of segment numbers, "
+        "or <id>/ of mask PNGs (SAM, superpixels)",
+    )
+    add(
         "--missing",
         choices=("error", "keep", "skip"),
         default="error",
-        help="images without a cue: stop (default), keep their CAMs, or leave them out",
+        help="images without a cue or segments: stop (default), keep their CAMs, or leave them out",
     )
 
     add = parser.add_argument_group("labels and seeds").add_argument

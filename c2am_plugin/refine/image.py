@@ -23,6 +23,7 @@ from .calibration import Calibration
 from .formula import NO_NEWS, Score
 from .guard import guard_cue
 from .pairing import ImageFiles
+from .segments import average_cams
 from .several_cues import CueReading
 
 __all__ = ["ImageJob", "ImageResult", "enlarge", "refine_image"]
@@ -111,6 +112,7 @@ class ImageJob:
     crf_setting      the name of the CRF's setting
     ignore_below     pixels of lower probability are labelled 255
     confidence       folder for those probabilities, or None
+    zero_is_none     what 0 means in segment files
     """
 
     adapter: CamAdapter
@@ -128,6 +130,7 @@ class ImageJob:
     float16: bool = False
     calibration: Calibration | None = None
     crf_backend: Backend = "auto"
+    zero_is_none: bool = True
 
     def read(self, image: ImageFiles) -> ImageCams:
         return read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
@@ -169,10 +172,14 @@ class ImageJob:
                     else self.calibration.binary_odds(cams, cue, self.background_score)
                 ),
             )
-            if is_binary(self.adapter) and stored_scale(self.adapter) != 1:
-                refined = harden(refined, self.background_score)
         except InputError as error:
             raise InputError(f"{image.cue}: {error}") from error
+        if image.segments is not None:
+            refined = average_cams(
+                refined, image.segments, self.zero_is_none, self.background_score
+            )
+        if is_binary(self.adapter) and stored_scale(self.adapter) != 1:
+            refined = harden(refined, self.background_score)
         if self.out_dir is not None:
             write_cams(self.adapter, refined, self.out_dir)
         flat = (

@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import InputError
 from ..files.folders import first_names
 from ..files.lists import wanted_ids
 from ..files.names import unlike
+from ..files.segments import SegmentFiles, find_segments
 from ..registry import find_cams
 from .several_cues import CueFolder, CueReading, find_cue_folders
 
-__all__ = ["ImageFiles", "Pairing", "pair"]
+__all__ = ["ImageFiles", "Pairing", "add_segments", "pair"]
 
 log = logging.getLogger("c2am_plugin")
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """The files of one image; None for a photograph that is not wanted.
+    """The files of one image; None for a photograph or segments that are not wanted or missing.
 
     cues: one from each folder, or none where one of them is missing.
     """
@@ -33,6 +34,7 @@ class ImageFiles:
     cam: Path
     cues: tuple[Path, ...]
     photo: Path | None = None
+    segments: Path | None = None
 
     @property
     def cue(self) -> Path | None:
@@ -51,6 +53,7 @@ class Pairing:
     left_out: int
     folders: tuple[Path, ...]
     reading: CueReading
+    segments: SegmentFiles | None = None
 
     @property
     def ids(self) -> list[str]:
@@ -117,6 +120,23 @@ def pair(
         tuple(folder.path for folder in folders),
         CueReading.of([folder.form for folder in folders]),
     )
+
+
+def add_segments(pairing: Pairing, folder: str | Path, missing: str) -> Pairing:
+    """The pairing with the segments of its images. missing: as in `pair`; "keep": not averaged.
+
+    Raises InputError where segments are missing or none are of these images.
+    """
+    found = find_segments(folder, pairing.ids)
+    lacking = {image_id for image_id in pairing.ids if image_id not in found.files}
+    _tell_missing(sorted(lacking), "segments", Path(folder), len(pairing.images), missing)
+    images = [
+        replace(image, segments=found.files.get(image.image_id))
+        for image in pairing.images
+        if missing != "skip" or image.image_id not in lacking
+    ]
+    left_out = pairing.left_out + len(pairing.images) - len(images)
+    return replace(pairing, images=images, left_out=left_out, segments=found)
 
 
 def _without_cue(folder: CueFolder, there: Sequence[str], total: int, missing: str) -> list[str]:

@@ -36,7 +36,7 @@ from .background import check_score, settle_score
 from .checks import check_polarity, check_same_images, check_shapes
 from .formula import check_strength
 from .image import ImageJob, refine_image
-from .pairing import ImageFiles, Pairing, pair
+from .pairing import ImageFiles, Pairing, add_segments, pair
 from .report import RefineReport
 from .set_calibration import (
     calibrate_set,
@@ -66,6 +66,7 @@ def refine_cams(
     background_score: float | str | None = None,
     threshold: float | str | None = None,
     strength: float = 1.0,
+    segments: str | Path | None = None,
     calibrate: str = "auto",
     guard: bool = False,
     missing: str = "error",
@@ -103,6 +104,9 @@ def refine_cams(
                best with the cues, without ground truth (background.py). `threshold` is a second
                name of this argument
     strength   influence of the cues: the exponent of their odds ratio, 1 as in the paper, 0 none
+    segments   folder of segments, within which the refined CAMs are averaged (segments.py): a file
+               of segment numbers per image, `<id>.npy` or `<id>.png`, or a folder `<id>/` of mask
+               PNGs. An image without a cue is not averaged
     calibrate  "on": first calibrate the cues to the sure pixels of the set's CAMs, without ground
                truth (`calibration.calibrate_cues`), so that cues have no more influence than their
                agreement with the CAMs warrants; "off": use the cues uncalibrated, as the paper
@@ -110,7 +114,8 @@ def refine_cams(
     guard      down-weight a cue where it would erase most of a class's confident area
                (`guard.guard_cue`); for uncalibrated cues
     missing    for an image without a cue: "error" refuses to start, "keep" copies its CAM file,
-               "skip" leaves the image out
+               "skip" leaves the image out; the same without segments, where "keep" refines the
+               CAMs and does not average them
     flip_cues  the cues are inverted: high = background
     stretch_cues  resize cues to their image's size whatever their aspect ratio, e.g. maps that are
                stored at the size of a network's square input
@@ -172,7 +177,15 @@ def refine_cams(
     if refined:
         log.info("refined CAMs go to %s", refined)
     outputs = [Path(folder) for folder in (refined, labels, confidence, seeds) if folder]
-    _check_folders(outputs, (cam_dir, *cue_dirs, *(photo_folders(images) if images else [])))
+    _check_folders(
+        outputs,
+        (
+            cam_dir,
+            *cue_dirs,
+            *([segments] if segments else []),
+            *(photo_folders(images) if images else []),
+        ),
+    )
 
     # Read everything that could refuse the run before anything is written.
     pairing = pair(
@@ -185,6 +198,8 @@ def refine_cams(
         flip=flip_cues,
         stretch=stretch_cues,
     )
+    if segments:
+        pairing = add_segments(pairing, segments, missing)
     adapter = choose_adapter(
         method,
         [image.cam for image in pairing.images],
@@ -219,6 +234,7 @@ def refine_cams(
         guard=guard,
         float16=float16,
         crf_backend=crf_backend,
+        zero_is_none=pairing.segments is None or pairing.segments.zero_is_none,
     )
     todo, plan = part.of(pairing.images), None
     if seeds and images and refined:
@@ -259,6 +275,9 @@ def refine_cams(
         name_greys(calibrate, cues)
 
     settings = _settings(job, cam_dir, pairing, missing)
+    if segments:
+        settings["segments"] = str(Path(segments).resolve())
+        settings["zero_is_none"] = job.zero_is_none
     if plan:
         plan.check(settings, overwrite=overwrite)
     return _run(

@@ -58,9 +58,10 @@ class ImageFacts:
 
 @dataclass(frozen=True)
 class FactsJob:
-    """Counts one image. job: how it was refined."""
+    """Counts one image. job: how it was refined; averaged: within segments, too."""
 
     job: ImageJob
+    averaged: bool = False
 
     def cams(self, image: RefinedImage) -> tuple[ImageCams, ImageCams]:
         """The CAMs before and after. Raises InputError where they are not of one image."""
@@ -74,7 +75,8 @@ class FactsJob:
                 f"{_size(before)}; expected the refined CAMs of the same file"
             )
         # A pixel without any activation has none afterwards, whatever the cue says.
-        if not is_binary(self.job.adapter) and bool((after.maps[before.maps == 0] > 0).any()):
+        fixed = not (self.averaged or is_binary(self.job.adapter))
+        if fixed and bool((after.maps[before.maps == 0] > 0).any()):
             raise InputError(
                 f"{image.refined}: is above 0 where {image.files.cam} is 0, so it was refined from "
                 "other CAMs"

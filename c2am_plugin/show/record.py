@@ -74,7 +74,7 @@ class Record:
         return None if scale == 1.0 else scale
 
     def option(self, name: str) -> bool:
-        """A switch of the run: "clip", "flip_cues", "stretch_cues", "guard"."""
+        """Whether the run had this: "clip", "flip_cues", "stretch_cues", "guard", "segments"."""
         return bool(self.settings.get(name, False))
 
 

@@ -128,7 +128,7 @@ def show_refinement(
     output = OutputFolder(Path(out), _settings(cam_dir, cue_dir, refined_dir, images))
     check_folders(COMMAND, OUTPUTS, [output], overwrite=overwrite)
     outcome = run_images(
-        FactsJob(job),
+        FactsJob(job, record.option("segments")),
         list(some.values()),
         workers=workers,
         title="looking",
@@ -143,7 +143,7 @@ def show_refinement(
     chosen = choose(with_photo, pictures, [i for i in wanted if i in facts])
     score = _found(job, some.values(), workers, progress)
     look = Look(record, job, len(every), facts, names, score, output.settings)
-    gallery = Gallery(FactsJob(job), some, facts, names, photos, written)
+    gallery = Gallery(FactsJob(job, record.option("segments")), some, facts, names, photos, written)
     with hold_folders(COMMAND, OUTPUTS, [output], overwrite=overwrite):
         shown, failures = write_page_of(look, gallery, chosen, Path(out))
     return ShowResult(
