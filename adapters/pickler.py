@@ -37,6 +37,13 @@ class _Storage:
         self.array = array
 
 
+class _Values:
+    """The bytes of a large array, to be written from where they are."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+
+
 class Pickler(PythonPickler):
     """Python's own pickler with numpy's old module names and with tensors from plain arrays."""
 
@@ -58,6 +65,20 @@ class Pickler(PythonPickler):
         self.write(pickle.REDUCE)
         self.memoize(obj)
 
+    def save_array(self, obj: np.ndarray) -> None:
+        if not obj.flags.c_contiguous or obj.dtype.hasobject or not 256 <= obj.nbytes < 2**32:
+            self.save_reduce(*obj.__reduce_ex__(2), obj=obj)
+            return
+        # As numpy pickles it, but for a copy of its bytes.
+        as_numpy: Any = np.empty(0, obj.dtype).__reduce__()
+        build, arguments, (version, _, *about, _) = as_numpy
+        self.save_reduce(build, arguments, (version, obj.shape, *about, _Values(obj)), obj=obj)
+
+    def save_values(self, obj: _Values) -> None:
+        self.write(pickle.BINBYTES + struct.pack("<I", obj.array.nbytes))
+        self.write(obj.array.reshape(-1).view(np.uint8).data)
+        self.memoize(obj)
+
     def save_tensor(self, obj: TorchArray) -> None:
         if obj.parameter is not None:
             arguments: Any = (TorchArray(obj.array), obj.parameter, OrderedDict())
@@ -77,6 +98,8 @@ class Pickler(PythonPickler):
     dispatch: ClassVar[dict[type, Any]] = {
         **PythonPickler.dispatch,
         GlobalName: save_named,
+        np.ndarray: save_array,
+        _Values: save_values,
         TorchArray: save_tensor,
         TorchSize: save_size,
         _Storage: save_storage,

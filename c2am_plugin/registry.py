@@ -8,8 +8,10 @@ third party adds a pipeline with one entry point: a profile of an existing layou
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -149,9 +151,16 @@ def _with_numbers(adapter: CamAdapter, profile: Profile) -> CamAdapter:
 def _points(group: str) -> dict[str, EntryPoint]:
     """Every entry point by name; of two with the same name the first."""
     points: dict[str, EntryPoint] = {}
-    for point in entry_points(group=group):
-        points.setdefault(point.name, point)
+    for point in _installed(tuple(sys.path)):
+        if point.group == group:
+            points.setdefault(point.name, point)
     return points
+
+
+@cache
+def _installed(_: tuple[str, ...]) -> list[EntryPoint]:
+    """The entry points of both groups: all packages on this path are searched once."""
+    return [point for group in (LAYOUTS, PROFILES) for point in entry_points(group=group)]
 
 
 def find_cams(folder: str | Path, method: str = "auto") -> dict[str, Path]:

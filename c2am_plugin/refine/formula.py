@@ -192,15 +192,18 @@ def _scale(maps: np.ndarray, scaled: np.ndarray, top: np.ndarray, new_top: np.nd
     if len(maps) == 1:
         scaled[0] = new_top
         return
-    changed = new_top != top
-    if scaled.dtype != maps.dtype:
-        changed[:] = True
-    divisor = np.where(top > 0, top, 1).astype(np.float64)
+    # Float16 has too few digits for the factor, and it is 1 exactly where nothing changes.
+    working = np.result_type(maps.dtype, np.float32)
+    factor = new_top / np.maximum(top, np.finfo(working).tiny, dtype=working)
+    np.copyto(factor, 1, where=new_top == top)
     # argmax takes the first of equal values: other classes must stay strictly below the winner.
-    limit = np.nextafter(new_top, scaled.dtype.type(0))
-    won = np.zeros(top.shape, bool)
+    limit = _next_below(new_top)
     for values, result in zip(maps, scaled, strict=True):
-        won |= values == top
-        result[:] = values / divisor * new_top
-        np.minimum(result, np.where(won, new_top, limit), out=result)
-        np.copyto(result, values, where=~changed, casting="same_kind")
+        np.minimum(values * factor, limit, out=result, casting="same_kind")
+        np.copyto(result, new_top, where=values == top)
+
+
+def _next_below(values: np.ndarray) -> np.ndarray:
+    """np.nextafter(values, 0) of floats from 0, many times as fast: their bits count them."""
+    native = values.astype(values.dtype.newbyteorder("="), copy=False)
+    return np.maximum(native.view(f"i{values.itemsize}") - 1, 0).view(native.dtype)

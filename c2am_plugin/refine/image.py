@@ -215,7 +215,7 @@ class ImageJob:
         before, after = (_foreground(each, t) for each in (cams, refined))
         height, width = cams.maps.shape[1:] if cams.maps.size else cue_shape
         same = cue != "none" and bool(cams.maps.size) and self.strength > 0
-        untouched = same and np.array_equal(cams.maps, refined.maps)
+        untouched = same and before == after and np.array_equal(cams.maps, refined.maps)
         return ImageResult(
             pixels=height * width,
             before=before,

@@ -19,7 +19,7 @@ import pytest
 import torch
 from adapter_contract import assert_same, image, stored
 
-from c2am_adapters.npy import TorchArray, load_npy, save_npy
+from c2am_adapters.npy import TorchArray, load_npy, save_npy, save_pickle
 from c2am_plugin.errors import InputError, UnsafeFileError
 from c2am_plugin.refine.run import refine_image
 from c2am_plugin.registry import get_adapter
@@ -247,6 +247,27 @@ def test_written_files_name_only_what_old_environments_have(tmp_path):
     assert {argument for opcode, argument in opcodes if opcode.name == "GLOBAL"} == OLD_NAMES
     assert max(opcode.proto for opcode, _ in opcodes) <= 3
     assert {argument for opcode, argument in opcodes if opcode.name == "PROTO"} == {2, 3}
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(999.0, dtype="f4").reshape(3, 9, 37),
+        np.arange(999, dtype=">i8")[::2],
+        np.asfortranarray(np.ones((20, 30), "f2")),
+        np.full(99, "2020-01-01", "M8[D]"),
+        np.ones(999, bool),
+    ],
+)
+def test_large_arrays_are_read_back_by_pickle_itself(tmp_path, array):
+    content = {7: array, "again": array, "part": array[1:]}
+    save_pickle(tmp_path / "ours.pkl", content)
+    found = pickle.loads((tmp_path / "ours.pkl").read_bytes())
+    for key, values in content.items():
+        np.testing.assert_array_equal(found[key], values)
+        assert found[key].dtype == values.dtype
+    assert found["again"] is found[7]
+    assert found[7].flags.f_contiguous >= array.flags.f_contiguous
 
 
 def test_objects_that_do_not_fit_are_refused(tmp_path):
