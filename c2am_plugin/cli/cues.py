@@ -98,7 +98,8 @@ def _cues_parser() -> argparse.ArgumentParser:
     )
     add_crf_backend(add)
 
-    add = parser.add_argument_group("network").add_argument
+    network = parser.add_argument_group("network")
+    add = network.add_mutually_exclusive_group().add_argument
     add(
         "--scales",
         type=positive,
@@ -107,6 +108,13 @@ def _cues_parser() -> argparse.ArgumentParser:
         help="up to 8: factors of the image's size; from 32: sides of a square in pixels "
         "(default: 0.5 1 1.5 2, or squares close to the size of the training images)",
     )
+    add(
+        "--fast",
+        action="store_true",
+        help="one scale alone, that of the training images: AUC 0.005 to 0.02 lower, 4 times as "
+        "fast on a CPU or more",
+    )
+    add = network.add_argument
     add(
         "--bf16",
         action="store_true",

@@ -26,6 +26,7 @@ __all__ = [
     "ScaleLogits",
     "check_scales",
     "default_scales",
+    "fast_scales",
     "mean_logit",
     "network_input",
     "released_map",
@@ -84,6 +85,15 @@ def check_scales(scales: Sequence[float]) -> tuple[float, ...]:
     if not scales:
         raise InputError("no scale is given; expected for instance 0.5 1 1.5 2")
     return tuple(float(scale) for scale in scales)
+
+
+def fast_scales(trained_side: int | None) -> tuple[float, ...]:
+    """The one factor at which photographs of 500 pixels are about as large as in training.
+
+    trained_side: as for `default_scales`; None: 512. Networks of 256 get 0.5: with SqueezeNet, three
+    seeds and two sets, as good as 0.5, 1, 1.5, 2 at a thirtieth of the time (README.md).
+    """
+    return (min(LARGEST_FACTOR, max(1 / 8, (trained_side or RELEASED_SIDE) / RELEASED_SIDE)),)
 
 
 @torch.inference_mode()

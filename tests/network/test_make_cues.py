@@ -166,6 +166,22 @@ def test_scales_are_those_of_training(photos: Path, checkpoint: Path, tmp_path: 
     assert contents(tmp_path / "given") == contents(tmp_path / "default")
 
 
+def test_fast_is_the_one_scale_of_training(
+    photos: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_checkpoint(tmp_path / "small.pt", load_checkpoint(checkpoint).model, True, {"resize": 256})
+    report = run(photos, tmp_path / "small.pt", tmp_path / "fast", scales=None, fast=True)
+    assert report.scales == (0.5,)
+    run(photos, tmp_path / "small.pt", tmp_path / "given", scales=(0.5,))
+    assert contents(tmp_path / "given") == contents(tmp_path / "fast")
+    arguments = [str(photos), "--checkpoint", str(checkpoint), "-o", str(tmp_path / "cues")]
+    with pytest.raises(SystemExit) as stop:
+        cues_main([*arguments, "--fast", "--scales", "1"])
+    assert stop.value.code == 2
+    assert cues_main([*arguments, "--fast", "--quiet"]) == 0
+    capsys.readouterr()
+
+
 def test_one_bad_photograph_does_not_stop_the_others(
     photos: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,6 +250,7 @@ def test_wrong_inputs_are_one_line_and_write_nothing(
     ("options", "said"),
     [
         ({"polarity": "sideways"}, "polarity 'sideways': expected auto"),
+        ({"fast": True, "scales": (1.0,)}, "`fast` chooses a scale, so it excludes `scales`"),
         ({"boundary": "agree"}, "need each other; only one is given"),
         ({"cams": "somewhere"}, "need each other; only one is given"),
         ({"boundary": 1.5}, "boundary 1.5: expected"),
