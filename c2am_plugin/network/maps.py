@@ -90,8 +90,8 @@ def check_scales(scales: Sequence[float]) -> tuple[float, ...]:
 def fast_scales(trained_side: int | None) -> tuple[float, ...]:
     """The one factor at which photographs of 500 pixels are about as large as in training.
 
-    trained_side: as for `default_scales`; None: 512. Networks of 256 get 0.5: with SqueezeNet, three
-    seeds and two sets, as good as 0.5, 1, 1.5, 2 at a thirtieth of the time (README.md).
+    trained_side: as for `default_scales`; None: 512. Networks of 256 get 0.5: with SqueezeNet,
+    three seeds and two sets, as good as 0.5, 1, 1.5, 2 at a thirtieth of the time (README.md).
     """
     return (min(LARGEST_FACTOR, max(1 / 8, (trained_side or RELEASED_SIDE) / RELEASED_SIDE)),)
 
