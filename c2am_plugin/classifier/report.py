@@ -39,7 +39,7 @@ class CamReport:
 
     def summary(self) -> str:
         """The run in a line."""
-        there = f"; {self.already_there} were there already" if self.already_there else ""
+        there = f"; {self.already_there} already done" if self.already_there else ""
         failed = f"; {len(self.failures)} failed" if self.failures else ""
         empty = f"; {self.empty} of them without a class" if self.empty else ""
         return (

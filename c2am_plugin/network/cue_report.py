@@ -48,8 +48,8 @@ class CueReport:
     def summary(self) -> str:
         """The run in a line or two."""
         if not self.polarity:
-            return f"all {self.already_there} cues were there already; nothing to do"
-        there = f"; {self.already_there} were there already" if self.already_there else ""
+            return f"all {self.already_there} cues are already done"
+        there = f"; {self.already_there} already done" if self.already_there else ""
         failed = f"; {len(self.failures)} failed" if self.failures else ""
         cut = "" if self.mean_boundary is None else f" ({self.mean_boundary:.3g})"
         side = "background" if self.polarity["flag"] else "foreground"

@@ -44,7 +44,7 @@ class PredictionReport:
 
     def summary(self) -> str:
         """The run in one line."""
-        there = f"; {self.already_there} already existed" if self.already_there else ""
+        there = f"; {self.already_there} already done" if self.already_there else ""
         failed = f"; {len(self.failures)} failed" if self.failures else ""
         return (
             f"wrote {self.written} soft cues in {self.seconds:.1f} s{there}{failed}; "
