@@ -1,4 +1,4 @@
-"""What the package is made of and why it needs what it needs."""
+"""Package metadata: contents, requirements with their reasons, entry points."""
 
 import re
 from pathlib import Path
@@ -79,12 +79,12 @@ setup(
         "tqdm>=4.60",  # progress bars
         "joblib>=1.3",  # parallel runs on threads, processes or a cluster
         "numba>=0.57",  # the dense CRF, compiled
-        "jinja2>=3.1",  # the pages, with everything in them escaped; torch needs it, too
+        "jinja2>=3.1",  # the pages, with automatic escaping; torch also needs it
     ],
     extras_require={
         "dask": ["dask[distributed]"],  # runs on a cluster, through joblib
-        "timm": ["timm>=1.0"],  # --backbone timm:NAME: the backbones of the field
-        # --crf-backend pydensecrf. Its build pins a Cython that Python 3.13 breaks.
+        "timm": ["timm>=1.0"],  # --backbone timm:NAME
+        # --crf-backend pydensecrf. Its build pins a Cython that fails on Python 3.13.
         "pydensecrf": ["pydensecrf2; python_version < '3.13'"],
         "test": [
             "pytest",

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import struct
 from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
 from math import prod
 from typing import Any, Protocol
 
@@ -280,18 +281,7 @@ PLAIN_ARRAYS = {
     "numpy.matrixlib.defmatrix.matrix",
 }
 MASKED_ARRAYS = {"numpy.ma.MaskedArray", "numpy.ma.core.MaskedArray"}
-NUMBERS = (
-    "bool",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "uint8",
-    "float16",
-    "float32",
-    "float64",
-    "bool_",
-)
+NUMBERS = ("bool", "int8", "int16", "int32", "int64", "uint8", "float16", "float32", "float64")
 BUILDERS: dict[str, Any] = {
     "_codecs.encode": _encode,
     "__builtin__.bytes": _empty_bytes,
@@ -310,78 +300,72 @@ BUILDERS: dict[str, Any] = {
     "torch.storage._load_from_bytes": _load_storage,
 }
 # Types that a file may name but not call.
+BUILTINS = ("builtins", "__builtin__")
 TYPES = {
     *PLAIN_ARRAYS,
     *MASKED_ARRAYS,
-    *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in FACTORIES),
-    *(f"numpy.{name}" for name in NUMBERS),
-    *(f"torch.{name}" for name in ("bool", "int8", "int16", "int32", "int64", "uint8")),
-    *(f"torch.{name}" for name in ("float16", "float32", "float64", "bfloat16")),
+    *(f"{module}.{name}" for module in BUILTINS for name in FACTORIES),
+    *(f"{module}.{name}" for module in ("numpy", "torch") for name in NUMBERS),
     *(f"torch.{name}" for name in STORAGES),
+    "numpy.bool_",
+    "torch.bfloat16",
 }
 
 PLAIN_ARRAY = "store a plain array of numbers"
 PLAIN_TENSOR = "store the CAMs as float32, with tensor.float()"
-PLAIN_VALUE = "store it as a number or a text, or leave it out"
-HARMLESS: dict[str, tuple[str, str]] = {
-    "torch.BFloat16Storage": ("a bfloat16 torch tensor", PLAIN_TENSOR),
-    **{
-        f"torch.Complex{kind}Storage": ("a complex torch tensor", PLAIN_TENSOR)
-        for kind in ("Float", "Double")
-    },
-    **{
-        f"torch.{kind}Storage": ("a quantised torch tensor", PLAIN_TENSOR)
-        for kind in ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")
-    },
-    "torch.storage.UntypedStorage": ("a torch tensor of a dtype that numpy lacks", PLAIN_TENSOR),
-    "torch._utils._rebuild_tensor_v3": ("a torch tensor of a dtype that numpy lacks", PLAIN_TENSOR),
-    "torch._utils._rebuild_qtensor": ("a quantised torch tensor", PLAIN_TENSOR),
-    "torch._utils._rebuild_sparse_tensor": ("a sparse torch tensor", "store it with .to_dense()"),
-    "torch._tensor._rebuild_from_type_v2": (
-        "a torch tensor with attributes or of a class of its own",
-        "store a plain one, with tensor.detach().clone()",
+PLAIN_VALUE = "store it as a number or a string, or leave it out"
+# Harmless globals: what each of them is, a remedy, and the names.
+_RECORDS = ("numpy.recarray", "numpy.rec.recarray", "numpy.core.records.recarray", "numpy.record")
+_TEXTS = ("numpy.char.chararray", "numpy.chararray", "numpy.core.defchararray.chararray")
+_COMPLEX = ("torch.ComplexFloatStorage", "torch.ComplexDoubleStorage")
+_QUANTISED = ("QInt8", "QUInt8", "QInt32", "QUInt4x2", "QUInt2x4")
+_FOREIGN = ("torch.storage.UntypedStorage", "torch._utils._rebuild_tensor_v3")
+_VALUES = (
+    "collections.Counter",
+    "collections.deque",
+    "datetime.date",
+    "datetime.datetime",
+    "datetime.timedelta",
+    "decimal.Decimal",
+    "fractions.Fraction",
+    "uuid.UUID",
+    "pathlib.PosixPath",
+    "pathlib.PurePosixPath",
+    "pathlib.WindowsPath",
+    "pathlib.PureWindowsPath",
+    "pathlib._local.PosixPath",
+    "numpy.array",
+    "numpy.zeros",
+    "types.SimpleNamespace",
+)
+_BUILT_IN = ("set", "frozenset", "complex", "bytearray", "range", "xrange", "slice")
+_ROWS: list[tuple[str, str, Sequence[str]]] = [
+    ("a bfloat16 torch tensor", PLAIN_TENSOR, ["torch.BFloat16Storage"]),
+    ("a complex torch tensor", PLAIN_TENSOR, _COMPLEX),
+    ("a quantised torch tensor", PLAIN_TENSOR, [f"torch.{kind}Storage" for kind in _QUANTISED]),
+    ("a quantised torch tensor", PLAIN_TENSOR, ["torch._utils._rebuild_qtensor"]),
+    ("a torch tensor of a dtype that numpy lacks", PLAIN_TENSOR, _FOREIGN),
+    (
+        "a sparse torch tensor",
+        "store it with .to_dense()",
+        ["torch._utils._rebuild_sparse_tensor"],
     ),
-    "torch._utils._rebuild_parameter_with_state": (
+    (
+        "a torch tensor with attributes or of a subclass",
+        "store a plain one, with tensor.detach().clone()",
+        ["torch._tensor._rebuild_from_type_v2"],
+    ),
+    (
         "a torch parameter with attributes",
         "store its values, with parameter.detach()",
+        ["torch._utils._rebuild_parameter_with_state"],
     ),
-    **dict.fromkeys(
-        ("torch.Tensor", "torch.nn.parameter.Parameter"), ("a torch class", PLAIN_VALUE)
-    ),
-    "torch.device": ("a torch.device", PLAIN_VALUE),
-    **dict.fromkeys(
-        ("numpy.recarray", "numpy.rec.recarray", "numpy.core.records.recarray", "numpy.record"),
-        ("an array of records", PLAIN_ARRAY),
-    ),
-    **dict.fromkeys(
-        ("numpy.char.chararray", "numpy.chararray", "numpy.core.defchararray.chararray"),
-        ("an array of texts", PLAIN_ARRAY),
-    ),
-    "ml_dtypes.bfloat16": ("an array of bfloat16", "store the CAMs as float32"),
-    **{
-        f"{module}.{name}": (f"a Python {name}", PLAIN_VALUE)
-        for module in ("builtins", "__builtin__")
-        for name in ("set", "frozenset", "complex", "bytearray", "range", "xrange", "slice")
-    },
-    **{
-        name: (f"a {name}", PLAIN_VALUE)
-        for name in (
-            "collections.Counter",
-            "collections.deque",
-            "datetime.date",
-            "datetime.datetime",
-            "datetime.timedelta",
-            "decimal.Decimal",
-            "fractions.Fraction",
-            "uuid.UUID",
-            "pathlib.PosixPath",
-            "pathlib.PurePosixPath",
-            "pathlib.WindowsPath",
-            "pathlib.PureWindowsPath",
-            "pathlib._local.PosixPath",
-            "numpy.array",
-            "numpy.zeros",
-            "types.SimpleNamespace",
-        )
-    },
-}
+    ("a torch class", PLAIN_VALUE, ["torch.Tensor", "torch.nn.parameter.Parameter"]),
+    ("a torch.device", PLAIN_VALUE, ["torch.device"]),
+    ("an array of records", PLAIN_ARRAY, _RECORDS),
+    ("an array of strings", PLAIN_ARRAY, _TEXTS),
+    ("an array of bfloat16", "store the CAMs as float32", ["ml_dtypes.bfloat16"]),
+    *((f"a Python {each}", PLAIN_VALUE, [f"{m}.{each}" for m in BUILTINS]) for each in _BUILT_IN),
+    *((f"a {name}", PLAIN_VALUE, [name]) for name in _VALUES),
+]
+HARMLESS = {name: (what, remedy) for what, remedy, names in _ROWS for name in names}

@@ -2,8 +2,8 @@
 
 Every message is one line for the user: which file, what was found, what was expected, what to do.
 It names arguments in backquotes, as Python spells them: `labels`, `calibrate="on"`. The commands
-put their own options in place of the arguments (cli.common) and exit with 1. Anything that is not
-a C2AMError is a bug and keeps its traceback.
+replace the arguments with their own options (cli.wording) and exit with 1. Any other exception is a
+bug and keeps its traceback.
 
     C2AMError
     ├── InputError           a file, folder or argument is invalid; also a ValueError
@@ -28,7 +28,15 @@ __all__ = [
 
 
 class C2AMError(Exception):
-    """The base class of every error that this package raises deliberately."""
+    """The base class of every error that this package raises deliberately.
+
+    >>> from c2am_plugin import C2AMError, read_cue
+    >>> try:
+    ...     read_cue("missing/2007_000032.png")
+    ... except C2AMError as error:
+    ...     print(error)
+    missing/2007_000032.png: cannot be read as a cue image (No such file or directory)
+    """
 
 
 class InputError(C2AMError, ValueError):

@@ -16,6 +16,7 @@ import c2am_plugin
 MODULES = (
     "cams",
     "crf.settings",
+    "errors",
     "files.folders",
     "files.labels",
     "files.names",

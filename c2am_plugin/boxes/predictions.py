@@ -7,18 +7,17 @@ import os
 from pathlib import Path
 
 from ..errors import InputError
+from ..files.lists import HEADS
 from .truths import Truths
 
 __all__ = ["read_predictions"]
-
-HEADS = ("id", "image", "image_id", "filename", "file_name")
 
 
 def read_predictions(path: str | Path, truths: Truths) -> dict[str, list[str]]:
     """{image id: classes, the best first} from a CSV whose lines are `id,class,class,…`.
 
     Classes are given by the names or numbers of the ground truth. A first line whose first field is
-    "id" or "image" (or another of HEADS) is a heading; the suffix of a file name (.jpg) is ignored.
+    "id" or "image" (or another of `lists.HEADS`) is a heading. A file name's suffix is ignored.
     Raises InputError.
     """
     path = Path(path)

@@ -15,6 +15,7 @@ from typing import Any
 from ..cams import CamAdapter, read_cams
 from ..errors import InputError
 from ..files.cam_files import write_cams
+from ..files.folders import refuse_inside
 from ..files.writing import write_json
 from ..refine.formula import check_background_score
 from ..registry import choose_adapter, get_adapter
@@ -77,7 +78,7 @@ def convert_cams(
     if background_score is not None:
         check_background_score(background_score)
     cam_dir, out_dir, part = Path(cam_dir), Path(out_dir), Shard.parse(shard)
-    _check_folders(cam_dir, out_dir)
+    refuse_inside([cam_dir], out_dir)
     target = get_adapter(to)
     cams = listed_cams(cam_dir, ids, method=method)
     source = choose_adapter(method, list(cams.values()))
@@ -193,9 +194,3 @@ def _tell_score(source: CamAdapter, target: CamAdapter, score: float | None) -> 
             f"t = {score:g} of {source.name}" if score else f"a t chosen for {source.name}",
             f"{target.name}'s {own:g}" if own else f"a t chosen for {target.name}",
         )
-
-
-def _check_folders(cam_dir: Path, out_dir: Path) -> None:
-    source, output = cam_dir.resolve(), out_dir.resolve()
-    if source in (output, *output.parents):
-        raise InputError(f"{out_dir}: is inside the input {cam_dir}; choose another folder")

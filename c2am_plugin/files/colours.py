@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from .labels import are_vocs
+from .labels import are_vocs, packed
 
 __all__ = [
     "ALPHA_MODES",
@@ -69,5 +69,4 @@ def _coloured(pixels: np.ndarray) -> bool:
 
 def _distinct(pixels: np.ndarray) -> np.ndarray:
     """The distinct colours of an image, ascending, each packed into one uint32."""
-    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
-    return np.unique((red << 16) | (green << 8) | blue)
+    return np.unique(packed(pixels.reshape(-1, 3)))

@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tokenize import TokenError
 
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from ..cams import ROUNDING
 from ..errors import InputError
 from .colours import ALPHA_MODES, MOST_COLOURS, alpha_of, colour_map, mask_of_colours
 from .folders import plain_file
-from .image_files import open_image
+from .image_files import DAMAGE, open_image
 from .writing import atomic_path
 
 __all__ = [
@@ -39,21 +39,6 @@ __all__ = [
 CUE_SUFFIXES = (".png", ".npy")
 # Read in folders that contain none of CUE_SUFFIXES.
 OTHER_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-# The errors of numpy for damaged files and files of other formats.
-DAMAGE = (
-    OSError,
-    ValueError,
-    EOFError,
-    MemoryError,
-    SyntaxError,
-    TokenError,
-    TypeError,
-    RecursionError,
-    LookupError,
-    ArithmeticError,
-)
-# A smaller relative excess over the full value is a rounding error.
-ROUNDING = 1e-5
 SQUARE = "; use `stretch_cues=True` if the cues have the square shape of a network's input"
 SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
 # What a cue says whose image's CAM was a hint for the network that made it.

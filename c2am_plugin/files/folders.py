@@ -11,7 +11,15 @@ from typing import TypeVar
 
 from ..errors import InputError
 
-__all__ = ["IMAGE_SUFFIXES", "find_files", "first_names", "plain_file", "sample", "walk"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "find_files",
+    "first_names",
+    "plain_file",
+    "refuse_inside",
+    "sample",
+    "walk",
+]
 
 T = TypeVar("T")
 
@@ -102,6 +110,16 @@ def _raise_unreadable(error: OSError) -> None:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return
     raise InputError(f"{error.filename}: cannot be listed ({error.strerror})") from error
+
+
+def refuse_inside(inputs: Iterable[str | Path], *outputs: str | Path) -> None:
+    """Raise InputError for an output that is, or is inside, an input: a later run would read it."""
+    for source in (Path(folder).resolve() for folder in inputs):
+        for output in outputs:
+            place = Path(output).resolve()
+            if source in (place, *place.parents):
+                inside = "inside " if place != source else ""
+                raise InputError(f"{output}: is {inside}the input {source}; choose another folder")
 
 
 def plain_file(path: str, flags: int) -> int:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -22,13 +23,13 @@ from PIL import Image, UnidentifiedImageError
 from ..errors import InputError
 from .folders import plain_file
 
-__all__ = ["image_shape", "open_image", "read_pixels"]
+__all__ = ["DAMAGE", "image_shape", "open_image", "read_pixels"]
 
 # Pillow reads many more formats; for one of them (EPS) it starts Ghostscript.
 FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF")
 # A PNG of a few hundred bytes can declare any size. No camera's image is larger than this.
 MOST_PIXELS = 2**26
-# The errors of Pillow's readers for damaged files and files of other formats.
+# The errors of Pillow's and numpy's readers for damaged files and files of other formats.
 DAMAGE = (
     OSError,
     ValueError,
@@ -39,6 +40,8 @@ DAMAGE = (
     ArithmeticError,
     NotImplementedError,
     MemoryError,
+    RecursionError,
+    TokenError,
     struct.error,
     zlib.error,
     Image.DecompressionBombError,
@@ -106,5 +109,6 @@ def _refused(path: str | Path, what: str) -> Iterator[None]:
         known = ", ".join(FORMATS)
         raise InputError(f"{path}: cannot be read as {what} (expected {known})") from error
     except DAMAGE as error:
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        found = getattr(error, "strerror", None) or str(error)
+        reason = " ".join(found.split())[:200] or type(error).__name__
         raise InputError(f"{path}: cannot be read as {what} ({reason})") from error

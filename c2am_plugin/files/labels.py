@@ -17,6 +17,7 @@ __all__ = [
     "VOC_CLASSES",
     "are_vocs",
     "label_values",
+    "packed",
     "palette",
     "pseudo_label",
     "read_label",
@@ -154,11 +155,11 @@ def are_vocs(colours: np.ndarray) -> bool:
     """Whether all colours, uint8 …×3, are those of VOC's 21 classes or its outlines."""
     # A table of all colours is many times faster than sorting the pixels of a large image.
     known = np.zeros(1 << 24, bool)
-    known[_packed(_vocs())] = True
-    return bool(known[_packed(colours.reshape(-1, 3))].all())
+    known[packed(_vocs())] = True
+    return bool(known[packed(colours.reshape(-1, 3))].all())
 
 
-def _packed(colours: np.ndarray) -> np.ndarray:
+def packed(colours: np.ndarray) -> np.ndarray:
     """uint8 N×3 → uint32 N, one number per colour."""
     red, green, blue = colours.T
     return (red.astype(np.uint32) << 16) | (green.astype(np.uint32) << 8) | blue

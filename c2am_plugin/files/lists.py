@@ -16,11 +16,12 @@ from .folders import IMAGE_SUFFIXES, first_names
 from .names import known_names, normal_form
 from .roots import find_list
 
-__all__ = ["lacking", "read_ids", "wanted_ids"]
+__all__ = ["HEADS", "lacking", "read_ids", "wanted_ids"]
 
 SUFFIXES = (*IMAGE_SUFFIXES, ".npy", ".xml")
 # The folders of images, whose names are not part of an id.
 ABOVE = ("JPEGImages", "train2014", "val2014", "train2017", "val2017")
+# The first field of a line that is a heading.
 HEADS = ("id", "image", "image_id", "imageid", "filename", "file_name", "name")
 SEPARATORS = ("\t", ",", ";", None)
 NUMBER = re.compile(r"-?\d+(\.\d+)?([|,;]-?\d+)*")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .folders import first_names
+from .folders import first_names, refuse_inside
 from .image_files import read_pixels
 from .lists import lacking, wanted_ids
 from .names import under_ids
@@ -102,12 +102,7 @@ def find_images(
 
 def check_outside(images: str | Path, *outputs: Path) -> None:
     """Raise InputError for an output among the photographs, where a later run would read it."""
-    for photos in (folder.resolve() for folder in photo_folders(images)):
-        for output in outputs:
-            if photos in (output.resolve(), *output.resolve().parents):
-                raise InputError(
-                    f"{output}: is among the photographs of {photos}; choose another folder"
-                )
+    refuse_inside(photo_folders(images), *outputs)
 
 
 def _usual_list(lists: Path | None) -> Path | None:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..cams import ROUNDING
 from ..errors import InputError
 from .colours import alpha_of, mask_of_colours, without_black
 from .cues import CueForm, stored_pixels
@@ -189,7 +190,7 @@ def _full(found: Sequence[Stored], folder: str | Path) -> float | None:
 def _full_of_floats(low: float, top: float) -> float | None:
     if not low >= 0 or not np.isfinite(top):
         return 0
-    if top <= 1 + 1e-5:
+    if top <= 1 + ROUNDING:
         return None
     for full in (100.0, 255.0, 4095.0, 65535.0):
         if top == full:

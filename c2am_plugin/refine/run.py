@@ -21,7 +21,7 @@ from ..crf.settings import crf_setting as find_setting
 from ..crf.settings import label_setting
 from ..errors import InputError
 from ..files.cam_files import cam_path
-from ..files.folders import sample
+from ..files.folders import refuse_inside, sample
 from ..files.photos import find_photos
 from ..files.roots import photo_folders
 from ..files.writing import write_json
@@ -404,17 +404,10 @@ def default_output(cam_dir: str | Path) -> Path:
 
 
 def _check_folders(folders: list[Path], inputs: tuple[str | Path, ...]) -> None:
-    """Outputs may not be, or be inside, an input folder: a later run would read them as input."""
-    outputs = [folder.resolve() for folder in folders]
-    if len(set(outputs)) < len(outputs):
+    """Raise InputError for outputs that share a folder, or that are inside an input."""
+    if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError(f"{folders[0]}: refined CAMs, labels and seeds need separate folders")
-    for source in (Path(folder).resolve() for folder in inputs):
-        for output in outputs:
-            if output == source or source in output.parents:
-                raise InputError(
-                    f"{output}: is {'the same as' if output == source else 'inside'} the input "
-                    f"{source}; choose another folder"
-                )
+    refuse_inside(inputs, *folders)
 
 
 def _check_sample(job: ImageJob, pairing: Pairing, some: list[ImageFiles]) -> list[np.ndarray]:

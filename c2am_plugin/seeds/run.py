@@ -16,6 +16,7 @@ from typing import Any
 from ..cams import CamAdapter, SeedAdapter, read_cams, stored_scale
 from ..crf.dense_crf import Backend, check_backend, make_ready, use_backend
 from ..errors import InputError
+from ..files.folders import refuse_inside
 from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos, read_photo, read_photo_of
 from ..files.roots import photo_folders
@@ -202,9 +203,7 @@ def plan_seeds(
     all_settings = {name: float(value) for name, value in {**own, **changed}.items()}
     adapter.seed_folders(all_settings)
     cam_dir, out_dir, images = Path(cam_dir), Path(out_dir), Path(images)
-    for source in (cam_dir.resolve(), *(each.resolve() for each in photo_folders(images))):
-        if source in (out_dir.resolve(), *out_dir.resolve().parents):
-            raise InputError(f"{out_dir}: is inside the input {source}; choose another folder")
+    refuse_inside([cam_dir, *photo_folders(images)], out_dir)
     photos = find_photos(images, ids)
     return SeedPlan(adapter, cam_dir, out_dir, images, photos, all_settings, clip, crf_backend)
 

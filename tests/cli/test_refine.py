@@ -100,7 +100,7 @@ def break_folders(case, cam_dir, cue_dir):
         (cue_dir / "b.png").unlink()
         return [cam_dir, cue_dir], "1 of 4 images have no cue"
     if case == "output is input":
-        return [cam_dir, cue_dir, "-o", cam_dir], "the same as the input"
+        return [cam_dir, cue_dir, "-o", cam_dir], "is the input"
     if case == "output in input":
         return [cam_dir, cue_dir, "-o", cam_dir / "out"], "inside the input"
     if case == "no list":

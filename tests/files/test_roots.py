@@ -30,7 +30,7 @@ def test_a_coco_root_is_the_photographs_of_its_parts(tmp_path, root):
         write_png(tmp_path / root / part / f"{name}.png", np.zeros((4, 6, 3)))
     assert sorted(photo_files(tmp_path)) == ["COCO_train2014_01", "COCO_val2014_02"]
     assert list(find_images(tmp_path)) == ["COCO_train2014_01", "COCO_val2014_02"]
-    with pytest.raises(InputError, match="is among the photographs"):
+    with pytest.raises(InputError, match="is inside the input"):
         check_outside(tmp_path, tmp_path / root / "val2014" / "out")
     check_outside(tmp_path, tmp_path / "out")
 

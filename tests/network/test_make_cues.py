@@ -229,7 +229,7 @@ def test_wrong_inputs_are_one_line_and_write_nothing(
         ({"checkpoint": str(tmp_path / "text.pt")}, [], "text.pt"),
         ({"checkpoint": str(tmp_path / "none.pt")}, [], "no such file"),
         ({}, ["--scales", "20"], "scale 20"),
-        ({}, ["--maps", str(photos / "maps")], "among the photographs"),
+        ({}, ["--maps", str(photos / "maps")], "inside the input"),
         ({}, ["--maps", str(tmp_path / "cues")], "different folders"),
         ({}, ["--device", "warp"], "warp"),
         ({}, ["--boundary", "agree", "--cams", str(tmp_path / "empty")], "no CAM file"),

@@ -402,7 +402,7 @@ def test_mistakes_are_one_line(
         (["--backbone", "resnet19"], "resnet19"),
         (["--device", "toaster"], "toaster"),
         (["--weights", str(tmp_path / "none.pth")], "none.pth"),
-        (["--run", str(drawn[0] / "run")], "is among the photographs"),
+        (["--run", str(drawn[0] / "run")], "is inside the input"),
         (["--run", str(tmp_path / "out")], "is the folder of the training run"),
         (["-o", str(drawn[1])], "is the folder of the cues"),
     ):
