@@ -176,7 +176,7 @@ def test_nothing_is_destroyed(make_set, tmp_path):
     before = contents(cam_dir)
     options = {"to": "irn", "method": "psa", "progress": False}
     for out in (cam_dir, cam_dir / "below"):
-        with pytest.raises(InputError, match="is (inside )?the input"):
+        with pytest.raises(InputError, match=r"is (inside )?the input"):
             convert_cams(cam_dir, out, **options)
     out = tmp_path / "out"
     convert_cams(cam_dir, out, **options)

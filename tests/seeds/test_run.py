@@ -524,7 +524,7 @@ def test_seeds_do_not_go_where_they_would_be_read(make_set, make_photos, tmp_pat
     cam_dir, _ = make_set(size=SIZE)
     photos = make_photos()
     for out in (cam_dir, cam_dir / "seeds", photos, photos / "seeds"):
-        with pytest.raises(InputError, match="is (inside )?the input"):
+        with pytest.raises(InputError, match=r"is (inside )?the input"):
             run(cam_dir, out, photos)
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: contains no CAM file"):
