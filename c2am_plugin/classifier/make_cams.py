@@ -84,9 +84,9 @@ def make_cams(
     progress       show a bar on stderr
 
     Maps are float32 in [0, 1], each divided by its maximum + 1e-5. Under torchrun the processes
-    share the images. What is done already is skipped, and an interrupted run goes on. An image that
-    fails does not stop the others and is in the report, which is also stored, with the settings,
-    beside out. Raises InputError or OutputError before anything is written.
+    share the images. Images that are already done are skipped, and an interrupted run continues. An
+    image that fails does not stop the others and is in the report, which is also stored, with the
+    settings, beside out. Raises InputError or OutputError before anything is written.
 
     >>> from c2am_plugin import make_cams
     >>> make_cams("JPEGImages", "labels.csv", "run/last.pt", "cams")  # doctest: +SKIP

@@ -105,9 +105,9 @@ def make_cues(
     progress     show a bar on stderr
 
     Under torchrun the processes share the images, and all return the report of all.
-    What is done already is skipped, and an interrupted run goes on. An image that fails does not
-    stop the others and is in the report, which is also stored, with the settings, beside out.
-    Raises InputError or OutputError before anything is written.
+    Images that are already done are skipped, and an interrupted run continues. An image that fails
+    does not stop the others and is in the report, which is also stored, with the settings, beside
+    out. Raises InputError or OutputError before anything is written.
 
     >>> from c2am_plugin import make_cues
     >>> report = make_cues("JPEGImages", "run/last.pt", "cues", boundary="agree",

@@ -173,7 +173,7 @@ def train_c2am(
         there = ranks.first(lambda: stack.enter_context(holding))
         result = ranks.first(lambda: _finished(out / "last.pt") if "last.pt" in there else None)
         if result and "resume.pt" not in there:
-            log.info("%s: finished already with these settings; nothing to do", out)
+            log.info("%s: already done with these settings", out)
             return result
         if resume and "resume.pt" not in there:
             raise InputError(f"{out}: contains no interrupted run; start one without `resume`")

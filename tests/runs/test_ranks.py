@@ -428,7 +428,7 @@ def test_ranks_go_on_with_what_is_missing(cues: Callable[..., Any], tmp_path: Pa
     again = cues("cues", 2)
     assert (again.written, again.already_there) == (2, 3)
     assert contents(tmp_path / "cues") == whole
-    assert "nothing to do" in cues("cues", 2).summary()
+    assert "are already done" in cues("cues", 2).summary()
 
 
 def test_failures_of_all_ranks_are_reported(
