@@ -174,7 +174,7 @@ def test_files_that_do_not_tell_or_disagree(write, kinds, message):
         detect(write(*kinds))
 
 
-def test_without_the_packages_entry_points_the_message_says_so(write, monkeypatch):
+def test_without_the_packages_entry_points_the_message_names_the_remedy(write, monkeypatch):
     """As in a copy of the sources that nobody has installed."""
     monkeypatch.setattr(registry, "_installed", lambda path: [])
     with pytest.raises(InputError, match="no adapter is registered; install the package with pip"):

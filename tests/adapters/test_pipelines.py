@@ -116,7 +116,7 @@ def test_the_other_copy_is_refined_too(pipeline, tmp_path):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_a_cue_that_says_nothing_changes_nothing(pipeline, tmp_path):
+def test_a_cue_without_information_changes_nothing(pipeline, tmp_path):
     image, content = write(pipeline, tmp_path / f"a{pipeline.suffix}", 3)
     adapter = get_adapter(pipeline.name)
     cue, options = np.full(image.cue.shape, score_of(adapter), image.maps.dtype), {}
@@ -311,7 +311,7 @@ def test_logits_of_all_classes_are_refined(tmp_path, name, dtype):
     )
 
 
-def test_logits_are_untouched_where_the_cue_says_nothing(tmp_path):
+def test_logits_are_untouched_where_the_cue_has_no_information(tmp_path):
     logits = logits_file(tmp_path / "a.npy")
     adapter = get_adapter("logits")
     cams = read(adapter, tmp_path / "a.npy")

@@ -221,7 +221,7 @@ def test_what_is_missing_is_left_out_and_named(data):
         run({"psa": cams}, cues, gt, ids=["a", "b", "c"])
 
 
-def test_a_bad_file_is_reported_and_the_rest_goes_on(data):
+def test_a_bad_file_is_reported_and_the_rest_continues(data):
     cams, cues, gt = data()
     (cams / "a.npy").write_bytes(b"no array")
     write_png(gt / "b.png", np.zeros((24, 33)))

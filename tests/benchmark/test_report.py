@@ -92,7 +92,7 @@ def test_every_image_is_in_the_scatter_and_the_worst_are_explained(made):
             assert each.change in page.text
 
 
-def test_what_changed_is_told_of_the_class_that_falls_most():
+def test_what_changed_is_reported_for_the_class_that_falls_most():
     """Counts hit, truth, predicted. The cat loses its pixels; the dog takes over the background."""
     names = ("background", "cat", "dog")
     before = np.array([[[50, 20, 20], [60, 20, 20], [60, 20, 20]]])
@@ -176,7 +176,7 @@ def test_json_csv_and_markdown_say_the_same(made):
         assert line["iou thing 18"] == ""
 
 
-def test_what_is_not_installed_is_said_among_the_versions(monkeypatch):
+def test_what_is_not_installed_is_reported_among_the_versions(monkeypatch):
     """numba, where nothing asks for the dense CRF; the package itself in a copy of its sources."""
     installed = {"numpy": "2.0", "scipy": "1.9", "Pillow": "10"}
 

@@ -257,7 +257,7 @@ def test_scores_are_those_of_the_photographs_pixels(cues, photos, tmp_path):
 
 
 @pytest.mark.parametrize("said", [True, False])
-def test_maps_of_another_size_than_the_ground_truth_are_said(cues, tmp_path, said):
+def test_maps_of_another_size_than_the_ground_truth_are_reported(cues, tmp_path, said):
     """By the size that the annotation notes, or by a box that lies outside."""
     size = (80, 60) if said else (0, 0)
     box = (6, 12, 26, 42)
@@ -319,7 +319,7 @@ def test_a_file_is_not_replaced_without_being_told(cues, tmp_path):
     assert len(text_of(out)) == 4
 
 
-def test_a_file_that_cannot_be_written_is_said(cues, tmp_path):
+def test_a_file_that_cannot_be_written_is_reported(cues, tmp_path):
     (tmp_path / "boxes.txt").mkdir()
     (tmp_path / "file").write_text("no folder")
     for out in (tmp_path / "boxes.txt", tmp_path / "file" / "boxes.txt"):

@@ -90,7 +90,7 @@ def test_cocos_json(tmp_path: Path) -> None:
     assert shown(path) == {"a": [], "b": ["car", "zebra"]}
 
 
-def test_a_folder_of_masks_gives_its_classes_and_says_so(
+def test_a_folder_of_masks_gives_its_classes_and_reports_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_label(tmp_path / "a.png", np.array([[0, 1, 255]], np.uint8))
@@ -120,14 +120,16 @@ def test_given_names_set_the_order(tmp_path: Path) -> None:
         ("l.npy", "text", "not a .npy file"),
     ],
 )
-def test_what_is_no_label_file_is_said(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_what_is_not_a_label_file_is_reported(
+    tmp_path: Path, name: str, text: str, message: str
+) -> None:
     with pytest.raises(InputError, match=message) as raised:
         read_labels(write(tmp_path / name, text))
     assert str(tmp_path / name) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
-def test_xml_that_is_none_is_said(tmp_path: Path) -> None:
+def test_invalid_xml_is_reported(tmp_path: Path) -> None:
     write(tmp_path / "a.xml", "<annotation><object></object></annotation>")
     with pytest.raises(InputError, match=r"a\.xml: is not VOC's annotation"):
         read_labels(tmp_path)
@@ -136,26 +138,26 @@ def test_xml_that_is_none_is_said(tmp_path: Path) -> None:
         read_labels(tmp_path)
 
 
-def test_an_empty_folder_and_no_file_are_said(tmp_path: Path) -> None:
+def test_an_empty_folder_and_no_file_are_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="neither VOC's"):
         read_labels(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         read_labels(tmp_path / "nothing.csv")
 
 
-def test_a_name_that_is_not_known_is_said(tmp_path: Path) -> None:
+def test_a_name_that_is_not_known_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "l.csv", "a,cat\nb,dgo\n")
     with pytest.raises(InputError, match=r"names dgo, which the 2 known classes do not have"):
         read_labels(path, ["cat", "dog"])
 
 
-def test_images_without_a_label_are_said(tmp_path: Path) -> None:
+def test_images_without_a_label_are_reported(tmp_path: Path) -> None:
     labels = read_labels(write(tmp_path / "l.csv", "a,cat\nb,dog\n"))
     with pytest.raises(InputError, match=r"2 of 3 images have no label \(x, y\)"):
         labels_of(labels, ["a", "x", "y"])
 
 
-def test_labels_that_are_all_zero_are_said(tmp_path: Path) -> None:
+def test_labels_that_are_all_zero_are_reported(tmp_path: Path) -> None:
     labels = read_labels(write(tmp_path / "l.csv", "id,cat,dog\na,0,0\nb,0,0\nc,1,0\n"))
     with pytest.raises(InputError, match="no label of the 2 images names a class"):
         labels_of(labels, ["a", "b"])

@@ -144,7 +144,7 @@ def own_cosines(features: Tensor, regions: Tensor, means: Tensor) -> Tensor:
     return (means @ q).gather(1, regions.flatten(1)[:, None])
 
 
-def test_absent_classes_have_no_influence_to_the_bit(random: torch.Generator) -> None:
+def test_absent_classes_have_exactly_no_influence(random: torch.Generator) -> None:
     scores = torch.randn(2, 4, 5, 5, generator=random)
     features = torch.randn(2, 6, 5, 5, generator=random)
     labels = torch.tensor([[True, False, False, False], [True, True, False, False]])

@@ -224,7 +224,7 @@ def test_images_and_labels_become_cam_files(
     assert np.array_equal(one.maps, other.maps)
 
 
-def test_wrong_usage_is_said_with_the_usage(
+def test_wrong_usage_is_reported_with_the_usage(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = (trained / "images", "--labels-file", trained / "labels.csv", "-o", tmp_path / "cams")

@@ -83,7 +83,7 @@ def test_a_mirrored_batch_of_mirrored_networks_costs_the_same() -> None:
         )
 
 
-def test_without_weights_the_steps_are_those_of_plain_training_to_the_bit() -> None:
+def test_without_weights_the_steps_are_those_of_plain_training_exactly() -> None:
     """A stranger's loop with the same optimizer, rate and order of operations."""
     chosen = plan(rcm=0.0, mam=0.0)
     ours = ClassifierTrainer(classifier(), chosen, 3, 3, CPU)
@@ -112,7 +112,7 @@ def test_without_weights_the_steps_are_those_of_plain_training_to_the_bit() -> N
         assert torch.equal(found, expected)
 
 
-def test_the_optimizer_holds_nothing_of_supportnet_and_it_gets_no_gradient() -> None:
+def test_the_optimizer_contains_nothing_of_supportnet_and_it_gets_no_gradient() -> None:
     trainer = ClassifierTrainer(classifier(), plan(rcm=1.0, mam=1.0), 4, 4, CPU)
     trainer.advance(*batch())
     assert trainer.model.support is not None

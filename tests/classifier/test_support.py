@@ -41,7 +41,7 @@ def test_it_is_the_closed_form_of_mainnets_steps() -> None:
         assert torch.equal(theirs, ours)
 
 
-def test_a_momentum_of_1_leaves_it_and_one_of_0_copies_mainnet_to_the_bit() -> None:
+def test_a_momentum_of_1_leaves_it_and_one_of_0_copies_mainnet_exactly() -> None:
     both = pair()
     assert both.support is not None
     before = {k: v.clone() for k, v in both.support.state_dict().items()}

@@ -97,7 +97,7 @@ def test_ranks_end_with_the_weights_of_one_process(
 # What cannot be ------------------------------------------------------------------------------
 
 
-def test_mistakes_are_said_before_anything_is_written(labelled: Path, tmp_path: Path) -> None:
+def test_mistakes_are_reported_before_anything_is_written(labelled: Path, tmp_path: Path) -> None:
     (tmp_path / "few.csv").write_text("i0,stripes\n")
     (tmp_path / "none.csv").write_text("".join(f"i{k},\n" for k in range(9)) + "z,cat\n")
     wrong: list[tuple[dict[str, Any], str]] = [

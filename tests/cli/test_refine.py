@@ -148,7 +148,7 @@ def test_failures_are_listed_and_the_exit_code_is_1(refine, make_set, tmp_path):
     assert len(report["failures"]) == 7
 
 
-def test_cues_of_the_wrong_polarity_are_said_with_the_flag(refine, make_set):
+def test_cues_of_the_wrong_polarity_are_reported_with_the_flag(refine, make_set):
     cam_dir, cue_dir = make_set()
     code, _, right = refine(cam_dir, cue_dir, "-o", cam_dir.parent / "right")
     for path in cue_dir.iterdir():

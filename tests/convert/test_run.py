@@ -89,7 +89,7 @@ def test_folding_gives_the_labels_at_the_targets_own_score(make_set, tmp_path):
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_values_that_stay_are_told_with_their_score(make_set, tmp_path, capfd):
+def test_values_that_stay_are_reported_with_their_score(make_set, tmp_path, capfd):
     cam_dir, _ = make_set("psa")
     out = tmp_path / "out"
     code = convert_main(
@@ -146,7 +146,7 @@ def test_an_image_without_a_class_stays_one(make_set, tmp_path, to):
     assert len(read(tmp_path / "out", to, "none").class_ids) == 0
 
 
-def test_a_run_goes_on_and_shards_give_the_bytes_of_one_run(make_set, tmp_path):
+def test_a_run_continues_and_shards_give_the_bytes_of_one_run(make_set, tmp_path):
     cam_dir, _ = make_set("seam")
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     options = {"to": "irn", "method": "seam", "progress": False}

@@ -352,12 +352,12 @@ IMAGE, LABELS = picture("flat", 4, 5), np.zeros((4, 5), int)
         (IMAGE, LABELS, {"n_labels": 2, "backend": "cuda"}, "cuda"),
     ],
 )
-def test_what_does_not_fit_is_said(image, labels, options, message):
+def test_what_does_not_fit_is_reported(image, labels, options, message):
     with pytest.raises(InputError, match=message):
         label_crf(image, labels, **options)
 
 
-def test_an_image_too_large_for_its_kernel_is_said(lattice):
+def test_an_image_too_large_for_its_kernel_is_reported(lattice):
     wide = np.zeros((1, 20_000, 3), np.uint8)
     with pytest.raises(InputError, match="too large for sxy"):
         cue_crf(wide, wide[..., 0], bilateral_sxy=0.01)

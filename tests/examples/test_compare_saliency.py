@@ -9,7 +9,7 @@ from PIL import Image
 from small_files import write_png
 
 
-def test_a_cue_that_says_nothing_leaves_the_prior():
+def test_a_cue_without_information_leaves_the_prior():
     assert compare_saliency.probability(np.array([0.2]), 0.3) == pytest.approx(0.3)
     # Odds of t over odds of b are the evidence: 0.25/(1/19) = 4.75 times the prior's odds.
     assert compare_saliency.probability(np.array([0.05]), 0.5) == pytest.approx(4.75 / 5.75)

@@ -60,7 +60,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path, name, kind):
     assert str(path) in str(caught.value)
 
 
-def test_a_run_goes_on_beside_a_pipe_and_a_device(make_set, tmp_path, capsys):
+def test_a_run_continues_beside_a_pipe_and_a_device(make_set, tmp_path, capsys):
     cams, cues = make_set()
     os.mkfifo(cams / "pipe.npy")
     (cams / "null.npy").symlink_to("/dev/null")
@@ -134,7 +134,7 @@ def test_a_link_in_place_of_the_lock_leads_nowhere(tmp_path):
     assert mine.read_text() == "mine"
 
 
-def test_a_link_in_place_of_the_lock_is_said(make_set, tmp_path, capsys):
+def test_a_link_in_place_of_the_lock_is_reported(make_set, tmp_path, capsys):
     cams, cues = make_set()
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".c2am-lock").symlink_to(tmp_path / "mine.txt")

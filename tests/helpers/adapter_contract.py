@@ -459,7 +459,7 @@ class DictContract(AdapterContract):
             np.save(tmp_path / "a.npy", dict(enumerate(maps)))
             assert self.read(tmp_path / "a.npy").class_ids.tolist() == list(range(len(maps)))
 
-    def test_the_family_and_the_thresholds_of_its_members_are_said(self, tmp_path):
+    def test_the_family_and_the_thresholds_of_its_members_are_reported(self, tmp_path):
         self.write(tmp_path / "a.npy")
         adapter, said = detect([tmp_path / "a.npy"])
         assert adapter.name == "psa"

@@ -66,7 +66,7 @@ class TrainingContract:
         assert [row["loss"] for row in rows(run)] == [row["loss"] for row in rows(finished)]
         assert not (run / "resume.pt").exists()
 
-    def test_a_run_that_was_killed_goes_on_from_its_last_epoch(
+    def test_a_run_that_was_killed_continues_from_its_last_epoch(
         self, start: Start, finished: Path, tmp_path: Path
     ) -> None:
         """What a kill leaves is what lies there at some moment after the first epoch."""

@@ -161,7 +161,7 @@ def test_some_images_are_left_out_by_their_ids_alone(tmp_path: Path) -> None:
     assert 0.18 < share < 0.22
 
 
-def test_what_is_said_of_missing_and_extra_cams(
+def test_what_is_reported_of_missing_and_extra_cams(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     ids = write_set(tmp_path, 8, 6)

@@ -110,7 +110,7 @@ def test_maps_are_stored_in_puzzlecams_layout(
 
 
 @pytest.mark.parametrize("boundary", ["otsu", "agree"])
-def test_an_interrupted_run_goes_on_to_the_same_bytes(
+def test_an_interrupted_run_continues_to_the_same_bytes(
     photos: Path, checkpoint: Path, tmp_path: Path, boundary: str
 ) -> None:
     options = {"boundary": boundary, "polarity": "border"}
@@ -270,7 +270,7 @@ def test_options_that_the_command_would_not_let_through(
 
 
 @pytest.mark.parametrize(("margin", "warned"), [(0.05, True), (0.9, False), (None, False)])
-def test_a_polarity_that_training_did_not_decide_is_said(
+def test_a_polarity_that_training_did_not_decide_is_reported(
     photos: Path,
     checkpoint: Path,
     tmp_path: Path,
@@ -294,7 +294,7 @@ def test_agree_and_cams_go_together(capsys: pytest.CaptureFixture[str]) -> None:
         assert "must be given together" in capsys.readouterr().err
 
 
-def test_cams_of_other_sizes_are_said(
+def test_cams_of_other_sizes_are_reported(
     photos: Path, checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cams").mkdir()

@@ -171,7 +171,7 @@ def test_gradients_reach_every_weight() -> None:
         ("googlenet", 16, "branches"),
     ],
 )
-def test_what_cannot_be_had_is_said(backbone: str, stride: int, told: str) -> None:
+def test_what_cannot_be_had_is_reported(backbone: str, stride: int, told: str) -> None:
     with pytest.raises(InputError, match=told) as error:
         C2AM(backbone, stride)
     assert backbone in str(error.value)

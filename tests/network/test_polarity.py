@@ -21,7 +21,9 @@ def disc(centre: tuple[float, float] = (14, 14), radius: float = 7) -> np.ndarra
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("centre", [(14, 14), (9, 17), (25, 14)])
-def test_an_object_is_told_from_its_surroundings(rule: str, centre: tuple[int, int]) -> None:
+def test_an_object_is_distinguished_from_its_surroundings(
+    rule: str, centre: tuple[int, int]
+) -> None:
     assert RULES[rule](disc(centre)) is False
     assert RULES[rule](1 - disc(centre)) is True
 
@@ -63,7 +65,7 @@ def test_the_majority_decides(tmp_path: Path, rule: str) -> None:
     assert not found.undecided
 
 
-def test_an_undecided_vote_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_undecided_vote_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     paths = write_images(tmp_path, [False, True] * 3)
     with caplog.at_level(logging.WARNING, "c2am_plugin"):
         found = decide(Brightness(), paths, size=64)

@@ -113,7 +113,7 @@ def test_other_scales_are_refused_and_read_where_they_are_given(tmp_path):
         run(tmp_path, scale_by=-1, overwrite=True)
 
 
-def test_softmax_maps_of_two_classes_are_told_from_crf_dumps(tmp_path, caplog):
+def test_softmax_maps_of_two_classes_are_distinguished_from_crf_dumps(tmp_path, caplog):
     layer = np.random.default_rng(0).random((6, 8)).astype("f4")
     for folder in ("cams", "out_la_crf"):
         (tmp_path / folder).mkdir()

@@ -144,7 +144,7 @@ def test_our_soft_cues_are_calibrated_and_hard_ones_are_not(tmp_path: Path) -> N
         assert stored["on"] != stored["off"]
 
 
-def test_useless_soft_cues_change_no_file_and_it_is_said(
+def test_useless_soft_cues_change_no_file_and_are_reported(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     cams, cues = write_set(tmp_path, "opposite", soft=True)

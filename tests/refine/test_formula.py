@@ -171,7 +171,7 @@ def test_thresholds_that_the_dtype_cannot_hold(t, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("t", THRESHOLDS)
 @pytest.mark.parametrize("n_classes", [1, 2, 3])
-def test_a_hard_cue_is_decided_to_the_bit_as_the_formula_would(n_classes, t, dtype):
+def test_a_hard_cue_is_decided_exactly_as_the_formula_would(n_classes, t, dtype):
     """One grey pixel takes the whole image through the formula: the others must not notice."""
     rng = np.random.default_rng(0)
     maps = rng.integers(0, 6, (n_classes, 40, 50)).astype(dtype) / 5

@@ -41,7 +41,7 @@ def test_a_cue_that_agrees_is_left_as_it_is():
     assert guard_cue(maps, cue, T) is cue
 
 
-def test_a_cue_that_erases_everything_leaves_the_cam_to_the_bit():
+def test_a_cue_that_erases_everything_leaves_exactly_the_cam():
     maps = two_halves()
     cue = guard_cue(maps, np.ones((10, 20), np.float32), T)
     np.testing.assert_array_equal(refine(maps, cue, T), maps)

@@ -121,7 +121,7 @@ def test_cues_of_the_right_polarity_pass_silently(said):
     assert said() == []
 
 
-def test_the_wrong_polarity_is_said_with_its_numbers_and_the_flag(said):
+def test_the_wrong_polarity_is_reported_with_its_numbers_and_the_flag(said):
     check_polarity([image(0.9, 0.2)] * 3)
     (message,) = said()
     assert "90 %" in message
@@ -129,14 +129,14 @@ def test_the_wrong_polarity_is_said_with_its_numbers_and_the_flag(said):
     assert "`flip_cues=True`" in message
 
 
-def test_cues_that_say_nothing_are_said_too(said):
+def test_cues_without_information_are_reported_too(said):
     check_polarity([image(0.5, 0.5)])
     (message,) = said()
     assert "same images" in message
     assert "flip_cues" not in message
 
 
-def test_masks_of_0_and_1_are_said(said):
+def test_masks_of_0_and_1_are_reported(said):
     check_polarity([image(1 - 1 / 255, 1), image(1, 1)])
     (message,) = said()
     assert "the cues are black" in message
@@ -176,7 +176,7 @@ def centred_set(n=16):
         yield ImageCams(str(index), [3], shape[None]), np.clip(1 - shape + noise, 0, 1)
 
 
-def test_cues_of_other_images_are_said_though_their_polarity_looks_right(said):
+def test_cues_of_other_images_are_reported_though_their_polarity_looks_right(said):
     pairs = [*centred_set()]
     assert check_polarity(pairs)
     check_same_images(pairs)
@@ -198,7 +198,7 @@ def test_few_images_say_nothing_about_that(said):
 
 
 @pytest.mark.parametrize("cues", ["cues_crf", "cues_soft"])
-def test_cues_of_other_real_images_are_said(coco_voc, said, cues):
+def test_cues_of_other_real_images_are_reported(coco_voc, said, cues):
     pairs, b = [], []
     for path in sorted((coco_voc / "cams").iterdir())[:32]:
         twin = np.load(path)

@@ -47,7 +47,7 @@ def note(folder, image_id, deadly=""):
 # --- worker processes ---------------------------------------------------------------------------
 
 
-def test_a_worker_that_the_system_kills_is_said_in_one_line(tmp_path):
+def test_a_worker_that_the_system_kills_is_reported_in_one_line(tmp_path):
     ids = [f"{i:03d}" for i in range(MIN_IMAGES_FOR_PROCESSES)]
     work = OnNames(partial(note, str(tmp_path), deadly="100"))
     with pytest.raises(C2AMError) as stop:
@@ -139,7 +139,7 @@ def test_every_command_is_refused_where_another_runs(command, make_set, tmp_path
 # --- disks and folders --------------------------------------------------------------------------
 
 
-def test_a_full_disk_ends_training_in_one_line_and_it_goes_on(tmp_path):
+def test_a_full_disk_ends_training_in_one_line_until_it_continues(tmp_path):
     """A limit on the size of files stands for the full disk: the state of a run is 3 MB."""
     photos = write_photos(tmp_path / "photos", 4)
     options = "--backbone squeezenet1_1 --weights random --crop 64 --batch-size 4 --epochs 1"

@@ -35,7 +35,7 @@ def test_refine_writes_the_same_bytes_with_any_workers(make_set, tmp_path):
             assert refined(cams, cues, tmp_path / backend, workers=2) == expected
 
 
-def test_refine_writes_the_same_bytes_in_processes_of_its_own(make_set, tmp_path):
+def test_refine_writes_the_same_bytes_in_separate_processes(make_set, tmp_path):
     cams, cues = make_set(
         "advcam", ids=[f"{i:03d}" for i in range(MIN_IMAGES_FOR_PROCESSES)], size=(8, 12)
     )

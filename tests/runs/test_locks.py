@@ -104,7 +104,7 @@ def test_shards_go_side_by_side_and_the_whole_waits(tmp_path, hold):
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
-def test_a_file_system_without_locks_is_said_and_breaks_no_run(tmp_path, monkeypatch, caplog):
+def test_a_file_system_without_locks_is_reported_and_breaks_no_run(tmp_path, monkeypatch, caplog):
     def refuse(*_):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 

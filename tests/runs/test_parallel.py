@@ -42,7 +42,7 @@ def test_linked_folders_are_followed_but_not_round_in_circles(tmp_path):
     assert list(find_files(tmp_path / "linked", (".npy",))) == ["a", "sub/b"]
 
 
-def test_a_folder_that_may_not_be_read_is_said(tmp_path, monkeypatch):
+def test_a_folder_that_may_not_be_read_is_reported(tmp_path, monkeypatch):
     """Its files would be missing without a word."""
     touch(tmp_path, "a.npy", "closed/b.npy")
     scandir = os.scandir

@@ -245,7 +245,7 @@ def interrupted_train(photos: Path, out: Path, rank: str) -> None:
 
 
 @pytest.mark.parametrize("rank", ["0", "1"])
-def test_one_interrupted_rank_ends_all_and_the_run_goes_on(
+def test_one_interrupted_rank_ends_all_and_the_run_continues(
     photos: Path, finished: Path, tmp_path: Path, rank: str
 ) -> None:
     """With the same number of processes to the same weights; with another one, to the end."""
@@ -308,7 +308,7 @@ def test_a_rank_that_fails_ends_all_with_one_message(
         ({"resume": True}, "no interrupted run"),
     ],
 )
-def test_a_mistake_is_told_once(
+def test_a_mistake_is_reported_once(
     photos: Path, tmp_path: Path, changes: dict[str, Any], told: str
 ) -> None:
     ended = in_ranks(run_train, photos, tmp_path / "run", changes, count=3)

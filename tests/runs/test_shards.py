@@ -104,7 +104,7 @@ def test_the_commands_make_and_merge_shards(make_set, tmp_path, capsys):
     assert "refined 4 images" in capsys.readouterr().out
 
 
-def test_a_missing_shard_is_said(whole, tmp_path):
+def test_a_missing_shard_is_reported(whole, tmp_path):
     cam_dir, cue_dir, _ = whole
     out = tmp_path / "parts"
     refine(cam_dir, cue_dir, out, shard="1/3")
@@ -157,7 +157,7 @@ def test_where_no_run_was_there_is_nothing_to_merge(tmp_path, capsys, name, mess
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"settings": {}}', "[" * 100_000, "\udcff"]
 )
-def test_a_damaged_report_is_said(whole, tmp_path, content):
+def test_a_damaged_report_is_reported(whole, tmp_path, content):
     cam_dir, cue_dir, _ = whole
     for index in (1, 2):
         refine(cam_dir, cue_dir, tmp_path / "parts", shard=f"{index}/2")
@@ -170,7 +170,7 @@ def test_a_damaged_report_is_said(whole, tmp_path, content):
 @pytest.mark.parametrize(
     "change", [{"of_another_version": 1}, {"refined": "many"}, {"failures": 3}]
 )
-def test_reports_that_do_not_fit_together_are_said(whole, tmp_path, change, capsys):
+def test_reports_that_do_not_fit_together_are_reported(whole, tmp_path, change, capsys):
     cam_dir, cue_dir, _ = whole
     for index in (1, 2):
         refine(cam_dir, cue_dir, tmp_path / "parts", shard=f"{index}/2")

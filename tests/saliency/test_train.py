@@ -262,7 +262,7 @@ def test_single_bad_pairs_are_left_out_up_to_a_limit(drawn: Sets, tmp_path: Path
         small_train(sets, tmp_path / "again")
 
 
-def test_a_network_that_says_nothing_is_an_error(drawn: Sets, tmp_path: Path) -> None:
+def test_a_network_without_information_is_an_error(drawn: Sets, tmp_path: Path) -> None:
     for _ in range(2):  # going on with it does not make it better
         with pytest.raises(TrainingError, match="predicts the same value for every pixel"):
             small_train(drawn, tmp_path / "run", lr=1e-9)
@@ -301,7 +301,7 @@ def test_what_is_no_saliency_network(drawn: Sets, tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_damaged_notes_of_a_saliency_network_are_said(
+def test_damaged_notes_of_a_saliency_network_are_reported(
     finished: Path, drawn: Sets, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     content = torch.load(finished / "last.pt", weights_only=True)
@@ -332,7 +332,7 @@ def arguments(sets: Sets, out: Path, *extra: str) -> list[str]:
     return [str(sets[0]), str(sets[1]), "-o", str(out), "--device", "cpu", *options, *extra]
 
 
-def test_the_command_trains_predicts_and_goes_on(
+def test_the_command_trains_predicts_and_continues(
     drawn: Sets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"

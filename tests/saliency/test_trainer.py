@@ -70,7 +70,7 @@ def test_full_memory_says_what_to_take_and_other_errors_pass(
     [{"model": {}}, {"model": 3}, {"optimizer": {}}, {"optimizer": None}, {"step": "many"}, None],
     ids=str,
 )
-def test_a_state_that_is_not_this_runs_is_said(
+def test_a_state_that_is_not_this_runs_is_reported(
     tmp_path: Path, change: dict[str, Any] | None
 ) -> None:
     training = trainer()

@@ -396,7 +396,7 @@ def test_an_image_without_a_class_is_background(make_set, make_photos, tmp_path,
             assert (dump[0] == np.ones(SIZE, np.float32)).all()
 
 
-def test_a_missing_photograph_is_said_before_any_work(make_set, make_photos, tmp_path):
+def test_a_missing_photograph_is_reported_before_any_work(make_set, make_photos, tmp_path):
     cam_dir, _ = make_set(size=SIZE)
     with pytest.raises(InputError, match=r"photos: 1 of 4 images have no photograph \(d\)"):
         run(cam_dir, tmp_path / "out", make_photos("abc"))
@@ -531,7 +531,7 @@ def test_seeds_do_not_go_where_they_would_be_read(make_set, make_photos, tmp_pat
         run(tmp_path / "empty", tmp_path / "out", photos)
 
 
-def test_an_adapter_without_seeds_says_so(make_set, make_photos, tmp_path, monkeypatch):
+def test_an_adapter_without_seeds_reports_it(make_set, make_photos, tmp_path, monkeypatch):
     psa = get_adapter("psa")
     plain = {
         name: getattr(psa, name) for name in ("family", "background_score", "fits", "load", "parse")
@@ -544,7 +544,7 @@ def test_an_adapter_without_seeds_says_so(make_set, make_photos, tmp_path, monke
         run(cam_dir, tmp_path / "out", make_photos())
 
 
-def test_a_class_beyond_8_bits_is_said():
+def test_a_class_beyond_8_bits_is_reported():
     photo, _ = square()
     cams = ImageCams("a", [254], blob(30, 40, 300)[None])
     with pytest.raises(InputError, match="class 254 does not fit"):

@@ -85,7 +85,7 @@ def test_the_page_tells_how_the_cues_were_calibrated(refined, tmp_path):
     assert "warnings 0 none" in page.text
 
 
-def test_warnings_and_a_given_score_are_told_in_words(refined, tmp_path):
+def test_warnings_and_a_given_score_are_reported_in_words(refined, tmp_path):
     folders = refined(flip_cues=True, background_score=0.3)
     result, page = shown(folders, tmp_path)
     assert any("polarity looks wrong" in line for line in result.warnings)

@@ -205,7 +205,7 @@ def test_what_no_checkpoint_holds_gives_one_line(tmp_path: Path, wrong: dict[str
         ("polarity", {"rule": "border", "margin": "large"}),
     ],
 )
-def test_damaged_notes_of_training_are_said(tmp_path: Path, name: str, value: Any) -> None:
+def test_damaged_notes_of_training_are_reported(tmp_path: Path, name: str, value: Any) -> None:
     """c2am-cues would run into them, or take a square of 10⁷ pixels a side at its word."""
     save_checkpoint(tmp_path / "last.pt", C2AM("squeezenet1_1"), True, {name: value})
     with pytest.raises(InputError, match=rf"last\.pt: is damaged: its {name} is"):
@@ -409,7 +409,7 @@ def test_a_deeper_network_fills_a_shallower_one_and_is_refused(tmp_path: Path) -
         initial_weights(C2AM("resnet18"), str(tmp_path / "deeper.pth"))
 
 
-def test_a_tensor_or_two_may_be_missing_and_is_said(
+def test_a_tensor_or_two_may_be_missing_and_are_reported(
     tmp_path: Path, published: dict[str, Tensor], names: set[str]
 ) -> None:
     torch.save({k: v for k, v in published.items() if k != "conv1.1.bias"}, tmp_path / "w.pth")
