@@ -1,7 +1,7 @@
 """A training run of the classifier in its folder: epochs of steps, and what is written of them.
 
-Knows what RUN/ holds (last.pt, resume.pt, log.csv, pictures/, classes.txt) and when a training has
-failed.
+Knows what RUN/ contains (last.pt, resume.pt, log.csv, pictures/, report.html, classes.txt) and
+when a training has failed.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class Run:
             asked = stack.enter_context(interrupts())
             journal = None
             if self.ranks.is_first:
-                journal = Journal(self.out, COLUMNS, trainer.step)
+                journal = Journal(self.out, COLUMNS, trainer.step, settings=self.settings)
                 stack.callback(journal.close)
             silent = not (progress and self.ranks.is_first)
             bar = stack.enter_context(

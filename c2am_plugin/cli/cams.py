@@ -156,7 +156,11 @@ def _cams_parser() -> argparse.ArgumentParser:
         help="image pixels per position of the map: 16 or 8",
     )
     add = parser.add_argument_group("training").add_argument
-    add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: CAMS_run)")
+    add(
+        "--run",
+        metavar="RUN",
+        help="gets last.pt, log.csv, pictures/, report.html (default: CAMS_run)",
+    )
     add_backbone(add, "torchvision weights, random, or a file")
     add("--recipe", metavar="NAME", help="voc, ppc, small (auto: small below 2,000 images)")
     add(

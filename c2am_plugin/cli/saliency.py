@@ -94,7 +94,11 @@ def _saliency_parser() -> argparse.ArgumentParser:
     )
 
     add = parser.add_argument_group("training").add_argument
-    add("--run", metavar="RUN", help="gets last.pt, log.csv, pictures/ (default: OUT_run)")
+    add(
+        "--run",
+        metavar="RUN",
+        help="gets last.pt, log.csv, pictures/, report.html (default: OUT_run)",
+    )
     add_backbone(add, "torchvision weights, random, or a file, also RUN/last.pt of c2am-train")
     add_seed(add, pictures=50)
 

@@ -66,7 +66,13 @@ def _train_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument_group("images and run").add_argument
     add("images", metavar="IMAGES", help="folder of images, or a VOC root")
-    add("-o", "--out", required=True, metavar="RUN", help="gets last.pt, log.csv, pictures/")
+    add(
+        "-o",
+        "--out",
+        required=True,
+        metavar="RUN",
+        help="gets last.pt, log.csv, pictures/, report.html",
+    )
     add("--ids", metavar="FILE", help="list of image ids; in a VOC root also a list's name")
     add(
         "--resume",

@@ -1,6 +1,7 @@
 """A training run in its folder: epochs of steps, what is written of them, and when to stop.
 
-Knows what RUN/ holds (last.pt, resume.pt, log.csv, pictures/) and when a training has failed.
+Knows what RUN/ contains (last.pt, resume.pt, log.csv, pictures/, report.html) and when a training
+has failed.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def train_c2am(
     progress: bool = True,
     **numbers: float | None,
 ) -> TrainingResult:
-    """Train C2AM without labels and write `out`/last.pt, log.csv and pictures/.
+    """Train C2AM without labels and write `out`/last.pt, log.csv, pictures/, report.html.
 
     images         folder of photographs, or a VOC root (with JPEGImages/)
     out            folder of the run; last.pt is the checkpoint that `make_cues` takes
@@ -230,7 +230,7 @@ def _make_steps(
     with ExitStack() as stack:
         journal = None
         if ranks.is_first:
-            journal = Journal(run.out, COLUMNS, trainer.step, tensorboard)
+            journal = Journal(run.out, COLUMNS, trainer.step, tensorboard, run.settings)
             stack.callback(journal.close)
         bar = tqdm(desc="training", initial=trainer.step, total=trainer.steps, disable=silent)
         run.train(journal, loader, picture_every, stack.enter_context(bar))

@@ -14,7 +14,7 @@ import numpy as np
 __all__ = ["Chart", "Series", "chart"]
 
 WIDTH, HEIGHT = 260, 190
-LEFT, RIGHT, TOP, BOTTOM = 34, 10, 10, 34
+LEFT, RIGHT, TOP, BOTTOM = 44, 10, 10, 34
 # Points of a line; more are not seen at this width.
 POINTS = 260
 

@@ -14,7 +14,14 @@ from PIL import Image, ImageDraw
 
 from ..files.labels import IGNORE, palette
 
-__all__ = ["colour_of", "cue_picture", "heat_picture", "label_picture", "photo_picture"]
+__all__ = [
+    "colour_of",
+    "cue_picture",
+    "grid_picture",
+    "heat_picture",
+    "label_picture",
+    "photo_picture",
+]
 
 SIDE = 320
 # VOC's label files show 255 in this colour.
@@ -86,6 +93,11 @@ def label_picture(label: np.ndarray) -> str:
     colours[IGNORE] = IGNORED
     image.putpalette(colours.tobytes())
     return _png(image)
+
+
+def grid_picture(grid: Image.Image) -> str:
+    """A picture that is shown as wide as the page → a JPEG data URI of its own size."""
+    return _jpeg(grid)
 
 
 def colour_of(index: int) -> str:

@@ -81,7 +81,7 @@ def train_saliency(
     progress: bool = True,
     **numbers: float | None,
 ) -> SaliencyResult:
-    """Train PoolNet on cues as pseudo masks and write `run`/last.pt, log.csv and pictures/.
+    """Train PoolNet on cues as pseudo masks: `run`/last.pt, log.csv, pictures/, report.html.
 
     images         folder of photographs, or a VOC root (with JPEGImages/)
     cues           folder with `<id>.png` for each image, 255 = foreground; the network learns to
@@ -191,7 +191,7 @@ class _Loop:
         last = time.perf_counter()
         with (
             interrupts() as asked,
-            closing(Journal(self.run, COLUMNS, trainer.step)) as journal,
+            closing(Journal(self.run, COLUMNS, trainer.step, settings=self.settings)) as journal,
             tqdm(
                 desc="training", initial=trainer.step, total=self.steps, disable=not progress
             ) as bar,

@@ -6,6 +6,7 @@ Knows numbers and pixels, not where they come from.
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..errors import MissingDependency
+from ..errors import MissingDependency, OutputError
 from ..files.writing import atomic_path
 
 __all__ = ["Journal", "picture_grid"]
+
+log = logging.getLogger("c2am_plugin")
 
 
 class Journal:
@@ -27,12 +30,18 @@ class Journal:
     first_step   number of finished steps: their rows and pictures stay, later ones are removed
     tensorboard  also write scalars and pictures for TensorBoard; raises MissingDependency if it is
                  not installed
+    settings     of the run, for the page that `close` writes
     """
 
     def __init__(
-        self, folder: Path, columns: tuple[str, ...], first_step: int = 0, tensorboard: bool = False
+        self,
+        folder: Path,
+        columns: tuple[str, ...],
+        first_step: int = 0,
+        tensorboard: bool = False,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
-        self.folder, self.columns = folder, columns
+        self.folder, self.columns, self.settings = folder, columns, settings or {}
         self._board = _open_board(folder / "tensorboard", first_step) if tensorboard else None
         log = folder / "log.csv"
         kept = _earlier_rows(log, first_step)
@@ -65,9 +74,16 @@ class Journal:
             self._board.add_image("maps", grid, step, dataformats="HWC")
 
     def close(self) -> None:
+        """Close the log, and write the page of what is there, also of a run that failed."""
+        from .page import write_training_page
+
         self._file.close()
         if self._board is not None:
             self._board.close()
+        try:
+            write_training_page(self.folder, self.settings)
+        except OutputError as error:  # a page is not worth a run
+            log.warning("%s", error)
 
 
 def _open_board(folder: Path, first_step: int) -> Any:

@@ -154,7 +154,11 @@ sys.exit(train_main({[*call, "-o", str(tmp_path / "run")]!r}))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().endswith("resume.pt: cannot be written (File too large)")
-    assert {path.name for path in (tmp_path / "run").iterdir()} == {"log.csv", "pictures"}
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "log.csv",
+        "pictures",
+        "report.html",
+    }
     assert train_main([*call, "-o", str(tmp_path / "run")]) == 0
 
 

@@ -221,7 +221,12 @@ def run_train(photos: Path, out: Path, changes: dict[str, Any] | None = None) ->
 
 
 def test_the_first_rank_writes(finished: Path, photos: Path, tmp_path: Path) -> None:
-    assert {path.name for path in finished.iterdir()} == {"last.pt", "log.csv", "pictures"}
+    assert {path.name for path in finished.iterdir()} == {
+        "last.pt",
+        "log.csv",
+        "pictures",
+        "report.html",
+    }
     assert [int(row["step"]) for row in rows(finished)] == list(range(1, 10))
     assert len(list((finished / "pictures").iterdir())) == 3
     run_train(photos, tmp_path / "alone")

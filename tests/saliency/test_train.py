@@ -167,7 +167,12 @@ def finished(drawn: Sets, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_what_a_run_leaves_behind(finished: Path) -> None:
-    assert {path.name for path in finished.iterdir()} == {"last.pt", "log.csv", "pictures"}
+    assert {path.name for path in finished.iterdir()} == {
+        "last.pt",
+        "log.csv",
+        "pictures",
+        "report.html",
+    }
     log = rows(finished)
     assert [int(row["step"]) for row in log] == [1, 2, 3, 4, 5, 6]
     assert [int(row["epoch"]) for row in log] == [1, 1, 2, 2, 3, 3]
