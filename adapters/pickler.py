@@ -38,7 +38,7 @@ class _Storage:
 
 
 class _Values:
-    """The bytes of a large array, to be written from where they are."""
+    """The bytes of a large array, which are written without a copy."""
 
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
@@ -69,7 +69,7 @@ class Pickler(PythonPickler):
         if not obj.flags.c_contiguous or obj.dtype.hasobject or not 256 <= obj.nbytes < 2**32:
             self.save_reduce(*obj.__reduce_ex__(2), obj=obj)
             return
-        # As numpy pickles it, but for a copy of its bytes.
+        # As numpy pickles it, without its copy of the bytes.
         as_numpy: Any = np.empty(0, obj.dtype).__reduce__()
         build, arguments, (version, _, *about, _) = as_numpy
         self.save_reduce(build, arguments, (version, obj.shape, *about, _Values(obj)), obj=obj)

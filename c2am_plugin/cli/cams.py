@@ -20,40 +20,12 @@ from .options import (
     parse,
     positive,
 )
+from .wording import as_options
 
 __all__ = ["cams_main"]
 
-# The arguments of training alone, and those that training shares with `make_cams`.
-TRAINING = (
-    "run",
-    "weights",
-    "recipe",
-    "epochs",
-    "lr",
-    "batch_size",
-    "crop",
-    "rcm",
-    "mam",
-    "threshold",
-    "turns",
-    "dilated",
-    "seed",
-    "amp",
-    "resume",
-    "picture_every",
-    "more",
-)
-SHARED = (
-    "images",
-    "labels",
-    "ids",
-    "classes",
-    "backbone",
-    "workers",
-    "device",
-    "overwrite",
-    "progress",
-)
+# The arguments of `make_cams` that training does not have.
+WRITING = ("out", "method", "scales", "shard")
 
 
 def cams_main(argv: Sequence[str] | None = None) -> int:
@@ -62,12 +34,12 @@ def cams_main(argv: Sequence[str] | None = None) -> int:
     if args.get("method") == "auto":
         parser.error("--method auto needs existing files; name the pipeline to write files for")
     further, checkpoint = args.pop("train_further", False), args.get("checkpoint")
-    training = {name: args.pop(name) for name in TRAINING if name in args}
+    training = {name: args.pop(name) for name in _of_training(parser) if name in args}
     if further and not checkpoint:
         parser.error("--train-further needs --checkpoint FILE")
     if checkpoint and training and not further:
-        option = "--" + next(iter(training)).replace("_", "-")
-        parser.error(f"{option} is a training option; add --train-further to use it")
+        message = f"`{next(iter(training))}` is a training option; add --train-further to use it"
+        parser.error(as_options(parser, message))
     if "shard" in args and (further or not checkpoint):
         parser.error("--shard needs --checkpoint FILE: train once, then write the parts")
 
@@ -98,12 +70,19 @@ def _train(args: dict[str, Any], training: dict[str, Any]) -> str:
     folder = training.pop("run", None) or os.path.abspath(args["out"]) + "_run"
     if os.path.realpath(folder) == os.path.realpath(args["out"]):
         raise InputError(f"{folder}: is the folder of the CAMs; choose another --run")
-    shared = {name: args[name] for name in (*SHARED, "checkpoint", "output_stride") if name in args}
+    shared = {name: value for name, value in args.items() if name not in WRITING}
     more = dict(training.pop("more", ()))
     result = train_classifier(run=folder, **shared, **training, **more)
     if is_first():
         print(f"{result.checkpoint}: {result.steps} steps")
     return str(result.checkpoint)
+
+
+def _of_training(parser: argparse.ArgumentParser) -> list[str]:
+    """The arguments of training alone; a checkpoint, too, may need the name of its backbone."""
+    (group,) = (each for each in parser._action_groups if each.title == "training")
+    names = dict.fromkeys(action.dest for action in group._group_actions)
+    return [name for name in names if name != "backbone"]
 
 
 def _number_of_recipe(text: str) -> tuple[str, Any]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["conclude", "finish", "print_failures", "run", "say"]
 
-
 AS_USUAL = Running()
 
 

@@ -5,8 +5,8 @@
     image failed  id, reason
     end           status, seconds, counts; what was written and the next command, or the error
 
-Every line has `event`, `time` (UTC), `command`, `host` and `pid`, and `shard` or `rank` where there
-are several. Several processes may append to one file: each line is written at once, under a lock.
+Every line has `event`, `time` (UTC), `command`, `host` and `pid`, and `shard` or `rank` in a run of
+several. Several processes may append to one file: each writes whole lines, under a lock.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ __all__ = ["EventLog"]
 
 
 class EventLog(logging.Handler):
-    """Writes the events of one command. wording: a library message in the command's words.
+    """Writes the events of one command.
 
-    complain: is told once, in one line, when the file can no longer be written; the run goes on.
-    Raises OutputError where the file cannot be opened.
+    wording: translates a library message into the command's words. complain: is called once, with
+    one line, when the file can no longer be written; the run continues. Raises OutputError where
+    the file cannot be opened.
     """
 
     def __init__(
@@ -97,13 +98,13 @@ class EventLog(logging.Handler):
             self.complain(f"{self.path}: cannot be written ({error.strerror}); the log ends here")
 
     def _fail(self, image_id: str, reason: str) -> None:
-        if image_id not in self.failed:  # one that fails in several stages is told once
+        if image_id not in self.failed:  # an image that fails in several stages is logged once
             self.failed.add(image_id)
             self.tell("image failed", id=image_id, reason=self.wording(reason))
 
 
 def _append(file: int, line: bytes) -> None:
-    """Write a whole line at the end of the file, also where a killed run left half of one."""
+    """Write a whole line at the end of the file, even if a killed run left half a line there."""
     fcntl.flock(file, fcntl.LOCK_EX)
     try:
         size = os.fstat(file).st_size

@@ -74,7 +74,7 @@ def command_parser(
 
 @dataclass(frozen=True)
 class Running:
-    """How a command runs and tells what it does. arguments: by name, for the log."""
+    """How a command runs and reports. arguments: the values by name, for the event log."""
 
     quiet: bool = False
     log_json: str | None = None
@@ -82,7 +82,7 @@ class Running:
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[Values, Running]:
-    """The values by argument name, and how to run. There is a progress bar only on a terminal."""
+    """The values by argument name, and how to run. Progress bars are shown only on a terminal."""
     values = vars(parser.parse_args(argv))
     quiet, log_json = values.pop("quiet"), values.pop("log_json")
     running = Running(quiet, log_json, dict(values))
@@ -91,7 +91,7 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> tuple[
 
 
 def one_or_several(values: list[str]) -> str | list[str]:
-    """A single value by itself, so that a run of one folder is recorded as one."""
+    """A single value instead of a list of one, so that one folder is recorded as one."""
     return values[0] if len(values) == 1 else values
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["refine_main"]
 
-# What the page takes over from the command.
+# The command's options that also apply to the page.
 PAGE_OPTIONS = ("labels", "classes", "workers", "overwrite", "progress")
 
 
@@ -117,13 +117,13 @@ def _check_usage(parser: argparse.ArgumentParser, args: Values) -> None:
         parser.error("--page shows the photographs: add --images DIR")
     if args["page"] and (args["shard"] or args["labels_only"]):
         parser.error(
-            "--page shows the refined CAMs of a whole run, so it goes with neither --shard "
-            "(c2am-show after c2am-merge) nor --labels-only"
+            "--page shows the refined CAMs of a whole run, so it cannot be combined with --shard "
+            "(run c2am-show after c2am-merge) or --labels-only"
         )
     if not args["crf"] and (args["crf_setting"] or args["ignore_below"] or args["confidence"]):
         parser.error("--crf-setting, --ignore-below and --confidence need --crf")
     if args["classes"] and not args["page"]:
-        parser.error("--classes names the classes of a page: add --page DIR")
+        parser.error("--classes needs --page DIR")
     if args["seed_settings"] and not args["seeds"]:
         parser.error("--seed-setting needs --seeds DIR")
 

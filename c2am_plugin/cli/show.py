@@ -31,8 +31,8 @@ def show_main(argv: Sequence[str] | None = None) -> int:
 def _show_parser() -> argparse.ArgumentParser:
     parser = command_parser(
         "c2am-show",
-        "Write a page of pictures and numbers of a finished c2am-refine run: what changed, where "
-        "the cues were trusted, and how they were calibrated. Needs no ground truth.",
+        "Write a page with pictures and numbers of a finished c2am-refine run: what changed, where "
+        "the cues had an effect, and how they were calibrated. Needs no ground truth.",
     )
     add = parser.add_argument_group("inputs").add_argument
     add("cam_dir", metavar="CAM_DIR", help="the CAM files that were refined")

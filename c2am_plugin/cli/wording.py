@@ -21,7 +21,8 @@ def as_options(parser: argparse.ArgumentParser, message: str) -> str:
     positional argument its name in the usage. Names that are not arguments of the command stay
     unchanged.
     """
-    actions = {action.dest: action for action in parser._actions}
+    # Of several options of one argument (--rcm, --no-rcm) the first is its name.
+    actions = {action.dest: action for action in reversed(parser._actions)}
 
     def option(match: re.Match[str]) -> str:
         action, value = actions.get(match[1]), match[2]

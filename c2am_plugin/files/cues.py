@@ -41,7 +41,7 @@ CUE_SUFFIXES = (".png", ".npy")
 OTHER_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 SQUARE = "; use `stretch_cues=True` if the cues have the square shape of a network's input"
 SOFT_NOTE = ("c2am", "soft cue: odds of the foreground, mid-grey is undecided")
-# What a cue says whose image's CAM was a hint for the network that made it.
+# The note in a cue whose network was trained with this image's CAM as a hint.
 TAUGHT_NOTE = ("c2am-hints", "taught by the CAM of this image")
 
 
@@ -92,7 +92,7 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
             f"{path}: values {low:.8g} to {high:.8g}; expected a cue in [0, {full:g}], "
             f"{full:g} = foreground"
         )
-    # Of 8 bits, each of the 256 values is converted once.
+    # With 8 bits, each of the 256 values is converted once.
     table = np.arange(256, dtype=np.uint8) if saliency.dtype == np.uint8 else saliency
     b = _background(table, full, flip or form.flip)
     np.clip(b, 0, 1, out=b)
@@ -180,17 +180,19 @@ def write_cue(path: str | Path, saliency: np.ndarray, *, taught: bool = False) -
 
 
 def is_soft_cue(path: str | Path) -> bool:
-    """Whether a file is a soft cue that `write_cue` wrote. False for anything unreadable."""
-    return _says(path, SOFT_NOTE)
+    """Whether a file is a soft cue that `write_cue` wrote. False for unreadable files."""
+    return _has_note(path, SOFT_NOTE)
 
 
 def is_taught_cue(path: str | Path) -> bool:
-    """Whether a cue was made by a network that this image's CAM taught, so that its agreement with
-    that CAM proves nothing. False for anything unreadable."""
-    return _says(path, TAUGHT_NOTE)
+    """Whether the network that made a cue was trained with this image's CAM as a hint.
+
+    Agreement with that CAM then proves nothing. False for unreadable files.
+    """
+    return _has_note(path, TAUGHT_NOTE)
 
 
-def _says(path: str | Path, note: tuple[str, str]) -> bool:
+def _has_note(path: str | Path, note: tuple[str, str]) -> bool:
     try:
         with open_image(path) as image:
             return bool(image.info.get(note[0]) == note[1])

@@ -1,9 +1,9 @@
-"""Segment files of any segmenter: superpixels or masks of objects, one file or folder per image.
+"""Segment files of any segmenter: superpixels or object masks, one file or folder per image.
 
 Two layouts are read. `<id>.npy` (integers H×W) or `<id>.png` (8 or 16 bits) contains the number of
-the segment at each pixel, as S2C and superpixel tools write. A folder `<id>/` contains one binary
-PNG per mask, as SAM's tools and SEPL write; masks may overlap. What 0 means in a file of numbers is
-decided once for a folder, see `find_segments`. Knows neither CAMs nor cues.
+the segment at each pixel, as S2C and superpixel tools write it. A folder `<id>/` contains one
+binary PNG per mask, as SAM's tools and SEPL write it; masks may overlap. The meaning of 0 in a file
+of numbers is decided once per folder, see `find_segments`. Neither CAMs nor cues are known here.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .names import under_ids
 __all__ = ["SegmentFiles", "find_segments", "read_segments"]
 
 NONE = -1
-# Files that are looked at to find out what 0 means.
+# The number of files that are read to determine the meaning of 0.
 SAMPLE = 16
-# Superpixels are numbered consecutively, so far fewer than this; a larger number is not a segment.
+# Superpixels are numbered consecutively and are far fewer, so a larger number is not a segment.
 MOST_SEGMENTS = 1 << 24
 log = logging.getLogger("c2am_plugin")
 
@@ -44,12 +44,12 @@ class SegmentFiles:
 
 
 def find_segments(folder: str | Path, ids: Collection[str]) -> SegmentFiles:
-    """The segments of a folder under the spelling of `ids`, and what 0 means in them.
+    """The segments of a folder, with the names spelled as in `ids`, and the meaning of 0 in them.
 
-    Negative numbers are no segment. 0 is a segment where a sampled file has a negative number, and
-    where 0 looks like any other segment: in one piece in every sampled file, and the largest one in
-    less than half of them. Elsewhere 0 is no segment. The decision is logged. Raises InputError
-    where there are no segments, or none of these images.
+    Negative numbers mean no segment. 0 is a segment if a sampled file has a negative number, or if
+    0 looks like any other segment: in one piece in every sampled file, and the largest one in less
+    than half of them. Otherwise 0 means no segment. The decision is logged. Raises InputError where
+    there are no segments, or none of these images.
     """
     folder = Path(folder)
     numbered = find_files(folder, (".npy", ".png"))
@@ -62,12 +62,12 @@ def find_segments(folder: str | Path, ids: Collection[str]) -> SegmentFiles:
         there = first_names(files or ["none"], 3)
         raise InputError(
             f"{folder}: contains no segments of these images; expected <id>.npy, <id>.png or a "
-            f"folder <id>/ of mask PNGs, for ids like {first_names(ids, 3)}; it has {there}"
+            f"folder <id>/ of mask PNGs, for ids like {first_names(ids, 3)}; found {there}"
         )
     some = sample([files[i] for i in wanted if i not in masks], SAMPLE)
     zero_is_none, reason = _meaning_of_zero([_read_numbers(path) for path in some])
     if reason:
-        meaning = "no segment" if zero_is_none else "a segment like the others"
+        meaning = "not a segment" if zero_is_none else "a segment like the others"
         log.info("segments of %s: 0 is %s (%s)", folder, meaning, reason)
     return SegmentFiles(files, zero_is_none)
 
@@ -77,7 +77,7 @@ def read_segments(path: Path, shape: tuple[int, int], zero_is_none: bool) -> np.
 
     Each layer contains segments that do not overlap, with numbers from 0; a file of numbers is one
     layer. Segments of another size are resized (nearest pixel). Raises InputError, with the file's
-    name, for what are not segments, and for another aspect ratio.
+    name, for other contents and for another aspect ratio.
     """
     if path.is_dir():
         return _layers([_mask(each, shape) for each in _mask_files(path)], shape)
@@ -103,22 +103,22 @@ def _mask_folders(folder: Path, ids: Collection[str]) -> dict[str, Path]:
 
 
 def _meaning_of_zero(some: Sequence[np.ndarray]) -> tuple[bool, str]:
-    """Whether 0 is no segment, and why; no reason where 0 does not occur."""
+    """Whether 0 means no segment, and why; the reason is empty where 0 does not occur."""
     with_zero = [numbers for numbers in some if (numbers == 0).any()]
     if not with_zero:
         return True, ""
     if any((numbers < 0).any() for numbers in some):
-        return False, "negative numbers are none"
+        return False, "negative numbers are no segment"
     from scipy.ndimage import label as connected  # slow to import, and few runs need it
 
-    looked_at = f"{len(with_zero)} files looked at"
-    # Superpixels may hang together by a corner.
+    sampled = f"{len(with_zero)} sampled files"
+    # Superpixels may be connected only at a corner.
     if any(connected(numbers == 0, np.ones((3, 3)))[1] > 1 for numbers in with_zero):
-        return True, f"it is in several pieces; {looked_at}"
+        return True, f"it is in several pieces in the {sampled}"
     largest = sum(_zero_is_largest(numbers) for numbers in with_zero)
     if 2 * largest >= len(with_zero):
-        return True, f"it is the largest in {largest} of the {looked_at}"
-    return False, f"it is in one piece and rarely the largest; {looked_at}"
+        return True, f"it is the largest in {largest} of {sampled}"
+    return False, f"it is in one piece and rarely the largest in the {sampled}"
 
 
 def _zero_is_largest(numbers: np.ndarray) -> bool:
@@ -139,8 +139,8 @@ def _read_numbers(path: Path) -> np.ndarray:
         with open_image(path, "segments") as image:
             if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
                 raise InputError(
-                    f"{path}: is a picture of mode {image.mode}; expected segment numbers in a "
-                    "grey PNG of 8 or 16 bits"
+                    f"{path}: has the image mode {image.mode}; expected segment numbers in a grey "
+                    "PNG with 8 or 16 bits"
                 )
             numbers = np.asarray(image)
     if numbers.ndim == 3 and 1 in (numbers.shape[0], numbers.shape[-1]):
@@ -179,8 +179,8 @@ def _resized(path: Path, pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarr
     (height, width), (new_height, new_width) = pixels.shape, shape
     if not same_aspect(pixels.shape, shape):
         raise InputError(
-            f"{path}: the segments are {width}×{height} and the CAM {new_width}×{new_height} "
-            "pixels: different shapes, so not of the same image"
+            f"{path}: the segments have {width}×{height} pixels and the CAM "
+            f"{new_width}×{new_height}: different aspect ratios, so different images"
         )
     rows = ((np.arange(new_height) + 0.5) * height / new_height).astype(int)
     columns = ((np.arange(new_width) + 0.5) * width / new_width).astype(int)
@@ -188,7 +188,7 @@ def _resized(path: Path, pixels: np.ndarray, shape: tuple[int, int]) -> np.ndarr
 
 
 def _layers(masks: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
-    """Masks that may overlap, in as few layers as the first fit gives."""
+    """Overlapping masks in layers; each mask goes into the first layer with room for it."""
     layers: list[np.ndarray] = []
     for number, mask in enumerate(masks):
         if not mask.any():

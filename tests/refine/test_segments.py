@@ -144,7 +144,7 @@ def test_what_zero_means(tmp_path, caplog, numbers, none):
     assert len(np.unique(np.stack([inside, read[~outside]]), axis=1).T) == len(np.unique(inside))
     told = [record.getMessage() for record in caplog.records]
     assert bool(told) == (0 in numbers)
-    assert all(("0 is no segment" in line) == (none == "zero") for line in told)
+    assert all(("0 is not a segment" in line) == (none == "zero") for line in told)
 
 
 @pytest.mark.parametrize("form", ["npy", "uint8 PNG", "uint16 PNG", "palette PNG", "masks"])
@@ -242,7 +242,7 @@ def test_segments_of_half_the_size_fit_and_of_another_shape_do_not(cams, tmp_pat
     np.save(folder / "b.npy", np.ones((24, 24), int))
     report = run(cams, tmp_path, folder)
     assert list(report.failures) == ["b"]
-    assert report.failures["b"].startswith(f"{folder / 'b.npy'}: the segments are 24×24")
+    assert report.failures["b"].startswith(f"{folder / 'b.npy'}: the segments have 24×24")
     run(cams, tmp_path, None, "plain")
     numbers = half.repeat(2, axis=0).repeat(2, axis=1)
     expected = by_hand(stored(tmp_path / "plain" / "a.npy"), numbers)
@@ -276,7 +276,7 @@ def bad_mask(path):
         (bad_float, r"b.npy: is float64 \(24, 32\); expected integer"),
         (bad_pickle, "b.npy: cannot be read as segments"),
         (bad_cut, "b.npy: cannot be read as segments"),
-        (bad_picture, "b.png: is a picture of mode RGB"),
+        (bad_picture, "b.png: has the image mode RGB"),
         (bad_mask, r"0.png: has 250 values from 0 to 249; expected a binary mask"),
     ],
 )
@@ -294,10 +294,10 @@ def test_a_bad_file_is_named(cams, tmp_path, refine, bad, said):
 
 def test_a_folder_of_something_else_is_named(cams, tmp_path):
     (tmp_path / "s").mkdir()
-    with pytest.raises(InputError, match=r"s: contains no segments of these images.*it has none"):
+    with pytest.raises(InputError, match=r"s: contains no segments of these images.*found none"):
         run(cams, tmp_path, tmp_path / "s")
     write_all(tmp_path / "s", blocks(1), "xyz")
-    with pytest.raises(InputError, match=r"ids like a, b, c and 1 more; it has x, y, z"):
+    with pytest.raises(InputError, match=r"ids like a, b, c and 1 more; found x, y, z"):
         run(cams, tmp_path, tmp_path / "s")
     with pytest.raises(InputError, match="no such folder"):
         run(cams, tmp_path, tmp_path / "none")
