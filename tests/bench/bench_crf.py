@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from c2am_plugin.crf.dense_crf import cue_crf, label_crf, softmax_crf, warm_up
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "coco-voc"
 WIDE, TALL = (500, 375), (375, 500)
+LABELS = (3, 4, 5, 6)
 
 Work = tuple[np.ndarray, np.ndarray]
 
@@ -48,10 +50,15 @@ def rows(images: int = 12, repeats: int = 3) -> list[tuple[str, ...]]:
             ],
             repeats,
         )
-    four = [(image, quarters(labels)) for image, labels in work]
-    ours_four, reference_four = interleaved(
-        [lambda: run(label_crf, four), lambda: run(reference_label, four)], repeats
-    )
+    labelled = {
+        count: [(image, columns(labels, count)) for image, labels in work] for count in LABELS
+    }
+    labels_seconds = {
+        count: interleaved(
+            [partial(run, label_crf, pairs), partial(run, reference_label, pairs)], repeats
+        )
+        for count, pairs in labelled.items()
+    }
     soft = [(image, scores(labels)) for image, labels in work]
     ours_soft, reference_soft = interleaved(
         [lambda: run(softmax_crf, soft), lambda: run(reference_softmax, soft)], repeats
@@ -66,7 +73,10 @@ def rows(images: int = 12, repeats: int = 3) -> list[tuple[str, ...]]:
         row("cue CRF, 1 thread : pydensecrf", ours, reference, agreement_of_cues(everything)),
         row("cue CRF, 2 threads : pydensecrf", ours_twice, reference),
         row("cue CRF, 2 threads : pydensecrf, 2 processes", ours_twice, reference_twice),
-        row("label CRF, 4 labels", ours_four, reference_four, agreement_of_labels(four)),
+        *(
+            row(f"label CRF, {count} labels", *taken, agreement_of_labels(labelled[count]))
+            for count, taken in labels_seconds.items()
+        ),
         row("softmax CRF, 3 scores", ours_soft, reference_soft, agreement_of_scores(soft)),
     ]
 
@@ -157,10 +167,11 @@ def generated(count: int) -> list[Work]:
     return work
 
 
-def quarters(foreground: np.ndarray) -> np.ndarray:
-    """Four labels: foreground and background, left and right."""
-    right = np.arange(foreground.shape[1]) > foreground.shape[1] // 2
-    return foreground + 2 * right
+def columns(foreground: np.ndarray, count: int) -> np.ndarray:
+    """`count` labels: foreground and background, in columns side by side."""
+    width = foreground.shape[1]
+    column = np.arange(width) * ((count + 1) // 2) // width
+    return np.minimum(2 * column + foreground, count - 1)
 
 
 def scores(foreground: np.ndarray) -> np.ndarray:

@@ -80,8 +80,8 @@ def rows(cam_dir: Path | None = None, cue_dir: Path | None = None) -> list[tuple
         return (work, rate[ours], f"{rate[reference]} ({reference})", f"{ratio:.2f}×", agreement)
 
     return [
-        row("refine + labels, 1 worker", "1 worker", "plain loop", same),
-        row("refine + labels, 1 worker", "1 worker", "floor", "reads and writes only"),
+        row("refine + labels, 1 worker : plain loop", "1 worker", "plain loop", same),
+        row("refine + labels, 1 worker : floor", "1 worker", "floor", "reads and writes only"),
         row("refine + labels, 2 workers", "2 threads", "1 worker", "threads, so few files"),
         row(f"refine + labels, {REPEAT}× the files", "2 processes", "1 worker, many", "processes"),
         row("c2am-refine, whole process, 2 workers", "our process", "plain process"),
