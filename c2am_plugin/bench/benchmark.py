@@ -1,4 +1,4 @@
-"""Stored CAMs against the same CAMs refined: how much cues gain, where, and how surely.
+"""Stored CAMs against the same CAMs refined: what the cues gain, where, and with what certainty.
 
 Which images, which rows, and the order of the work. One image's work is in scoring.py, the
 arithmetic in metrics.py and gains.py, what is found in results.py, how it is shown in tables.py
@@ -83,10 +83,10 @@ def benchmark(
     ids       a list file or image ids, or the name of a list where `gt` or `images` is a VOC root;
               default every image that has all that is needed
     images    folder of photographs: adds CAM + dense CRF, and photographs to the pictures
-    classes   names, background first: a file, one a line, or a sequence; default VOC's 21
+    classes   names, background first: a file with one per line, or a sequence; default VOC's 21
     crf       adds CAM + cues + dense CRF; needs `images`
     crf_backend  "numba", "pydensecrf", or "auto": numba where it is installed. Same labels
-    guard     adds the guard (guard.py), and tells the gains with it
+    guard     adds the guard (guard.py), and measures the gains with it
     background_score  t of every pipeline, or "auto"; default its own, as in `refine_cams`
     strength, calibrate  how far the cues are trusted, as in `refine_cams`
     band      pixels to each side of the outlines that boundaries are scored in
@@ -100,7 +100,7 @@ def benchmark(
     All rows are made of the same images: those with ground truth, a cue, a CAM of every pipeline
     and, with `images`, a photograph; the others are counted and named in `missing`. Calibration
     needs no ground truth: it uses the images with a CAM and a cue, as in `refine_cams`. Raises
-    InputError where nothing is left, OutputError where `out` holds something else.
+    InputError where nothing is left, OutputError where `out` contains something else.
 
     >>> from c2am_plugin import benchmark
     >>> result = benchmark({"psa": "psa_cam"}, "cues", "VOC2012", "report")  # doctest: +SKIP
@@ -207,7 +207,7 @@ def _source(
 ) -> Source:
     """A pipeline's CAMs with the background score that they are compared with.
 
-    Beside it stands the one that cues and CAMs tell, unless the files contain their background.
+    The one found from cues and CAMs is kept beside it, unless the files contain their background.
     """
     searched, found = needs_search(adapter, score), None
     if not getattr(adapter, "stores_background", False):
@@ -322,7 +322,7 @@ def _curves(
         matrices = cumulate(total.reshape(shape))
         curves[variant] = np.array([scores(matrix).miou for matrix in matrices])
         if np.isnan(curves[variant]).any():
-            raise InputError("the ground truth of these images holds no labelled pixel")
+            raise InputError("the ground truth of these images has no labelled pixel")
     return curves
 
 

@@ -42,7 +42,7 @@ def _sparse(counts: np.ndarray) -> _Counts:
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """What goes wrong is said with the name of the file that it is about."""
+    """Errors name the file that they are about."""
     try:
         yield
     except TooFewClasses as error:
@@ -121,7 +121,7 @@ def evaluate_cams(
 
     cam_dir    a pipeline's CAM files
     gt_dir     `<id>.png` of class indices 0 … n_classes − 1, 255 = ignore, or a VOC root
-    method     the name of the pipeline, or "auto" to tell the layout from the files
+    method     the name of the pipeline, or "auto" to detect the layout from the files
     thresholds  background scores t, rising; default 0.01 to 0.60 in steps of 0.01
     ids        a list file or image ids; default every image that has both
     n_classes  classes of the ground truth, the background among them; default VOC's 21

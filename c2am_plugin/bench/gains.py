@@ -1,7 +1,7 @@
 """From pixel counts of many images to scores, and to gains with their uncertainty.
 
-Counts are int64 [3, C] for an image: pixels hit, pixels of ground truth, pixels predicted, for
-each class, class 0 the background. They hold what IoU needs at C instead of C² numbers an image,
+Counts are int64 [3, C] per image: pixels hit, pixels of ground truth, pixels predicted, for
+each class, class 0 the background. They are what IoU needs, C instead of C² numbers per image,
 so that those of a whole data set fit into memory and can be drawn again and again.
 """
 
@@ -91,7 +91,7 @@ def _difference(sums: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def _percentiles(values: np.ndarray) -> np.ndarray:
-    """2.5th and 97.5th percentile of each column, of the draws that hold its class at all."""
+    """2.5th and 97.5th percentile of each column, of the draws that contain its class."""
     ends = np.full((2, values.shape[1]), np.nan)
     known = ~np.isnan(values).all(axis=0)
     ends[:, known] = np.nanpercentile(values[:, known], [2.5, 97.5], axis=0)

@@ -126,5 +126,5 @@ def _check(truth: np.ndarray, shape: tuple[int, ...], n_classes: int) -> None:
     classes = truth[truth != IGNORE]
     if classes.size and classes.max() >= n_classes:
         raise TooFewClasses(
-            f"ground truth holds class {classes.max()}, outside the {n_classes} classes"
+            f"ground truth contains class {classes.max()}, outside the {n_classes} classes"
         )

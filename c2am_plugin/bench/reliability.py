@@ -72,22 +72,22 @@ def reliability(counts: np.ndarray, bins: int = 10) -> Reliability:
     (ICML 2017), for the probability of foreground. Raises InputError where no pixel was counted.
     """
     if not counts.sum():
-        raise InputError("no pixel has ground truth, so nothing can be said about the cues")
+        raise InputError("no pixel has ground truth, so the cues cannot be scored")
     value = np.arange(LEVELS) / (LEVELS - 1)
     place = np.minimum((value * bins).astype(np.intp), bins - 1)
     at_level = counts.sum(axis=0)
     pixels = np.bincount(place, at_level, bins)
-    said = np.bincount(place, at_level * value, bins)
+    claimed = np.bincount(place, at_level * value, bins)
     there = np.bincount(place, counts[1], bins)
     with np.errstate(invalid="ignore"):
-        stated, found = said / pixels, there / pixels
+        stated, found = claimed / pixels, there / pixels
     inner = (np.arange(LEVELS) + 0.5) / LEVELS
     surprise = -(counts[1] * np.log(inner) + counts[0] * np.log1p(-inner))
     return Reliability(
         stated,
         found,
         pixels.astype(np.int64),
-        ece=float(np.abs(said - there).sum() / pixels.sum()),
+        ece=float(np.abs(claimed - there).sum() / pixels.sum()),
         log_loss=float(surprise.sum() / pixels.sum()),
         auc=_auc(counts),
         foreground=float(counts[1].sum() / pixels.sum()),

@@ -1,6 +1,6 @@
 """The page that a benchmark leaves: one HTML file that needs no network and no second file.
 
-What it says comes from results.py and tables.py, what it shows from gallery.py and charts.py.
+Its text comes from results.py and tables.py, its pictures from gallery.py and page/charts.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a benchmark finds, as data: rows of one pipeline, pipelines of one data set.
 
-Holds counts and says what follows from them; where they come from is in benchmark.py.
+Contains counts and what follows from them; they are made in benchmark.py.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Row:
 class ClassGain:
     """What one class gains: IoU and gain in [0, 1] and [−1, 1], with the gain's 95 % interval.
 
-    images: how many hold the class. loses: the gain, as it is printed, is below 0.
+    images: how many show the class. loses: the gain, as it is printed, is below 0.
     """
 
     name: str
@@ -70,11 +70,11 @@ class ClassGain:
 class PipelineResult:
     """One pipeline. label: its name in the tables; method: its adapter; t: its background score.
 
-    label_free  the background score that cues and CAMs tell without ground truth; None: neither
+    label_free  the background score found from cues and CAMs without ground truth, or None
 
     curves      {"cam", "cues", "guard": mIoU float64 [T] at `thresholds`}
     rows        {row key: Row}: cam, cam_best, cam_crf, cues, cues_best, guard, cues_crf
-    headline    key of the row that gains are told of: "guard" where the guard is on, else "cues"
+    headline    key of the row whose gains are reported: "guard" where the guard is on, else "cues"
     distrusted  (image, class) pairs whose cue the guard trusts less, of `pairs`
     calibration  how the cues were calibrated to these CAMs, see `Calibration`; None: not at all
     """
@@ -115,7 +115,7 @@ class PipelineResult:
         """The classes of the ground truth by falling gain, of row `key` (default the headline)."""
         base, row = self.rows["cam_best"], self.rows[key or self.headline]
         if row.gain is None:
-            raise ValueError("the CAM at its best threshold is what gains are measured from")
+            raise ValueError("gains are measured from the CAM at its best threshold")
         images = (base.counts[:, 1] > 0).sum(axis=0)
         before, after, gain = base.scores.iou, row.scores.iou, row.gain
         found = [
@@ -142,7 +142,7 @@ class BenchmarkResult:
     def published(self, pipeline: PipelineResult) -> float | None:
         """mIoU in % of CAM + C²AM on VOC 2012 train, for a folder named as its pipeline.
 
-        None where the images are not VOC's, as the number says nothing about others.
+        None where the images are not VOC's, as the number does not apply to others.
         """
         vocs = len(self.classes) == len(VOC_CLASSES) and are_voc_ids(self.image_ids)
         return PUBLISHED.get(pipeline.label) if vocs else None

@@ -46,8 +46,8 @@ class Source:
     label       what the tables call it; the key of its file in `BenchFiles.cams`
     thresholds  float64 [T], rising: where the threshold curve is taken
     t           the background score of the pipeline, or the one that is asked for
-    label_free  the background score that cues and CAMs tell without ground truth; None: neither
-    calibration  how cues become evidence for these CAMs; None takes them uncalibrated
+    label_free  the background score found from cues and CAMs without ground truth, or None
+    calibration  of the cues to these CAMs; None uses them uncalibrated
     reading     of several cue folders, with their shares for these CAMs; None: the reader's
     """
 

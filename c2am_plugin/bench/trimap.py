@@ -1,6 +1,6 @@
 """Boundary quality: ground truth narrowed to a band along the outlines of its objects.
 
-mIoU inside such a band (trimap IoU; Kohli, Ladicky, Torr, IJCV 2009) says how well outlines are
+mIoU inside such a band (trimap IoU; Kohli, Ladicky, Torr, IJCV 2009) measures how well outlines are
 met, which the mIoU of whole images hides behind the insides of large objects.
 """
 
@@ -19,7 +19,7 @@ def boundary_band(truth: np.ndarray, width: int) -> np.ndarray:
 
     Returns a new uint8 H×W. VOC's outlines are themselves ignored strips a few pixels wide: the
     outline is taken in their middle, where the nearest labelled pixels change class. The strip
-    stays ignored. The border of the image is no outline.
+    stays ignored. The border of the image is not an outline.
     """
     ignored = truth == IGNORE
     filled = truth

@@ -39,8 +39,8 @@ class Record:
         settings = read_record(path)
         if settings is None:
             raise InputError(
-                f"{refined_dir}: {path.name} is not beside it, which says how the CAMs were "
-                "refined; expected the output folder of c2am-refine"
+                f"{refined_dir}: {path.name} is not beside it, so how these CAMs were refined is "
+                "unknown; expected the output folder of c2am-refine"
             )
         if lacking := sorted({"method", "background_score", "cam_dir", "cue_dir"} - set(settings)):
             raise InputError(

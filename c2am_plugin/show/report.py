@@ -1,4 +1,4 @@
-"""The page of a refinement and its CSV. What it says comes from statistics.py and record.py."""
+"""The page of a refinement and its CSV. Its numbers come from statistics.py and record.py."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def show_refinement(
 
     cam_dir      the CAM files that were refined
     cue_dir      the cues that they were refined with; several folders where there were several
-    refined_dir  what `refine_cams` wrote; the record beside it tells the method, t and calibration
+    refined_dir  what `refine_cams` wrote; the record beside it has the method, t and calibration
     images       folder of photographs `<id>.jpg`, or a VOC or COCO root
     out          folder for report.html, one file that needs no network, and images.csv
     labels       folder of the pseudo labels that the run wrote, shown beside argmax([t, CAMs])
@@ -103,7 +103,7 @@ def show_refinement(
 
     The numbers are taken from up to 2,000 of the images, spread over all of them. The page stays
     below 5 MB: pictures that do not fit are left out, and counted. Raises InputError where the
-    folders do not belong together or a photograph is missing, OutputError where `out` holds
+    folders do not belong together or a photograph is missing, OutputError where `out` contains
     something else.
 
     >>> from c2am_plugin import show_refinement
@@ -178,7 +178,7 @@ def _settings(
     refined_dir: str | Path,
     images: str | Path,
 ) -> dict[str, Any]:
-    """What tells one page from another."""
+    """What distinguishes one page from another."""
     return {
         "cam_dir": str(cam_dir),
         "cue_dir": as_setting(cue_dir),
@@ -262,7 +262,7 @@ def _found(
 ) -> FoundScore | None:
     if getattr(job.adapter, "stores_background", False):
         return None
-    with suppress(InputError):  # the cues cannot be read, which the failures tell
+    with suppress(InputError):  # the cues cannot be read; the failures list them
         return find_score(
             job.adapter,
             [each.files for each in images if each.files.cue],

@@ -109,9 +109,9 @@ def test_bad_input_is_refused():
         score_histogram(maps, np.array([0]), truth.T, THRESHOLDS, 21)
     with pytest.raises(InputError, match="class 20 is outside the 21"):
         score_histogram(maps, np.array([20]), truth, THRESHOLDS, 21)
-    with pytest.raises(InputError, match="ground truth holds class 30"):
+    with pytest.raises(InputError, match="ground truth contains class 30"):
         score_histogram(maps, np.array([0]), truth + 30, THRESHOLDS, 21)
-    with pytest.raises(InputError, match="ground truth holds class 21"):
+    with pytest.raises(InputError, match="ground truth contains class 21"):
         score_histogram(maps[:0], np.array([], int), truth + 21, THRESHOLDS, 21)
     for bad in (THRESHOLDS[::-1], np.array([0.2, 0.2])):
         with pytest.raises(InputError, match="rise"):

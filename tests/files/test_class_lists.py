@@ -40,5 +40,5 @@ def test_a_class_outside_the_list_is_named():
     score_histogram(maps, np.array([89]), truth, np.array([0.5]), 91)
     with pytest.raises(InputError, match="label 90 is outside the 81"):
         confusion(np.full((2, 2), 90, np.uint8), truth, 81)
-    with pytest.raises(InputError, match="ground truth holds class 85, outside the 21"):
+    with pytest.raises(InputError, match="ground truth contains class 85, outside the 21"):
         confusion(truth, np.full((2, 2), 85, np.uint8), 21)

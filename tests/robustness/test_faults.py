@@ -248,7 +248,7 @@ def test_classes_outside_the_list_are_named_by_the_benchmark(make_set, tmp_path)
     result = benchmark({"psa": cams}, cues, tmp_path / "truth", progress=False)
     assert set(result.failures) == {"b", "c"}
     assert result.failures["b"].startswith("b: class 20 is outside the 21 classes")
-    assert result.failures["c"].startswith("c: ground truth holds class 21, outside the 21")
+    assert result.failures["c"].startswith("c: ground truth contains class 21, outside the 21")
 
 
 def test_flat_cues_are_counted_and_listed(make_set, tmp_path):
