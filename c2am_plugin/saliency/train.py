@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..errors import InputError, TrainingError
 from ..files.folders import first_names
 from ..files.photos import check_outside, find_images
-from ..network.maps import default_scales
+from ..network.maps import RELEASED_SIDE, SCALES, squares
 from ..runs.arguments import check_least
 from ..runs.output_folders import OutputFolder, hold_folders
 from ..runs.signals import interrupts
@@ -44,6 +44,8 @@ __all__ = ["COLUMNS", "SaliencyResult", "train_saliency"]
 log = logging.getLogger(__name__)
 
 COMMAND = "c2am-saliency"
+# The squares that predictions are made at, over the side of training.
+SIDES = (0.75, 1.0, 1.375)
 # The network counts as constant if its saliency varies within images by less than this.
 CONSTANT = 0.001
 COLUMNS = ("step", "epoch", "loss", "lr", "images_per_second", "foreground", "spread", "agreement")
@@ -220,7 +222,7 @@ class _Loop:
         path = self.run / "last.pt"
         side = trainer.plan.side
         info = {
-            "scales": default_scales(side) if side else (1.0,),
+            "scales": _scales(side),
             "step": trainer.step,
             "settings": self.settings,
         }
@@ -270,6 +272,13 @@ class _Loop:
                 f"{self.trainer.plan.lr}, or cues that show foreground"
             )
         self.trainer.save(self.run / "resume.pt")
+
+
+def _scales(side: int) -> tuple[float, ...]:
+    """What a network predicts at that was trained on squares of a side; 0: on whole images."""
+    if side == 0:
+        return (1.0,)
+    return SCALES if side == RELEASED_SIDE else squares(side, SIDES)
 
 
 def _picture(examples: Sequence[Example], saliency: list[np.ndarray]) -> np.ndarray:
