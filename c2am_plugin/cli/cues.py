@@ -79,9 +79,10 @@ def _cues_parser() -> argparse.ArgumentParser:
         "--boundary",
         "--threshold",
         type=boundary,
-        metavar="X|boundary|otsu|agree",
+        metavar="X|boundary|bimodal|otsu|agree",
         help="where foreground begins: X times the map's maximum; the network's own boundary "
-        "(default); Otsu's threshold of each image; the X that agrees best with your CAMs",
+        "(default); each image's own, for small objects; Otsu's threshold of each image; the X "
+        "that agrees best with your CAMs",
     )
     add("--cams", metavar="CAM_DIR", help="stored CAM files, for --boundary agree")
     add_method(add, "the pipeline of --cams (default: detect from the files)")

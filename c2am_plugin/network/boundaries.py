@@ -17,15 +17,20 @@ __all__ = [
     "RULES",
     "agreement_counts",
     "best_boundary",
+    "bimodal",
     "otsu",
     "read_boundary",
     "soft_values",
 ]
 
 # Ways to find where foreground begins, beside a number.
-RULES = ("boundary", "otsu", "agree")
+RULES = ("boundary", "bimodal", "otsu", "agree")
 
 BINS = 256
+# Log-odds beyond these are equally certain. A map whose two groups explain less than SPLIT[0] of
+# the variance of its log-odds keeps the network's boundary; from SPLIT[1] on the groups alone
+# decide. README.md in this folder has the comparison they were chosen on.
+CERTAIN, SPLIT = 6.0, (0.7, 0.8)
 # The boundaries that `best_boundary` chooses from: evenly spaced log-odds, 0.0003 to 0.9997.
 LOG_ODDS = np.linspace(-8, 8, 321)
 
@@ -78,6 +83,26 @@ def otsu(values: np.ndarray) -> float:
     # Between two far groups many boundaries are equally good; the middle one is the safest.
     best = np.flatnonzero(split & (between >= np.nanmax(between[split]) * (1 - 1e-9)))
     return float(edges[1:-1][best].mean())
+
+
+def bimodal(log_odds: np.ndarray) -> float:
+    """An image's own boundary as log-odds, between the network's (0) and Otsu's of its log-odds.
+
+    log_odds: H×W, high = foreground. The share of the variance that Otsu's two groups explain says
+    how far the boundary moves: a clear object on a clear background moves it to the valley between
+    them, however small the object is. A map of one group keeps 0.
+    """
+    values = (np.clip(np.asarray(log_odds, np.float64), -CERTAIN, CERTAIN) / CERTAIN + 1) / 2
+    split = otsu(values)
+    above = values > split
+    total = float(values.var())
+    if total == 0 or above.all() or not above.any():
+        return 0.0
+    share = float(above.mean())
+    gap = float(values[above].mean() - values[~above].mean())
+    explained = share * (1 - share) * gap**2 / total
+    weight = float(np.clip((explained - SPLIT[0]) / (SPLIT[1] - SPLIT[0]), 0, 1))
+    return weight * (2 * split - 1) * CERTAIN
 
 
 def agreement_counts(values: np.ndarray, foreground: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from ..cams import CamAdapter, ImageCams
 from ..crf.dense_crf import Backend, cue_crf
 from ..files.cues import write_cue
 from ..files.writing import atomic_path
-from .boundaries import otsu, soft_values
+from .boundaries import bimodal, otsu, soft_values
 from .maps import ScaleLogits, mean_logit, released_map
 
 __all__ = ["CueResult", "CueWriter", "Reading"]
@@ -29,7 +29,7 @@ class Reading:
 
     flag      P is high on the background
     boundary  a share of the released map's maximum; "otsu" for Otsu's of each image; "boundary"
-              for P = 0.5 of the mean logit
+              for P = 0.5 of the mean logit; "bimodal" for each image's own, see `bimodal`
     """
 
     flag: bool
@@ -37,8 +37,10 @@ class Reading:
 
     def __call__(self, logits: ScaleLogits) -> tuple[np.ndarray, float]:
         """Values float32 H×W and their boundary."""
-        if self.boundary == "boundary":
-            return expit(mean_logit(logits, self.flag)), 0.5
+        if self.boundary in ("boundary", "bimodal"):
+            log_odds = mean_logit(logits, self.flag)
+            own = bimodal(log_odds) if self.boundary == "bimodal" else 0.0
+            return expit(log_odds), float(expit(own))
         values = released_map(logits, self.flag)[1][0]
         return values, otsu(values) if self.boundary == "otsu" else float(self.boundary)
 

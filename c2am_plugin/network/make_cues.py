@@ -79,8 +79,9 @@ def make_cues(
     maps         folder for the released maps too, in PuzzleCAM's layout with keys [0, 1]
     boundary     where foreground begins. A number in (0, 1): that share of the map's maximum (the
                  released code: 0.3); "boundary": the network's own, P = 0.5 of the mean over
-                 scales and mirrors; "otsu": Otsu's of each image's map; "agree": the share of the
-                 maximum at which all maps together agree best with your stored CAMs.
+                 scales and mirrors; "bimodal": each image's own, between that and Otsu's of its
+                 log-odds, for small objects; "otsu": Otsu's of each image's map; "agree": the share
+                 of the maximum at which all maps together agree best with your stored CAMs.
                  `threshold` is its second name
     cams, method your CAM files, and their format, for "agree"
     polarity     which side P is high on. "auto": as the checkpoint says, and by the border rule

@@ -11,6 +11,7 @@ from c2am_plugin.errors import InputError
 from c2am_plugin.network.boundaries import (
     agreement_counts,
     best_boundary,
+    bimodal,
     otsu,
     read_boundary,
     soft_values,
@@ -51,6 +52,31 @@ def test_otsu_lies_between_two_groups() -> None:
 @pytest.mark.parametrize("constant", [0.0, 0.4, 1.0])
 def test_otsu_of_a_flat_map_is_still_a_boundary(constant: float) -> None:
     assert otsu(np.full((5, 5), constant)) == 0.5
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.3])
+def test_a_clear_object_has_its_boundary_in_the_valley_however_small(share: float) -> None:
+    """The background is above the network's boundary in places; the object is far above it."""
+    rng = np.random.default_rng(0)
+    size = int(20_000 * share)
+    background, thing = rng.normal(-0.3, 0.4, 20_000 - size), rng.normal(4.5, 0.5, size)
+    found = bimodal(np.concatenate([background, thing]))
+    assert 0.7 < found < 4
+    assert (background > 0).mean() > 0.2
+    assert (background > found).mean() < 0.01 < (thing > found).mean()
+
+
+def test_a_map_of_one_group_keeps_the_networks_boundary() -> None:
+    rng = np.random.default_rng(0)
+    assert bimodal(rng.normal(0.8, 1.0, (50, 60))) == 0
+    assert bimodal(np.full((5, 5), -2.0)) == 0
+    assert bimodal(np.array([[np.inf, np.inf]])) == 0
+
+
+def test_the_mirror_image_has_the_mirrored_boundary() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(-2, 0.5, 4000), rng.normal(3, 0.5, 1000)])
+    assert bimodal(-values) == pytest.approx(-bimodal(values), abs=0.1)
 
 
 def test_agreement_finds_the_boundary_that_made_the_masks() -> None:

@@ -54,6 +54,16 @@ def test_soft_cues_are_the_networks_odds(photos: Path, checkpoint: Path, tmp_pat
         assert found.min() < 127 < found.max()
 
 
+def test_the_bimodal_boundary_is_mid_grey(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
+    run(photos, checkpoint, tmp_path / "cues", boundary="bimodal")
+    model = fast_copy(load_checkpoint(checkpoint).model)
+    for name, found in pixels_of(tmp_path / "cues").items():
+        image = np.asarray(Image.open(photos / f"{name}.png"))
+        logit = mean_logit(scale_logits(model, [image], SCALES)[0], True)
+        moved = logit - boundaries.bimodal(logit)
+        np.testing.assert_allclose(found, 255 / (1 + np.exp(-moved)), atol=0.51)
+
+
 @pytest.mark.parametrize("boundary", [0.3, "otsu"])
 def test_other_boundaries_cut_the_released_map(
     photos: Path, checkpoint: Path, tmp_path: Path, boundary: float | str
@@ -109,7 +119,7 @@ def test_maps_are_stored_in_puzzlecams_layout(
         np.testing.assert_allclose(content["hr_cam"], full, atol=1e-5)
 
 
-@pytest.mark.parametrize("boundary", ["otsu", "agree"])
+@pytest.mark.parametrize("boundary", ["otsu", "bimodal", "agree"])
 def test_an_interrupted_run_continues_to_the_same_bytes(
     photos: Path, checkpoint: Path, tmp_path: Path, boundary: str
 ) -> None:
