@@ -17,6 +17,7 @@ MODULES = (
     "cams",
     "crf.settings",
     "errors",
+    "files.class_lists",
     "files.folders",
     "files.labels",
     "files.names",
