@@ -91,9 +91,8 @@ setup(
             "pytest-cov",
             "hypothesis",
             "matplotlib",  # examples/tour.ipynb
-            "scikit-image",  # photographs of the demo, free of rights
+            "scikit-image",  # superpixels for --segments; free photographs of the demo
             "timm>=1.0",
-            "scikit-image",  # superpixels for --segments
             "dask[distributed]",
             "pydensecrf2; python_version < '3.13'",  # the reference of the CRF's tests
         ],
