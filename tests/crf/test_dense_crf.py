@@ -290,7 +290,7 @@ def test_extreme_kernels_as_pydensecrf(reference, sxy, srgb):
 
 
 def test_a_large_image_as_pydensecrf(reference):
-    image, labels = picture("blobs", 900, 1200), patches(900, 1200)
+    image, labels = picture("blobs", 240, 1600), patches(240, 1600)
     expected = reference(image, label_energy(labels, 2)).argmax(axis=0)
     assert (label_crf(image, labels) != expected).sum() <= 10
 
