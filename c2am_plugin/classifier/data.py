@@ -37,20 +37,13 @@ class LabelledImages(Views):
     def __init__(
         self, paths: Sequence[Path], labels: np.ndarray, plan: Recipe, seed: int = 0
     ) -> None:
-        self.paths, self.labels, self.plan, self.seed = list(paths), labels, plan, seed
+        super().__init__(paths)
+        self.labels, self.plan, self.seed = labels, plan, seed
         # Decoded photographs of up to the longest side that is drawn.
         self.keeps = len(self.paths) * plan.long_side[1] ** 2 * 3 <= CACHE_BYTES
-        self._kept: dict[int, Image.Image] = {}
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, key: tuple[int, int]) -> View | InputError:
-        epoch, index = key
-        try:
-            photo = self._photo(index)
-        except InputError as error:
-            return error
+    def view(self, epoch: int, index: int) -> View:
+        photo = self.decoded(index)
         rng = np.random.default_rng([self.seed, epoch, index])
         low, high = self.plan.long_side
         view = _square(photo, int(rng.integers(low, high, endpoint=True)), self.plan.crop, rng)
@@ -64,13 +57,10 @@ class LabelledImages(Views):
         image = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
         return image, torch.from_numpy(self.labels[index])
 
-    def _photo(self, index: int) -> Image.Image:
-        if index in self._kept:
-            return self._kept[index]
+    def decode(self, index: int) -> Image.Image:
         photo = Image.fromarray(read_photo(self.paths[index]))
         if self.keeps:
             photo.thumbnail((self.plan.long_side[1],) * 2, Image.Resampling.BILINEAR)
-            self._kept[index] = photo
         return photo
 
 

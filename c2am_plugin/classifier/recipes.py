@@ -13,12 +13,11 @@ from typing import Any
 
 from ..errors import InputError
 from ..network.maps import check_scales
-from ..training.settings import FEW_IMAGES
 from .loss import SCOPES
 from .split import POOLINGS
 from .support import SUPPORTS
 
-__all__ = ["RECIPES", "Recipe", "choose_recipe", "learning_rate", "make_recipe"]
+__all__ = ["RECIPES", "Recipe", "learning_rate", "make_recipe"]
 
 
 @dataclass(frozen=True)
@@ -134,13 +133,6 @@ CHOICES = {
 # What has to be above 0, and what lies within [0, 1].
 POSITIVE = ("lr", "batch_size", "epochs", "crop", "output_stride", "tau")
 SHARES = ("threshold", "low", "momentum", "start", "ramp", "leak")
-
-
-def choose_recipe(name: str, n_images: int) -> str:
-    """The recipe that "auto" stands for with so many images; any other name stays."""
-    if name != "auto":
-        return name
-    return "small" if n_images < FEW_IMAGES else "voc"
 
 
 def make_recipe(name: str, **changes: Any) -> Recipe:

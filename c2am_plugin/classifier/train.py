@@ -6,7 +6,6 @@ losses in `step`, the optimizer in `trainer`, the epochs in `loop`, the images i
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from contextlib import ExitStack
@@ -19,16 +18,16 @@ import torch
 from ..errors import InputError
 from ..files.photos import check_outside, find_images
 from ..runs.arguments import check_least
-from ..runs.output_folders import OutputFolder, hold_folders
-from ..runs.ranks import Ranks, joined
+from ..runs.ranks import joined
 from ..training.devices import autocast_type, pick_device
-from ..training.settings import FILES
-from ..training.weights import default_weights, initial_weights, read_torch_file
+from ..training.recipes import choose_recipe, with_full_batches
+from ..training.start import continue_run, digest, finished_run, hold_run, same_weights
+from ..training.weights import default_weights
 from .checkpoint import load_classifier
 from .data import LabelledImages
 from .labels import labels_of, read_class_names, read_labels
 from .loop import ClassifierResult, Run
-from .recipes import Recipe, choose_recipe, make_recipe
+from .recipes import Recipe, make_recipe
 from .split import Classifier
 from .trainer import ClassifierTrainer
 
@@ -104,8 +103,12 @@ def train_classifier(
         if len(found) < 2:
             raise InputError("one image: nothing tells its classes apart; at least 2 needed")
         given = read_class_names(classes) if classes else None
-        recipe = choose_recipe(recipe, len(found))
-        plan = _plan(recipe, len(found), checkpoint is not None, ranks, numbers)
+        recipe = choose_recipe(recipe, len(found), "voc")
+        fixed = numbers.get("batch_size") is not None
+        plan = with_full_batches(make_recipe(recipe, **numbers), fixed, len(found), ranks.count)
+        if checkpoint is not None and numbers.get("start") is None:
+            ramp = 0.1 if numbers.get("ramp") is None else plan.ramp
+            plan = replace(plan, start=0.0, ramp=ramp)
         start = None
         if checkpoint is not None:
             start = load_classifier(
@@ -127,28 +130,23 @@ def train_classifier(
             **asdict(plan),
             "backbone": start.model.name if start else backbone or "resnet50",
             "weights": None if start else weights,
-            "checkpoint": _digest(Path(checkpoint).read_bytes()) if checkpoint else None,
+            "checkpoint": digest(Path(checkpoint).read_bytes()) if checkpoint else None,
             "dilated": dilated,
             "classes": list(known.classes),
             "seed": seed,
             "amp": amp,
             "images": len(found),
-            "ids": _digest("\n".join(found).encode()),
-            "labels": _digest(chosen.tobytes()),
+            "ids": digest("\n".join(found)),
+            "labels": digest(chosen.tobytes()),
         }
         stack.enter_context(torch.random.fork_rng([where] if where.type == "cuda" else []))
         torch.manual_seed(seed)
         # Before the folder is claimed: a mistake must not cost the run that is there.
         main = start.model if start else _new(settings, plan, len(known.classes))
-        report = "" if start else _same_weights(main, weights, ranks)
-        holding = hold_folders(COMMAND, FILES, [OutputFolder(run, settings)], overwrite=overwrite)
-        there = ranks.first(lambda: stack.enter_context(holding))
-        if "last.pt" in there and "resume.pt" not in there:
-            log.info("%s: trained already with these settings", run)
-            steps = ranks.first(lambda: read_torch_file(run / "last.pt")["info"]["step"])
-            return ClassifierResult(run / "last.pt", steps, math.nan, math.nan, ())
-        if resume and "resume.pt" not in there:
-            raise InputError(f"{run}: holds no interrupted run; start one without `resume`")
+        report = "" if start else same_weights(main, weights, ranks)
+        there = hold_run(stack, COMMAND, run, settings, overwrite, ranks)
+        if (info := finished_run(run, there, ranks)) is not None:
+            return ClassifierResult(run / "last.pt", info["step"], math.nan, math.nan, ())
         per_epoch = len(found) // plan.batch_size
         trainer = ClassifierTrainer(
             main,
@@ -161,47 +159,12 @@ def train_classifier(
             seed=seed,
             ranks=ranks,
         )
-        if "resume.pt" in there:
-            trainer.load(run / "resume.pt")
-            log.info("%s: going on after step %d of %d", run, trainer.step, trainer.steps)
-        elif report:
-            log.info("initial weights: %s", report)
+        continue_run(trainer, run, there, report, resume)
         views = LabelledImages(list(found.values()), chosen, plan, seed)
-        log.info(
-            "recipe %s: %d images, %d classes, %d epochs of %d steps, RCM %g, MAM %g, on %s",
-            recipe,
-            len(found),
-            len(known.classes),
-            plan.epochs,
-            per_epoch,
-            plan.rcm,
-            plan.mam,
-            where.type,
-        )
-        loop = Run(run, settings, known.classes, trainer, views)
+        log.info("%d classes, RCM %g, MAM %g", len(known.classes), plan.rcm, plan.mam)
+        loop = Run(run, settings, trainer, views, plan.batch_size)
         loop.go(workers, picture_every, progress)
-        return loop.finish()
-
-
-def _plan(
-    recipe: str, n_images: int, trained: bool, ranks: Ranks, numbers: dict[str, Any]
-) -> Recipe:
-    """The recipe with the given numbers, as far as there are images for its batch."""
-    given = numbers.get("batch_size")
-    if given is not None and given > n_images:
-        raise InputError(
-            f"batch size {given} with {n_images} images: no batch would ever be full; "
-            f"take `batch_size={n_images}` or less"
-        )
-    plan = make_recipe(recipe, **numbers)
-    plan = replace(plan, batch_size=min(plan.batch_size, n_images))
-    if plan.batch_size < ranks.count:
-        raise InputError(
-            f"batch size {plan.batch_size} for {ranks.count} processes: each needs one image"
-        )
-    if trained and numbers.get("start") is None:
-        plan = replace(plan, start=0.0, ramp=0.1 if numbers.get("ramp") is None else plan.ramp)
-    return plan
+        return loop.conclude()
 
 
 def _new(settings: dict[str, Any], plan: Recipe, n_classes: int) -> Classifier:
@@ -213,14 +176,3 @@ def _new(settings: dict[str, Any], plan: Recipe, n_classes: int) -> Classifier:
         neck=plan.neck or None,
         pooling=plan.pooling,
     )
-
-
-def _same_weights(main: Classifier, weights: str, ranks: Ranks) -> str:
-    """Give all ranks the first one's initial weights; returns what is said of them."""
-    report, state = ranks.first(lambda: (initial_weights(main, weights), main.state_dict()))
-    main.load_state_dict(state)
-    return str(report)
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()[:16]

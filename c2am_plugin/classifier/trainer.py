@@ -1,21 +1,13 @@
-"""MainNet in training, and SupportNet beside it: an optimizer and the steps that were made.
-
-Knows batches of pixels and labels and a recipe, not where images come from or what a run writes.
-"""
+"""MainNet in training, and SupportNet beside it: what learns, and the gradient of a step."""
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import TrainingError
 from ..runs.ranks import ALONE, Ranks
-from ..training.devices import is_out_of_memory
 from ..training.normalisation import normalise
-from ..training.resumable import Resumable
+from ..training.trainer import BaseTrainer
 from .recipes import Recipe, learning_rate
 from .split import Classifier
 from .step import StepLosses, drawn_scale, step_losses
@@ -24,14 +16,12 @@ from .support import Pair, distance, momentum_rule, update_support
 __all__ = ["ClassifierTrainer"]
 
 
-class ClassifierTrainer(Resumable):
+class ClassifierTrainer(BaseTrainer):
     """A classifier in training.
 
     frozen_norms  BatchNorms keep their statistics and weights: for a classifier, or a backbone,
                   that comes trained. Otherwise each rank normalises by its own images, and running
                   statistics are the means over ranks
-    seed          of what layers draw at random, which depends on (seed, step, rank) and nothing
-                  else; without RCM and MAM nothing more is drawn
 
     SupportNet begins as a copy of MainNet at the step at which the self-supervised losses start.
     """
@@ -69,57 +59,48 @@ class ClassifierTrainer(Resumable):
         rising = self.plan.ramp * (self.steps - self.first)
         return 1.0 if rising <= 0 else min(1.0, (self.step - self.first) / rising)
 
-    def advance(self, images: Tensor, labels: Tensor) -> StepLosses:
-        """One step with uint8 N×3×h×w and bool N×C, this rank's part of the batch; returns the
-        whole batch's losses. Raises TrainingError."""
+    def rate(self) -> float:
+        return learning_rate(self.plan, self.step, self.steps)
+
+    def gradient(self, batch: tuple[Tensor, Tensor]) -> tuple[float, StepLosses]:
+        """Of uint8 N×3×h×w and bool N×C; returns the whole batch's losses."""
+        images, labels = batch
         main, support = self.model.main, self.model.support
-        rate = learning_rate(self.plan, self.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         if support is not None and self.step == self.first:
             update_support(support, main, 0.0, 1)
         learning = support if self.step >= self.first else None
         images = images.to(self.where, memory_format=torch.channels_last, non_blocking=True)
-        self.optimizer.zero_grad(set_to_none=True)
-        draws = np.random.SeedSequence([self.seed, self.step, self.ranks.rank])
-        torch.manual_seed(int(draws.generate_state(1)[0]))
-        memory_full = False
-        try:
-            losses = step_losses(
-                main,
-                learning,
-                normalise(images, self.model.main),
-                labels.to(self.where).bool(),
-                self.plan,
-                weight=self.ramp if learning is not None else 0.0,
-                scale=drawn_scale(self.plan.scales, self.seed, self.step),
-                precision=self.precision,
-                ranks=self.ranks,
-            )
-            losses.total.backward()
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            memory_full = True
-        if memory_full:
-            raise TrainingError(
-                f"out of memory with {len(images)} images of {images.shape[-1]} pixels at once; "
-                f"take `batch_size={max(1, len(images) // 2)}`, a smaller `crop` or `backbone`"
-            )
+        losses = step_losses(
+            main,
+            learning,
+            normalise(images, main),
+            labels.to(self.where).bool(),
+            self.plan,
+            weight=self.ramp if learning is not None else 0.0,
+            scale=drawn_scale(self.plan.scales, self.seed, self.step),
+            precision=self.precision,
+            ranks=self.ranks,
+        )
+        losses.total.backward()
         losses = _whole(losses, self.ranks)
-        if not math.isfinite(float(losses.total)):
-            raise TrainingError(
-                f"the loss is {float(losses.total)} at step {self.step + 1}; take a lower `lr` "
-                f"than {self.plan.lr:g}" + (", or `amp=False`" if self.precision else "")
-            )
-        self.ranks.add(p.grad for p in main.parameters() if p.grad is not None)
         if not self.frozen_norms:
             self.ranks.average(b for b in main.buffers() if b.is_floating_point())
-        self.optimizer.step()
-        self.step += 1
-        if learning is not None:
-            update_support(learning, main, self.momentum, self.step - self.first)
+        return float(losses.total), losses
+
+    def advance(self, batch: tuple[Tensor, Tensor]) -> StepLosses:
+        losses: StepLosses = super().advance(batch)
+        if self.model.support is not None and self.step > self.first:
+            update_support(
+                self.model.support, self.model.main, self.momentum, self.step - self.first
+            )
         return losses
+
+    def memory_advice(self, batch: tuple[Tensor, Tensor]) -> str:
+        n, side = len(batch[0]), batch[0].shape[-1]
+        return (
+            f"{n} images of {side} pixels at once; take `batch_size={max(1, n // 2)}`, a smaller "
+            "`crop` or `backbone`"
+        )
 
     def distance(self) -> float:
         """‖θ − φ‖ / ‖θ‖; 0 where nothing is learnt from SupportNet yet."""

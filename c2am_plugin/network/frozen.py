@@ -47,20 +47,16 @@ class FrozenViews(Views):
     keeps = True  # this process reads: the system keeps the file in memory as far as it fits
 
     def __init__(self, images: HintedImages, folder: Path, bad: dict[int, str]) -> None:
+        super().__init__(images.paths)
         self.images, self.bad = images, bad
-        self.paths = images.paths
         self.features = np.load(folder / "features.npy", mmap_mode="r")
         self.pictures = np.load(folder / "pictures.npy", mmap_mode="r")
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, key: tuple[int, int]) -> View | InputError:
-        index = key[1]
+    def view(self, epoch: int, index: int) -> View:
         if index in self.bad:
-            return InputError(self.bad[index])
+            raise InputError(self.bad[index])
         place = _of_whole_cells(
-            self.images.place(*key), self.images.resize, self.features.shape[-1]
+            self.images.place(epoch, index), self.images.resize, self.features.shape[-1]
         )
         features = _cut(self.features[index, int(place.mirrored)], place, self.images.resize)
         pixels = _cut(
@@ -68,10 +64,7 @@ class FrozenViews(Views):
         )
         if self.images.hints is None:
             return View(pixels, features)
-        try:
-            square = _turned(self.images.hint_map(index), place)
-        except InputError as error:
-            return error
+        square = _turned(self.images.hint_map(index), place)
         return View(pixels, features, _cut(square[None], place, self.images.resize))
 
 
@@ -162,7 +155,7 @@ def _compute(
             squares: dict[int, np.ndarray] = {}
             for index in mine[start : start + AT_ONCE]:
                 try:
-                    squares[index] = images.square(index)
+                    squares[index] = images.decoded(index)
                 except InputError as error:
                     bad[index] = str(error)
             for index, pixels in squares.items():

@@ -6,7 +6,6 @@ the gradient in `gradient`, the optimizer in `trainer`, the epochs in `loop`.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from contextlib import ExitStack
@@ -14,26 +13,22 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from ..errors import InputError
 from ..files.photos import find_images
 from ..runs.arguments import check_least
-from ..runs.output_folders import OutputFolder, hold_folders
-from ..runs.ranks import Ranks, joined
-from ..training.batches import BatchOrder, training_loader
+from ..runs.ranks import joined
 from ..training.devices import autocast_type, pick_device
-from ..training.recipes import choose_recipe
-from ..training.run_log import Journal
-from ..training.settings import FILES
-from ..training.weights import default_weights, initial_weights, read_torch_file
+from ..training.recipes import choose_recipe, with_full_batches
+from ..training.start import continue_run, digest, finished_run, hold_run, same_weights
+from ..training.weights import default_weights
 from .frozen import FrozenViews, frozen_views
 from .hints import HintPlan, find_hints
-from .loop import COLUMNS, Run, TrainingResult
+from .loop import Run, TrainingResult
 from .model import C2AM
 from .recipes import HEAD_RATE, Recipe, make_recipe
 from .trainer import Trainer
-from .views import HintedImages, collate
+from .views import HintedImages
 
 __all__ = ["TrainingResult", "train_c2am"]
 
@@ -126,8 +121,12 @@ def train_c2am(
         weights = str(weights or default_weights(backbone))
         found = ranks.first(lambda: find_images(images, ids))
         recipe = choose_recipe(recipe, len(found))
-        plan = make_recipe(recipe, **numbers)
-        plan = _with_full_batches(plan, numbers.get("batch_size") is not None, len(found))
+        if len(found) < 2:
+            raise InputError(
+                "one image: expected 2 or more, as the loss compares images of a batch"
+            )
+        given = numbers.get("batch_size") is not None
+        plan = with_full_batches(make_recipe(recipe, **numbers), given, len(found), ranks.count)
         epochs_run = plan.epochs_for(len(found))
         steps = epochs_run * (len(found) // plan.batch_size)
         plan = replace(plan, epochs=epochs_run, head_steps=min(plan.head_steps, steps // 4))
@@ -138,7 +137,7 @@ def train_c2am(
         hint_plan = HintPlan(hint_threshold, hint_weight)
         where = pick_device(device)
         precision = autocast_type(amp, where)
-        _check_sharing(ranks, plan.batch_size, sync_bn, micro_batch, where)
+        _check_sharing(sync_bn, micro_batch, where)
         settings = {
             "recipe": recipe if isinstance(recipe, str) else "own",
             **asdict(plan),
@@ -150,7 +149,7 @@ def train_c2am(
             "seed": seed,
             "amp": amp,
             "images": len(found),
-            "ids": hashlib.sha256("\n".join(found).encode()).hexdigest()[:16],
+            "ids": digest("\n".join(found)),
         }
         if frozen:
             settings["freeze"] = freeze
@@ -166,17 +165,12 @@ def train_c2am(
         torch.manual_seed(seed)
         model = C2AM(backbone, plan.output_stride, dilated)
         # Before the folder is locked: a mistake must not destroy an existing run.
-        report = _same_weights(model, weights, ranks)
-        holding = hold_folders(
-            "c2am-train", FILES, [OutputFolder(out, settings)], overwrite=overwrite
-        )
-        there = ranks.first(lambda: stack.enter_context(holding))
-        result = ranks.first(lambda: _finished(out / "last.pt") if "last.pt" in there else None)
-        if result and "resume.pt" not in there:
-            log.info("%s: already done with these settings", out)
-            return result
-        if resume and "resume.pt" not in there:
-            raise InputError(f"{out}: contains no interrupted run; start one without `resume`")
+        report = same_weights(model, weights, ranks)
+        there = hold_run(stack, "c2am-train", out, settings, overwrite, ranks)
+        if (info := finished_run(out, there, ranks)) is not None:
+            polarity = info["polarity"]
+            path, flag = out / "last.pt", polarity["flag"]
+            return TrainingResult(path, flag, polarity, info["step"], math.nan, ())
         trainer = Trainer(
             model,
             plan,
@@ -190,67 +184,17 @@ def train_c2am(
             frozen=frozen,
             hints=hint_plan if taught else None,
         )
-        if "resume.pt" in there:
-            trainer.load(out / "resume.pt")
-            log.info("%s: continuing after step %d of %d", out, trainer.step, steps)
-        else:
-            log.info("initial weights: %s", report)
+        continue_run(trainer, out, there, report, resume)
         images_of = HintedImages(list(found.values()), plan.resize, plan.crop, seed, taught)
         views: HintedImages | FrozenViews = images_of
         if frozen:
             views = frozen_views(
                 out, settings, model, images_of, where=where, ranks=ranks, progress=progress
             )
-        run = Run(out, settings, trainer, views, taught)
-        log.info(
-            "recipe %s: %d images, %d epochs of %d steps, batches of %d, on %s%s%s",
-            settings["recipe"],
-            len(views),
-            plan.epochs,
-            run.steps_per_epoch,
-            plan.batch_size,
-            where.type,
-            f" by {ranks.count} processes" if ranks.count > 1 else "",
-            " in bfloat16" if precision else "",
-        )
-        _make_steps(run, workers, picture_every, tensorboard, progress)
-        return run.finish()
-
-
-def _make_steps(
-    run: Run, workers: int | None, picture_every: int, tensorboard: bool, progress: bool
-) -> None:
-    """All that are left, with a log and a bar of the first rank."""
-    trainer, plan, ranks = run.trainer, run.trainer.plan, run.ranks
-    order = BatchOrder(
-        len(run.images), plan.batch_size, plan.epochs, trainer.seed, trainer.step, ranks
-    )
-    loader = training_loader(run.images, order, workers, collate)
-    silent = not (progress and ranks.is_first)
-    with ExitStack() as stack:
-        journal = None
-        if ranks.is_first:
-            journal = Journal(run.out, COLUMNS, trainer.step, tensorboard, run.settings)
-            stack.callback(journal.close)
-        bar = tqdm(desc="training", initial=trainer.step, total=trainer.steps, disable=silent)
-        run.train(journal, loader, picture_every, stack.enter_context(bar))
-
-
-def _with_full_batches(plan: Recipe, asked_for: bool, n_images: int) -> Recipe:
-    """The recipe with batches that the images fill. asked_for: the batch size may not change."""
-    if n_images < 2:
-        raise InputError("one image: expected 2 or more, as the loss compares images of a batch")
-    if plan.batch_size <= n_images:
-        return plan
-    if asked_for:
-        raise InputError(
-            f"batch size {plan.batch_size} with {n_images} images: no batch would ever be full; "
-            f"take `batch_size={n_images}` or less"
-        )
-    log.info(
-        "%d images do not fill a batch of %d: using one batch of all", n_images, plan.batch_size
-    )
-    return replace(plan, batch_size=n_images)
+        run = Run(out, settings, trainer, views, plan.batch_size, tensorboard)
+        run.hints = taught
+        run.go(workers, picture_every, progress)
+        return run.conclude()
 
 
 def _is_frozen(freeze: str) -> bool:
@@ -259,30 +203,8 @@ def _is_frozen(freeze: str) -> bool:
     return freeze == "backbone"
 
 
-def _check_sharing(
-    ranks: Ranks, batch_size: int, sync_bn: bool, micro_batch: int | None, where: torch.device
-) -> None:
-    if batch_size < ranks.count:
-        raise InputError(
-            f"batch size {batch_size} for {ranks.count} processes: each needs at least one image"
-        )
+def _check_sharing(sync_bn: bool, micro_batch: int | None, where: torch.device) -> None:
     if sync_bn and where.type == "cpu":
         raise InputError("`sync_bn` needs GPUs: PyTorch synchronises BatchNorm there only")
     if sync_bn and micro_batch is not None:
         raise InputError("`sync_bn` and `micro_batch` exclude each other: a part is not the batch")
-
-
-def _same_weights(model: C2AM, weights: str, ranks: Ranks) -> str:
-    """Give all ranks the first rank's initial weights; returns the report of what matched."""
-    report, state = ranks.first(lambda: (initial_weights(model, weights), model.state_dict()))
-    model.load_state_dict(state)
-    return str(report)
-
-
-def _finished(path: Path) -> TrainingResult | None:
-    """The result of the finished run that wrote a checkpoint; None if the run is unfinished."""
-    info = read_torch_file(path)["info"]
-    if not info["finished"]:
-        return None
-    polarity = info["polarity"]
-    return TrainingResult(path, polarity["flag"], polarity, info["step"], math.nan, ())

@@ -1,23 +1,16 @@
-"""A network in training: its optimizer, how many steps they have made, and how both are kept.
-
-Knows batches of pixels and a recipe, not where images come from or what a run writes.
-"""
+"""C2AM in training: what learns, and the gradient of a step."""
 
 from __future__ import annotations
 
-import math
 from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..errors import TrainingError
 from ..runs.ranks import ALONE, Ranks
 from ..training.backbone import synchronised
-from ..training.devices import is_out_of_memory
 from ..training.normalisation import normalise
-from ..training.resumable import Resumable
+from ..training.trainer import BaseTrainer
 from .gradient import BatchHints, StepResult, fitting_micro_batch, loss_gradient
 from .hints import HintPlan
 from .model import C2AM, HeadOnly
@@ -27,10 +20,9 @@ from .views import View
 __all__ = ["Trainer"]
 
 
-class Trainer(Resumable):
+class Trainer(BaseTrainer):
     """C2AM in training.
 
-    seed     of what layers draw at random, which depends on (seed, step, rank) and nothing else
     sync_bn  BatchNorm over the images of all ranks; on GPUs only. Otherwise each rank normalises by
              its own, and running statistics are the means over ranks
     frozen   the head alone learns, of features that come with the views
@@ -75,47 +67,25 @@ class Trainer(Resumable):
             trained, lr=plan.lr, momentum=plan.momentum, weight_decay=plan.weight_decay
         )
 
-    def advance(self, images: Tensor | View) -> StepResult:
-        """One step with a batch, uint8 N×3×crop×crop or a View of N, or this rank's part. Raises
-        TrainingError."""
-        rate = learning_rate(self.plan, self.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+    def rate(self) -> float:
+        return learning_rate(self.plan, self.step, self.steps)
+
+    def gradient(self, batch: Tensor | View) -> tuple[float, StepResult]:
+        """Of uint8 N×3×crop×crop or a View of N."""
         for parameter in self.backbone:
             parameter.requires_grad_(self.step >= self.plan.head_steps)
-        view = images if isinstance(images, View) else View(images)
-        inputs = self._inputs(view)
-        self.optimizer.zero_grad(set_to_none=True)
-        draws = np.random.SeedSequence([self.seed, self.step, self.ranks.rank])
-        torch.manual_seed(int(draws.generate_state(1)[0]))
-        memory_full = False
-        try:
-            result = loss_gradient(
-                self.learner,
-                inputs,
-                self.plan.alpha,
-                micro_batch=self.micro_batch,
-                precision=self.precision,
-                ranks=self.ranks,
-                hints=self._hints(view),
-            )
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            memory_full = True
-        if memory_full:  # here, where the error no longer holds the graph's memory
-            raise TrainingError(self._memory_advice(inputs))
-        if not math.isfinite(float(result.parts.total)):
-            raise TrainingError(
-                f"the loss is {float(result.parts.total)} at step {self.step + 1}; "
-                f"take a lower `lr` than {self.plan.lr}"
-                + (", or `amp=False`" if self.precision else "")
-            )
-        self.ranks.add(p.grad for p in self.model.parameters() if p.grad is not None)
+        view = batch if isinstance(batch, View) else View(batch)
+        result = loss_gradient(
+            self.learner,
+            self._inputs(view),
+            self.plan.alpha,
+            micro_batch=self.micro_batch,
+            precision=self.precision,
+            ranks=self.ranks,
+            hints=self._hints(view),
+        )
         self.ranks.average(b for b in self.model.buffers() if b.is_floating_point())
-        self.optimizer.step()
-        self.step += 1
-        return result
+        return float(result.parts.total), result
 
     def _inputs(self, view: View) -> Tensor:
         """What the learner takes: normalised pixels, or features, float32 on the device."""
@@ -129,11 +99,12 @@ class Trainer(Resumable):
         maps = view.hint.to(self.where, non_blocking=True)
         return BatchHints(maps, self.hints.threshold, self.hints.weight)
 
-    def _memory_advice(self, pixels: Tensor) -> str:
+    def memory_advice(self, batch: Tensor | View) -> str:
+        pixels = self._inputs(batch if isinstance(batch, View) else View(batch))
         if self.sync_bn:  # no rank can try alone what fits
             return (
-                f"out of memory with {len(pixels)} images at once; take a smaller `batch_size`, "
-                "more GPUs, or `micro_batch` without `sync_bn`"
+                f"{len(pixels)} images at once; take a smaller `batch_size`, more GPUs, or "
+                "`micro_batch` without `sync_bn`"
             )
         at_once = min(self.micro_batch or len(pixels), len(pixels))
         fits = fitting_micro_batch(self.learner, pixels[:at_once], self.plan.alpha, self.precision)
@@ -142,7 +113,7 @@ class Trainer(Resumable):
             if fits
             else "not even one fits: take a smaller `crop` or `backbone`"
         )
-        return f"out of memory with {at_once} images of {pixels.shape[-1]} pixels at once; {advice}"
+        return f"{at_once} images of {pixels.shape[-1]} pixels at once; {advice}"
 
 
 def _trained_parameters(model: nn.Module, convolutions_only: bool) -> list[nn.Parameter]:

@@ -53,14 +53,11 @@ class HintedImages(TrainingImages):
         self.hints = hints
         self._maps: dict[int, np.ndarray] = {}
 
-    def __getitem__(self, key: tuple[int, int]) -> View | InputError:  # type: ignore[override]
-        pixels = super().__getitem__(key)
-        if isinstance(pixels, InputError) or self.hints is None:
-            return pixels if isinstance(pixels, InputError) else View(pixels)
-        try:
-            hint = self.place(*key).cut(self.hint_map(key[1]))
-        except InputError as error:
-            return error
+    def view(self, epoch: int, index: int) -> View:
+        pixels = super().view(epoch, index)
+        if self.hints is None:
+            return View(pixels)
+        hint = self.place(epoch, index).cut(self.hint_map(index))
         return View(pixels, None, torch.from_numpy(hint[None].copy()))
 
     def hint_map(self, index: int) -> np.ndarray:

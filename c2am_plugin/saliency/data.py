@@ -127,37 +127,26 @@ class MaskedImages(Views):
         seed: int = 0,
         forms: Sequence[CueForm] = (PLAIN,),
     ) -> None:
-        self.images, self.cues = list(images), list(cues)
+        super().__init__(images)
+        self.cues = list(cues)
         self.side, self.seed, self.forms = side, seed, tuple(forms)
         # Per pixel, 3 bytes for the colour and 4 for the mask.
-        self.keeps = bool(side) and len(self.images) * side * side * 7 <= CACHE_BYTES
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.keeps = bool(side) and len(self.paths) * side * side * 7 <= CACHE_BYTES
 
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, key: tuple[int, int]) -> Example | InputError:
-        epoch, index = key
-        try:
-            photo, mask = self._pair(index)
-        except InputError as error:
-            return error
+    def view(self, epoch: int, index: int) -> Example:
+        photo, mask = self.decoded(index)
         if np.random.default_rng([self.seed, epoch, index]).random() < 0.5:
             photo, mask = photo[:, ::-1], mask[:, ::-1]
         image = torch.from_numpy(photo.transpose(2, 0, 1).copy())
         return Example(image, torch.from_numpy(mask[None].copy()))
 
-    def _pair(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        if index in self._kept:
-            return self._kept[index]
-        photo, mask = read_example(self.images[index], self.cues[index], self.forms)
+    def decode(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        photo, mask = read_example(self.paths[index], self.cues[index], self.forms)
         if self.side:
             photo, mask = (
                 np.asarray(Image.fromarray(x).resize((self.side,) * 2, Image.Resampling.BILINEAR))
                 for x in (photo, mask)
             )
-        if self.keeps:
-            self._kept[index] = photo, mask
         return photo, mask
 
 

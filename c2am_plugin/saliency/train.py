@@ -6,42 +6,33 @@ Knows the settings of a run, its folder and when training has failed. The number
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import math
-import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
-from ..errors import InputError, TrainingError
-from ..files.folders import first_names
+from ..errors import TrainingError
 from ..files.photos import check_outside, find_images
 from ..network.maps import RELEASED_SIDE, SCALES, squares
 from ..runs.arguments import check_least
-from ..runs.output_folders import OutputFolder, hold_folders
-from ..runs.signals import interrupts
-from ..training.batches import BatchOrder, training_loader
 from ..training.devices import pick_device
+from ..training.loop import Loop
 from ..training.recipes import choose_recipe
-from ..training.run_log import Journal, picture_grid
-from ..training.settings import FILES, UNREADABLE
-from ..training.weights import default_weights, initial_weights, read_torch_file
+from ..training.run_log import picture_grid
+from ..training.start import continue_run, digest, finished_run, hold_run, same_weights
+from ..training.weights import default_weights
 from .checkpoint import save_saliency
 from .data import Example, MaskedImages, collate, find_cues
 from .net import PoolNet
 from .recipes import Recipe, make_recipe
 from .trainer import SaliencyTrainer, Step
 
-__all__ = ["COLUMNS", "SaliencyResult", "train_saliency"]
-
-log = logging.getLogger(__name__)
+__all__ = ["SaliencyResult", "train_saliency"]
 
 COMMAND = "c2am-saliency"
 # The squares that predictions are made at, over the side of training.
@@ -138,140 +129,79 @@ def train_saliency(
         "stretch_cues": stretch_cues,
         "seed": seed,
         "images": len(found),
-        "ids": hashlib.sha256("\n".join(found).encode()).hexdigest()[:16],
+        "ids": digest("\n".join(found)),
     }
-    with torch.random.fork_rng():
+    with ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng())
         torch.manual_seed(seed)
         model = PoolNet(backbone, plan.output_stride, plan.width)
         # Before the folder is locked: a mistake must not destroy an existing run.
-        report = initial_weights(model, weights)
-        output = OutputFolder(run, settings)
-        with hold_folders(COMMAND, FILES, [output], overwrite=overwrite) as there:
-            if "last.pt" in there and "resume.pt" not in there:
-                log.info("%s: training with these settings has already finished", run)
-                steps = read_torch_file(run / "last.pt")["info"]["step"]
-                return SaliencyResult(run / "last.pt", steps, math.nan, ())
-            trainer = SaliencyTrainer(model, plan, where)
-            if "resume.pt" in there:
-                trainer.load(run / "resume.pt")
-                log.info("%s: continuing after step %d", run, trainer.step)
-            else:
-                log.info("initial weights: %s", report)
-            views = MaskedImages(list(found.values()), masks, plan.side, seed, forms)
-            loop = _Loop(run, settings, trainer, views)
-            loop.go(workers, picture_every, progress)
-            return loop.finish()
+        report = same_weights(model, weights)
+        there = hold_run(stack, COMMAND, run, settings, overwrite)
+        if (info := finished_run(run, there)) is not None:
+            return SaliencyResult(run / "last.pt", info["step"], math.nan, ())
+        trainer = SaliencyTrainer(model, plan, where)
+        continue_run(trainer, run, there, report)
+        views = MaskedImages(list(found.values()), masks, plan.side, seed, forms)
+        loop = _Loop(run, settings, trainer, views, plan.accumulate)
+        loop.go(workers, picture_every, progress)
+        return loop.conclude()
 
 
-class _Loop:
-    """The epochs of a run, and the files they write."""
+class _Loop(Loop):
+    """PoolNet's training run: what its log and pictures show, and when training has failed."""
 
-    def __init__(
-        self, run: Path, settings: dict[str, Any], trainer: SaliencyTrainer, views: MaskedImages
-    ) -> None:
-        self.run, self.settings, self.trainer, self.views = run, settings, trainer, views
-        plan = trainer.plan
-        self.order = BatchOrder(
-            len(views), plan.accumulate, plan.epochs, views.seed, first_step=trainer.step
-        )
-        self.steps = trainer.step + len(self.order)
-        self.rows: list[dict[str, float]] = []  # of the current epoch
-        self.loss = math.nan  # mean of the last complete epoch
-        self.unusable: dict[str, None] = {}
+    columns = COLUMNS
+    collate = staticmethod(collate)
+    unusable = "images or cues cannot be used"
+    trainer: SaliencyTrainer
 
-    def go(self, workers: int | None, picture_every: int, progress: bool) -> None:
-        """Train on all batches; on an interrupt finish the step, save the state and stop."""
-        trainer = self.trainer
-        log.info(
-            "recipe %s: %d images, %d epochs of %d steps, on %s",
-            self.settings["recipe"],
-            len(self.views),
-            trainer.plan.epochs,
-            self.order.steps_per_epoch,
-            trainer.where,
-        )
-        last = time.perf_counter()
-        with (
-            interrupts() as asked,
-            closing(Journal(self.run, COLUMNS, trainer.step, settings=self.settings)) as journal,
-            tqdm(
-                desc="training", initial=trainer.step, total=self.steps, disable=not progress
-            ) as bar,
-        ):
-            for examples, errors in training_loader(self.views, self.order, workers, collate):
-                self._note_unusable(errors, len(examples))
-                step = trainer.advance(examples)
-                now = time.perf_counter()
-                row = self._row(examples, step, len(examples) / (now - last))
-                last = now
-                self.rows.append(row)
-                journal.write(row)
-                if picture_every and (trainer.step - 1) % picture_every == 0:
-                    journal.picture(trainer.step, _picture(examples[:8], step.saliency[:8]))
-                if trainer.step % self.order.steps_per_epoch == 0:
-                    self._end_epoch()
-                bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
-                bar.update()
-                if asked.is_set():
-                    trainer.save(self.run / "resume.pt")
-                    raise KeyboardInterrupt
+    def photos(self, batch: Sequence[Example]) -> list[Tensor]:
+        return [example.image for example in batch]
 
-    def finish(self) -> SaliencyResult:
-        """Write the checkpoint and return the result of the run."""
-        trainer = self.trainer
-        path = self.run / "last.pt"
-        side = trainer.plan.side
-        info = {
-            "scales": _scales(side),
-            "step": trainer.step,
-            "settings": self.settings,
-        }
-        save_saliency(path, trainer.model, info)
-        (self.run / "resume.pt").unlink(missing_ok=True)
-        if self.unusable:
-            log.warning("%d images or cues cannot be used and were left out:", len(self.unusable))
-            for message in self.unusable:
-                log.warning("  %s", message)
-        return SaliencyResult(path, trainer.step, self.loss, tuple(self.unusable))
+    def maps(self, step: Step) -> list[np.ndarray]:
+        return step.saliency
 
-    def _note_unusable(self, errors: list[str], n_good: int) -> None:
-        self.unusable.update(dict.fromkeys(errors))
-        allowed = max(1, len(self.views) // UNREADABLE)
-        if len(self.unusable) > allowed or n_good == 0:
-            raise InputError(
-                f"{len(self.unusable)} of {len(self.views)} images or cues cannot be used, but at "
-                f"most {allowed} may be left out: {first_names(self.unusable, 3)}"
-            )
+    def picture(self, batch: Sequence[Example], step: Step) -> np.ndarray:
+        """Photographs, their cues, and the network's predictions: uint8 H×W×3."""
+        cues = [example.mask[0].nan_to_num(0.5).numpy() for example in batch[:8]]
+        photos = [example.image.numpy() for example in batch[:8]]
+        predicted = super().picture(batch, step)
+        return np.concatenate([picture_grid(photos, cues), predicted[len(predicted) // 2 :]])
 
-    def _row(self, examples: Sequence[Example], step: Step, speed: float) -> dict[str, float]:
-        trainer, pairs = self.trainer, zip(step.saliency, examples, strict=True)
+    def row(self, batch: Sequence[Example], step: Step) -> dict[str, float]:
+        pairs = zip(step.saliency, batch, strict=True)
         known = [(p, e.mask[0].numpy(), ~e.mask[0].isnan().numpy()) for p, e in pairs]
         sides = [(p[k] > 0.5, mask[k] > 0.5) for p, mask, k in known]
         both = sum(np.count_nonzero(p & mask) for p, mask in sides)
         either = sum(np.count_nonzero(p | mask) for p, mask in sides)
         return {
-            "step": trainer.step,
-            "epoch": (trainer.step - 1) // self.order.steps_per_epoch + 1,
             "loss": step.loss,
-            "lr": trainer.plan.lr,
-            "images_per_second": speed,
             "foreground": float(np.mean([p.mean() for p in step.saliency])),
             "spread": float(np.mean([p.std() for p in step.saliency])),
             "agreement": both / max(1, either),
         }
 
-    def _end_epoch(self) -> None:
-        """Save the state. Raises TrainingError if the last epoch leaves a constant network."""
-        spread = float(np.mean([row["spread"] for row in self.rows]))
-        self.loss = float(np.mean([row["loss"] for row in self.rows]))
-        self.rows.clear()
-        if self.trainer.step == self.steps and spread < CONSTANT:
+    def end_epoch(self) -> None:
+        """Keep the state. Raises TrainingError if the last epoch leaves a constant network."""
+        if self.trainer.step == self.steps and self.means["spread"] < CONSTANT:
             raise TrainingError(
                 "the network predicts the same value for every pixel (its saliency varies by "
-                f"{spread:.4f} within images); take more `epochs`, another `lr` than "
+                f"{self.means['spread']:.4f} within images); take more `epochs`, another `lr` than "
                 f"{self.trainer.plan.lr}, or cues that show foreground"
             )
-        self.trainer.save(self.run / "resume.pt")
+        super().end_epoch()
+
+    def conclude(self) -> SaliencyResult:
+        """Write the checkpoint and return the result of the run."""
+        trainer = self.trainer
+        info = {
+            "scales": _scales(trainer.plan.side),
+            "step": trainer.step,
+            "settings": self.settings,
+        }
+        path = self.finish(lambda path: save_saliency(path, trainer.model, info))
+        return SaliencyResult(path, trainer.step, self.means["loss"], tuple(self.unreadable))
 
 
 def _scales(side: int) -> tuple[float, ...]:
@@ -279,11 +209,3 @@ def _scales(side: int) -> tuple[float, ...]:
     if side == 0:
         return (1.0,)
     return SCALES if side == RELEASED_SIDE else squares(side, SIDES)
-
-
-def _picture(examples: Sequence[Example], saliency: list[np.ndarray]) -> np.ndarray:
-    """Rows of photographs, their cues, and the network's predictions: uint8 H×W×3."""
-    photos = [example.image.numpy() for example in examples]
-    cues = picture_grid(photos, [example.mask[0].nan_to_num(0.5).numpy() for example in examples])
-    predicted = picture_grid(photos, saliency)
-    return np.concatenate([cues, predicted[len(predicted) // 2 :]])

@@ -1,1 +1,1 @@
-"""What the training of all networks shares: batches, initial weights, the run's log."""
+"""What the training of all networks shares: batches, initial weights, steps, the loop, the log."""

@@ -39,6 +39,36 @@ class Views(Dataset):
 
     keeps: bool
 
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths = list(paths)
+        self._kept: dict[int, Any] = {}
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, key: tuple[int, int]) -> Any:
+        try:
+            return self.view(*key)
+        except InputError as error:
+            return error
+
+    def view(self, epoch: int, index: int) -> Any:
+        """An image as an epoch shows it. Raises InputError."""
+        raise NotImplementedError
+
+    def decode(self, index: int) -> Any:
+        """What the views of an image are made of. Raises InputError."""
+        raise NotImplementedError
+
+    def decoded(self, index: int) -> Any:
+        """`decode`, once for each image if memory keeps them."""
+        if index in self._kept:
+            return self._kept[index]
+        value = self.decode(index)
+        if self.keeps:
+            self._kept[index] = value
+        return value
+
 
 class Place(NamedTuple):
     """Where a view lies in its image's square, in pixels, and whether it is mirrored."""
@@ -67,20 +97,12 @@ class TrainingImages(Views):
             raise InputError(
                 f"crop {crop} of images resized to {resize}: expected from 1 to {resize}"
             )
-        self.paths = list(paths)
+        super().__init__(paths)
         self.resize, self.crop, self.seed = resize, crop, seed
         self.keeps = len(self.paths) * resize * resize * 3 <= CACHE_BYTES
-        self._kept: dict[int, np.ndarray] = {}
 
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, key: tuple[int, int]) -> Tensor | InputError:
-        epoch, index = key
-        try:
-            view = self.place(epoch, index).cut(self.square(index))
-        except InputError as error:
-            return error
+    def view(self, epoch: int, index: int) -> Any:
+        view = self.place(epoch, index).cut(self.decoded(index))
         return torch.from_numpy(view.transpose(2, 0, 1).copy())
 
     def place(self, epoch: int, index: int) -> Place:
@@ -89,16 +111,10 @@ class TrainingImages(Views):
         top, left = random.integers(self.resize - self.crop, size=2, endpoint=True)
         return Place(int(top), int(left), self.crop, bool(random.random() < 0.5))
 
-    def square(self, index: int) -> np.ndarray:
+    def decode(self, index: int) -> np.ndarray:
         """uint8 resize×resize×3."""
-        if index in self._kept:
-            return self._kept[index]
         photo = Image.fromarray(read_photo(self.paths[index]))
-        size = (self.resize, self.resize)
-        pixels = np.asarray(photo.resize(size, Image.Resampling.BILINEAR))
-        if self.keeps:
-            self._kept[index] = pixels
-        return pixels
+        return np.asarray(photo.resize((self.resize,) * 2, Image.Resampling.BILINEAR))
 
 
 class BatchOrder(Sampler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
@@ -10,16 +11,37 @@ from typing import Any, TypeVar
 from ..errors import InputError
 from .settings import FEW_IMAGES
 
-__all__ = ["changed", "check_numbers", "choose_recipe"]
+__all__ = ["changed", "check_numbers", "choose_recipe", "with_full_batches"]
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
 
-def choose_recipe(recipe: R | str, n_images: int) -> R | str:
+def choose_recipe(recipe: R | str, n_images: int, many: str = "paper") -> R | str:
     """The recipe that "auto" means for that number of images; any other is returned unchanged."""
     if recipe != "auto":
         return recipe
-    return "small" if n_images < FEW_IMAGES else "paper"
+    return "small" if n_images < FEW_IMAGES else many
+
+
+def with_full_batches(recipe: R, given: bool, n_images: int, n_ranks: int) -> R:
+    """The recipe with batches that the images fill. given: the batch size, by the caller, so that
+    it may not change. Raises InputError, also where a process would get no image."""
+    size: int = recipe.batch_size  # type: ignore[attr-defined]
+    if size > n_images:
+        if given:
+            raise InputError(
+                f"batch size {size} with {n_images} images: no batch would ever be full; "
+                f"take `batch_size={n_images}` or less"
+            )
+        log.info("%d images do not fill a batch of %d: using one batch of all", n_images, size)
+        size = n_images
+    if size < n_ranks:
+        raise InputError(
+            f"batch size {size} for {n_ranks} processes: each needs at least one image"
+        )
+    return replace(recipe, batch_size=size)  # type: ignore[type-var]
 
 
 def changed(recipes: Mapping[str, R], recipe: R | str, numbers: Mapping[str, Any]) -> R:

@@ -35,14 +35,14 @@ def measured(backbone: str, steps: int, **weights: float) -> tuple[float, float 
     trainer = ClassifierTrainer(model, plan, 100, 100, where)
     images = torch.randint(0, 255, (plan.batch_size, 3, plan.crop, plan.crop), dtype=torch.uint8)
     labels = torch.rand(plan.batch_size, N_CLASSES) < 0.1
-    trainer.advance(images, labels)
+    trainer.advance((images, labels))
     on_gpu = where.type == "cuda"
     if on_gpu:
         torch.cuda.synchronize(where)
         torch.cuda.reset_peak_memory_stats(where)
     begin = time.perf_counter()
     for _ in range(steps):
-        trainer.advance(images, labels)
+        trainer.advance((images, labels))
     if on_gpu:
         torch.cuda.synchronize(where)
     speed = steps * plan.batch_size / (time.perf_counter() - begin)

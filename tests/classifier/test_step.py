@@ -97,7 +97,7 @@ def test_without_weights_the_steps_are_those_of_plain_training_exactly() -> None
     std = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
     for step in range(3):
         images, labels = batch(seed=step)
-        ours.advance(images, labels)
+        ours.advance((images, labels))
         pixels = (images.to(memory_format=torch.channels_last) / 255 - mean) / std
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(chosen, step, 3)
@@ -114,7 +114,7 @@ def test_without_weights_the_steps_are_those_of_plain_training_exactly() -> None
 
 def test_the_optimizer_contains_nothing_of_supportnet_and_it_gets_no_gradient() -> None:
     trainer = ClassifierTrainer(classifier(), plan(rcm=1.0, mam=1.0), 4, 4, CPU)
-    trainer.advance(*batch())
+    trainer.advance(batch())
     assert trainer.model.support is not None
     theirs = {id(p) for p in trainer.model.support.parameters()}
     held = {id(p) for group in trainer.optimizer.param_groups for p in group["params"]}
@@ -128,7 +128,7 @@ def test_supportnet_may_stay_or_be_mainnet_itself(support: str, equal_to: str) -
     trainer = ClassifierTrainer(classifier(), plan(rcm=1.0, support=support), 4, 4, CPU)
     before = [p.detach().clone() for p in trainer.model.main.parameters()]
     for seed in range(2):
-        trainer.advance(*batch(seed=seed))
+        trainer.advance(batch(seed=seed))
     assert trainer.model.support is not None
     wanted = before if equal_to == "start" else list(trainer.model.main.parameters())
     for found, expected in zip(trainer.model.support.parameters(), wanted, strict=True):
@@ -141,7 +141,7 @@ def test_the_self_supervised_losses_begin_at_their_step_with_a_copy_and_a_ramp()
     ramps, noted = [], []
     for step in range(8):
         ramps.append(trainer.ramp)
-        losses = trainer.advance(*batch(seed=step))
+        losses = trainer.advance(batch(seed=step))
         noted.append(losses.rcm is not None)
     assert noted == [False] * 4 + [True] * 4
     assert ramps[4:] == [0.0, 0.5, 1.0, 1.0]
@@ -182,7 +182,7 @@ def shared_step(scope: str, reduction: str) -> tuple[dict[str, Tensor], list[flo
         )
         images, labels = batch(5)
         mine = list(ranks.share(range(5)))
-        losses = trainer.advance(images[mine], labels[mine])
+        losses = trainer.advance((images[mine], labels[mine]))
         grads = {k: p.grad for k, p in trainer.model.main.named_parameters() if p.grad is not None}
         values = [float(v) for v in (losses.total.detach(), losses.rcm, losses.mam)]  # type: ignore[arg-type]
         return {k: v.numpy() for k, v in grads.items()}, values

@@ -116,7 +116,7 @@ def test_mistakes_are_reported_before_anything_is_written(labelled: Path, tmp_pa
         ({"backbone": "vit_b_16"}, "vit_b_16"),
         ({"checkpoint": labelled / "labels.csv"}, "was not written by torch.save"),
         ({"device": "gpu"}, "device 'gpu'"),
-        ({"resume": True}, "holds no interrupted run"),
+        ({"resume": True}, "no interrupted run"),
     ]
     for changes, message in wrong:
         with pytest.raises(InputError, match=message) as raised:

@@ -67,7 +67,7 @@ def test_a_crop_of_the_features_lies_where_the_crop_of_the_image_does(
     for epoch in range(8):
         place, view = images.place(epoch, 3), views[epoch, 3]
         sides.add(place.mirrored)
-        square = images.square(3)
+        square = images.decoded(3)
         if place.mirrored:
             square = square[:, ::-1]
         pixels = torch.from_numpy(square.transpose(2, 0, 1).copy())[None]
