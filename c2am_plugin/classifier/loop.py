@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from ..files.writing import atomic_path
 from ..training.loop import Loop
+from ..training.normalisation import normalise
 from .checkpoint import save_classifier
-from .data import collate
+from .data import LabelledImages, collate
+from .regions import norm
 from .step import StepLosses
 from .trainer import ClassifierTrainer
 
@@ -49,13 +52,21 @@ class Run(Loop):
         "distance",
     )
     collate = staticmethod(collate)
+    square = "crop"
     trainer: ClassifierTrainer
+    views: LabelledImages
 
     def photos(self, batch: tuple[Tensor, Tensor]) -> Tensor:
         return batch[0]
 
     def maps(self, step: StepLosses) -> Tensor:
         return step.maps.cpu()
+
+    def look(self, pixels: Tensor, index: int) -> Tensor:
+        main = self.trainer.model.main
+        scores = main.scores(main.features(normalise(pixels, main)))
+        labels = torch.from_numpy(self.views.labels[index : index + 1]).to(scores.device)
+        return norm(scores, labels.bool())[0].amax(0)
 
     def row(self, batch: tuple[Tensor, Tensor], step: StepLosses) -> dict[str, float]:
         row = {

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import TrainingError
 from ..files.folders import sample
 from ..training.loop import Loop
+from ..training.normalisation import normalise
 from .checkpoint import save_checkpoint
 from .frozen import FrozenViews, remove_features
 from .gradient import StepResult
@@ -65,6 +66,7 @@ class Run(Loop):
         "p_border",
     )
     collate = staticmethod(collate)
+    square = "resize"
     fewest = 2
     trainer: Trainer
     views: HintedImages | FrozenViews
@@ -75,6 +77,10 @@ class Run(Loop):
 
     def maps(self, step: StepResult) -> Tensor:
         return step.p[:, 0].cpu()
+
+    def look(self, pixels: Tensor, index: int) -> Tensor:
+        model = self.trainer.model
+        return model.logits(normalise(pixels, model)).sigmoid()[0, 0]
 
     def conclude(self) -> TrainingResult:
         """Decide the polarity, write the last checkpoint, and return what came of the run."""

@@ -22,6 +22,7 @@ from ..network.maps import RELEASED_SIDE, SCALES, squares
 from ..runs.arguments import check_least
 from ..training.devices import pick_device
 from ..training.loop import Loop
+from ..training.normalisation import normalise
 from ..training.recipes import choose_recipe
 from ..training.run_log import picture_grid
 from ..training.start import continue_run, digest, finished_run, hold_run, same_weights
@@ -153,6 +154,7 @@ class _Loop(Loop):
 
     columns = COLUMNS
     collate = staticmethod(collate)
+    square = "side"
     unusable = "images or cues cannot be used"
     trainer: SaliencyTrainer
 
@@ -161,6 +163,10 @@ class _Loop(Loop):
 
     def maps(self, step: Step) -> list[np.ndarray]:
         return step.saliency
+
+    def look(self, pixels: Tensor, index: int) -> Tensor:
+        model = self.trainer.model
+        return model.logits(normalise(pixels, model)).sigmoid()[0, 0]
 
     def picture(self, batch: Sequence[Example], step: Step) -> np.ndarray:
         """Photographs, their cues, and the network's predictions: uint8 H×W×3."""

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from ..errors import InputError
@@ -22,12 +24,15 @@ from ..files.folders import first_names
 from ..runs.signals import interrupts
 from .batches import BatchOrder, Views, training_loader
 from .run_log import Journal, picture_grid
+from .same_photos import is_shown, same_photos, unchanged
 from .settings import UNREADABLE
 from .trainer import BaseTrainer
 
 __all__ = ["Loop"]
 
 log = logging.getLogger(__name__)
+
+SIDE = 320  # of the squares shown, where training sees whole photographs
 
 
 class Loop:
@@ -37,12 +42,14 @@ class Loop:
     batch_size   images of a step, those of all ranks together
     tensorboard  also write TensorBoard's events
 
-    A network's own loop has `columns` and `collate`, fills in `photos`, `maps` and `row`, adds to
-    `end_epoch` what it checks or keeps, and calls `finish` with what writes its checkpoint.
+    A network's own loop has `columns`, `collate` and `square`, fills in `photos`, `maps`, `look`
+    and `row`, adds to `end_epoch` what it checks or keeps, and calls `finish` with what writes its
+    checkpoint.
     """
 
     columns: tuple[str, ...]  # of the log: those of `row`, and the four that this class notes
     collate: Callable[[list[Any]], tuple[Any, list[str]]]
+    square: str  # the setting with the side of the squares that training sees
     fewest = 1  # images that a step needs
     unusable = "images cannot be read"
 
@@ -70,6 +77,10 @@ class Loop:
 
     def maps(self, step: Any) -> Any:
         """This rank's maps of a step, float h×w in [0, 1] each, in the order of `photos`."""
+        raise NotImplementedError
+
+    def look(self, pixels: Tensor, index: int) -> Tensor:
+        """The map of image number `index`, uint8 1×3×s×s on the device: float h×w in [0, 1]."""
         raise NotImplementedError
 
     def row(self, batch: Any, step: Any) -> dict[str, float]:
@@ -117,6 +128,9 @@ class Loop:
                         journal.picture(trainer.step, self.picture(batch, step))
                 if trainer.step % self.order.steps_per_epoch == 0:
                     self._take_means()
+                    # Before the state is kept: a run that is killed between makes both again.
+                    if journal is not None and picture_every:
+                        self._show_same_photos(journal)
                     self.end_epoch()
                 bar.set_postfix(loss=f"{row['loss']:.3f}", refresh=False)
                 bar.update()
@@ -171,6 +185,23 @@ class Loop:
             "lr": self.trainer.optimizer.param_groups[0]["lr"],
             "images_per_second": speed,
         }
+
+    def _show_same_photos(self, journal: Journal) -> None:
+        """Write the maps of the same photographs after this epoch, if it is one to show."""
+        trainer, order = self.trainer, self.order
+        if not is_shown(trainer.step // order.steps_per_epoch, order.epochs):
+            return
+        photos = same_photos(self.views.paths, self.settings[self.square] or SIDE)
+        with unchanged(trainer.model):
+            maps = [
+                self.look(torch.from_numpy(photo)[None].to(trainer.where), index)
+                .nan_to_num()
+                .cpu()
+                .numpy()
+                for index, photo in photos.items()
+            ]
+        if maps:
+            journal.picture(trainer.step, picture_grid(list(photos.values()), maps), same=True)
 
     def _take_means(self) -> None:
         """The means of the epoch's rows; NaN for a column that none of them has."""

@@ -6,7 +6,6 @@ Reads what the run wrote, log.csv and pictures/; knows nothing of the network.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,9 +15,10 @@ from PIL import Image
 
 from ..files.folders import sample
 from ..page.charts import Chart, Series, chart
-from ..page.panels import Panel, within
+from ..page.panels import MOST_BYTES, Panel, within
 from ..page.pictures import grid_picture
 from ..page.render import write_page
+from .run_log import pictures
 
 __all__ = ["PAGE", "write_training_page"]
 
@@ -36,7 +36,9 @@ def write_training_page(folder: Path, settings: Mapping[str, Any]) -> Path:
     columns = _read_log(folder / "log.csv")
     epochs = columns["epoch"]
     by_step = dict(zip(columns["step"].astype(int), epochs.astype(int), strict=True))
-    pictures, left_out = within(_choose(_pictures(folder), by_step), _panels)
+    same = _same_panels(pictures(folder, same=True), by_step)
+    room = MOST_BYTES - sum(len(panel.uri) for panel in same)
+    shown, left_out = within(_choose(pictures(folder), by_step), _panels, room)
     names = [name for name in columns if name not in NOT_CURVES]
     write_page(
         folder / PAGE,
@@ -46,7 +48,8 @@ def write_training_page(folder: Path, settings: Mapping[str, Any]) -> Path:
         charts={name: _curve(name, columns) for name in names},
         names=names,
         epochs=[(epoch, _means(columns, names, epoch)) for epoch in np.unique(epochs).astype(int)],
-        pictures=[(step, by_step.get(step), panels) for (step, _), panels in pictures],
+        same=same,
+        pictures=[(step, by_step.get(step), panels) for (step, _), panels in shown],
         left_out=left_out,
         settings=settings,
     )
@@ -65,15 +68,6 @@ def _read_log(path: Path) -> dict[str, np.ndarray]:
     return columns
 
 
-def _pictures(folder: Path) -> list[tuple[int, Path]]:
-    """(step, file) of the pictures of the run, by step."""
-    found = []
-    for path in sorted((folder / "pictures").glob("step_*.png")):
-        if match := re.fullmatch(r"step_(\d+)", path.stem):
-            found.append((int(match[1]), path))
-    return found
-
-
 def _choose(pictures: list[tuple[int, Path]], epochs: Mapping[int, int]) -> list[tuple[int, Path]]:
     """The first picture and the last of each epoch, at most `PICTURES` spread over the run."""
     last = {epochs.get(step): (step, path) for step, path in pictures}
@@ -86,6 +80,20 @@ def _choose(pictures: list[tuple[int, Path]], epochs: Mapping[int, int]) -> list
 def _panels(picture: tuple[int, Path]) -> list[Panel]:
     with Image.open(picture[1]) as image:
         return [Panel("photographs above their maps", grid_picture(image.convert("RGB")))]
+
+
+def _same_panels(found: list[tuple[int, Path]], epochs: Mapping[int, int]) -> list[Panel]:
+    """The photographs once, and below them their maps after each epoch."""
+    panels: list[Panel] = []
+    for step, path in found:
+        with Image.open(path) as image:
+            grid = image.convert("RGB")
+        middle = grid.height // 2
+        if not panels:
+            panels.append(Panel("photographs", grid_picture(grid.crop((0, 0, grid.width, middle)))))
+        maps = grid.crop((0, middle, *grid.size))
+        panels.append(Panel(f"maps after epoch {epochs.get(step, '?')}", grid_picture(maps)))
+    return panels
 
 
 def _means(columns: Mapping[str, np.ndarray], names: list[str], epoch: int) -> list[str]:

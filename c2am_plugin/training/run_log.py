@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from PIL import Image
 from ..errors import MissingDependency, OutputError
 from ..files.writing import atomic_path
 
-__all__ = ["Journal", "picture_grid"]
+__all__ = ["Journal", "picture_grid", "pictures"]
 
 log = logging.getLogger("c2am_plugin")
 
@@ -54,8 +55,8 @@ class Journal:
             rows.writerows({name: row.get(name, "") for name in columns} for row in kept)
         self._file = log.open("a", newline="", encoding="utf-8")
         self._rows = csv.DictWriter(self._file, columns)
-        for picture in (folder / "pictures").glob("step_*.png"):
-            if int(picture.stem.removeprefix("step_")) > first_step:
+        for step, picture in pictures(folder) + pictures(folder, same=True):
+            if step > first_step:
                 picture.unlink()
 
     def write(self, row: Mapping[str, float]) -> None:
@@ -66,12 +67,15 @@ class Journal:
             for name, value in row.items():
                 self._board.add_scalar(name, value, row["step"])
 
-    def picture(self, step: int, grid: np.ndarray) -> None:
-        """Write a picture, uint8 H×W×3, as pictures/step_NNNNNN.png."""
-        with atomic_path(self.folder / "pictures" / f"step_{step:06d}.png") as temporary:
+    def picture(self, step: int, grid: np.ndarray, same: bool = False) -> None:
+        """Write a picture, uint8 H×W×3, as pictures/step_NNNNNN.png; same: the same photographs
+        each time, as pictures/same_NNNNNN.png."""
+        name = f"{'same' if same else 'step'}_{step:06d}.png"
+        with atomic_path(self.folder / "pictures" / name) as temporary:
             Image.fromarray(grid).save(temporary, format="PNG")
         if self._board is not None:
-            self._board.add_image("maps", grid, step, dataformats="HWC")
+            tag = "maps of the same photographs" if same else "maps"
+            self._board.add_image(tag, grid, step, dataformats="HWC")
 
     def close(self) -> None:
         """Close the log, and write the page of what is there, also of a run that failed."""
@@ -84,6 +88,15 @@ class Journal:
             write_training_page(self.folder, self.settings)
         except OutputError as error:  # a page is not worth a run
             log.warning("%s", error)
+
+
+def pictures(folder: Path, same: bool = False) -> list[tuple[int, Path]]:
+    """(step, file) of the pictures of a run, by step."""
+    found = []
+    for path in (folder / "pictures").glob("*.png"):
+        if match := re.fullmatch("same_([0-9]+)" if same else "step_([0-9]+)", path.stem):
+            found.append((int(match[1]), path))
+    return sorted(found)
 
 
 def _open_board(folder: Path, first_step: int) -> Any:

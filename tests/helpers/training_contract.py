@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import os
 import shutil
 import signal
@@ -12,8 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from c2am_plugin.errors import InputError, OutputError
 
@@ -88,6 +91,21 @@ class TrainingContract:
         assert start(left).steps == 6
         assert same_state(left / "last.pt", finished / "last.pt")
         assert [row["step"] for row in rows(left)] == list("123456")
+
+    def test_the_same_photographs_are_shown_by_epoch_at_no_cost(
+        self, start: Start, finished: Path, tmp_path: Path
+    ) -> None:
+        """Looking changes neither weights nor statistics nor what is drawn at random."""
+        start(tmp_path / "bare", picture_every=0)
+        assert not (tmp_path / "bare" / "pictures").exists()
+        assert same_state(tmp_path / "bare" / "last.pt", finished / "last.pt")
+        shown = sorted((finished / "pictures").glob("same_*.png"))
+        assert [path.name for path in shown] == [f"same_{step:06d}.png" for step in (2, 4, 6)]
+        grids = [np.asarray(Image.open(path)) for path in shown]
+        assert {grid.shape for grid in grids} == {(2 * 128, 4 * 128, 3)}
+        for one, other in itertools.pairwise(grids):
+            assert (one[:128] == other[:128]).all()
+            assert (one[128:] != other[128:]).any()
 
     def test_a_finished_run_is_left_as_it_is(self, start: Start, finished: Path) -> None:
         before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}

@@ -232,7 +232,8 @@ def test_the_first_rank_writes(finished: Path, photos: Path, tmp_path: Path) -> 
         "report.html",
     }
     assert [int(row["step"]) for row in rows(finished)] == list(range(1, 10))
-    assert len(list((finished / "pictures").iterdir())) == 3
+    assert len(list((finished / "pictures").glob("step_*"))) == 3
+    assert len(list((finished / "pictures").glob("same_*"))) == 3
     run_train(photos, tmp_path / "alone")
     together, alone = (
         [float(row["loss"]) for row in rows(out)] for out in (finished, tmp_path / "alone")

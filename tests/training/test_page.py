@@ -69,3 +69,21 @@ def test_rows_without_a_value_are_left_out(tmp_path):
     with open(tmp_path / "log.csv", "a") as file:
         file.write("3,1,,0.1\n")
     Page(write_training_page(tmp_path, {}).read_text())
+
+
+def test_the_same_photographs_stand_above_their_maps_of_each_epoch(tmp_path):
+    photos = np.random.default_rng(0).integers(0, 256, (4, 3, 64, 64), dtype=np.uint8)
+    with closing(Journal(tmp_path, COLUMNS)) as journal:
+        for step in (1, 2, 3, 4):
+            journal.write({"step": step, "epoch": (step + 1) // 2, "loss": 1.0, "lr": 0.1})
+            if step % 2 == 0:
+                grid = picture_grid(photos, np.full((4, 8, 8), step / 4))
+                journal.picture(step, grid, same=True)
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    assert "The same photographs by epoch" in page.text
+    alts = [attrs["alt"] for tag, attrs in page.elements if tag == "img"]
+    assert [alt.removesuffix(" of the run’s sample") for alt in alts] == [
+        "photographs",
+        "maps after epoch 1",
+        "maps after epoch 2",
+    ]

@@ -66,6 +66,8 @@ def test_going_on_drops_what_came_after_the_step(tmp_path):
         for step in (1, 2, 3):
             journal.write({"step": step, "loss": 1 / step})
             journal.picture(step, GRID + np.uint8(step))
+            journal.picture(step, GRID, same=True)
+    (tmp_path / "pictures" / "step_by_step.png").touch()  # someone's own
     with (tmp_path / "log.csv").open("a") as file:
         file.write("4,0.")  # cut short
     with closing(Journal(tmp_path, ("step", "loss", "speed"), first_step=2)) as journal:
@@ -73,6 +75,12 @@ def test_going_on_drops_what_came_after_the_step(tmp_path):
     lines = (tmp_path / "log.csv").read_text().split()
     assert lines == ["step,loss,speed", "1,1,", "2,0.5,", "3,9,7"]
     pictures = sorted((tmp_path / "pictures").iterdir())
-    assert [path.name for path in pictures] == ["step_000001.png", "step_000002.png"]
-    with Image.open(pictures[1]) as image:
+    assert [path.name for path in pictures] == [
+        "same_000001.png",
+        "same_000002.png",
+        "step_000001.png",
+        "step_000002.png",
+        "step_by_step.png",
+    ]
+    with Image.open(pictures[3]) as image:
         np.testing.assert_array_equal(np.asarray(image), GRID + np.uint8(2))
