@@ -104,7 +104,7 @@ def test_what_is_above_1_or_not_finite_is_still_refused(tmp_path, name, value):
         maps[..., 2, 3] = value
     adapter, t = get_adapter(name), get_adapter(name).background_score
     np.save(tmp_path / "a.npy", content)
-    with pytest.raises(InputError, match="no CAM in"):
+    with pytest.raises(InputError, match="not a CAM in"):
         adapter.parse(adapter.load(tmp_path / "a.npy"), "a")
     cams = adapter.parse(adapter.load(tmp_path / "a.npy"), "a", clip=True)
     adapter.dump(refine_image(cams, np.full((37, 50), t, "f4"), t), tmp_path / "b.npy")

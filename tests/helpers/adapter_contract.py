@@ -312,8 +312,8 @@ class AdapterContract:
         ("value", "said"),
         [
             (np.nan, "1 NaN or infinite"),
-            (np.inf, "1 above 1, 1 NaN or infinite"),
-            (1.5, "1 above 1.*1.5"),
+            (np.inf, "1 are above 1 and 1 NaN or infinite"),
+            (1.5, "1 are above 1.*1.5"),
         ],
     )
     def test_values_that_are_no_cam_are_refused_and_clip_accepts_them(self, tmp_path, value, said):
