@@ -41,12 +41,18 @@ __all__ = ["BatchHints", "StepResult", "fitting_micro_batch", "loss_gradient"]
 class StepResult(NamedTuple):
     """Of the whole batch, on every rank alike, detached.
 
-    parts  the terms of the loss
+    parts  the terms of C²AM's loss
     p      N×1×h×w float32 in [0, 1], this process's own images first where it is the first rank
+    hint   the hints' term with its weight; None without hints
     """
 
     parts: LossParts
     p: Tensor
+    hint: Tensor | None = None
+
+    @property
+    def total(self) -> Tensor:
+        return self.parts.total if self.hint is None else self.parts.total + self.hint
 
 
 class BatchHints(NamedTuple):
@@ -116,12 +122,12 @@ def _compare(
     background.requires_grad_()
     parts = c2am_loss(foreground, background, alpha)
     of_foreground, of_background = torch.autograd.grad(parts.total, (foreground, background))
-    detached = LossParts(*(part.detach() for part in parts if part is not None))
+    result = StepResult(LossParts(*(part.detach() for part in parts)), logits.sigmoid())
     gradients = of_foreground[mine], of_background[mine]
     if hints is None:
-        return StepResult(detached, logits.sigmoid()), gradients
+        return result, gradients
     term, of_logits = _hint_term(own.logits.detach(), hints, ranks)
-    return StepResult(detached._replace(hint=term), logits.sigmoid()), (*gradients, of_logits)
+    return result._replace(hint=term), (*gradients, of_logits)
 
 
 def _hint_term(logits: Tensor, hints: BatchHints, ranks: Ranks) -> tuple[Tensor, Tensor]:

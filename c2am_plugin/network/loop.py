@@ -116,11 +116,11 @@ class Run(Loop):
         )
 
     def row(self, batch: View, step: StepResult) -> dict[str, float]:
-        parts, p = step.parts, step.p
+        p = step.p
         numbers = [
-            parts.total,
-            *parts[:3],
-            torch.zeros_like(parts.total) if parts.hint is None else parts.hint,
+            step.total,
+            *step.parts,
+            torch.zeros_like(step.total) if step.hint is None else step.hint,
             p.mean(),
             p.flatten(1).std(1, correction=0).mean(),
             p.std(0, correction=0).mean(),

@@ -35,17 +35,15 @@ HINTED = 0.95
 
 
 class LossParts(NamedTuple):
-    """The terms, scalars; the loss is their sum. hint: with its weight; None without hints."""
+    """The three terms, scalars; the loss is their sum."""
 
     positive_foreground: Tensor
     negative: Tensor
     positive_background: Tensor
-    hint: Tensor | None = None
 
     @property
     def total(self) -> Tensor:
-        three = self.positive_foreground + self.negative + self.positive_background
-        return three if self.hint is None else three + self.hint
+        return self.positive_foreground + self.negative + self.positive_background
 
 
 def similarity(a: Tensor, b: Tensor) -> Tensor:

@@ -85,7 +85,7 @@ class Trainer(BaseTrainer):
             hints=self._hints(view),
         )
         self.ranks.average(b for b in self.model.buffers() if b.is_floating_point())
-        return float(result.parts.total), result
+        return float(result.total), result
 
     def _inputs(self, view: View) -> Tensor:
         """What the learner takes: normalised pixels, or features, float32 on the device."""
