@@ -72,8 +72,8 @@ HALVES = {"all": slice(None), "first": slice(0, None, 2), "second": slice(1, Non
 
 # Sets of scales, each with the mirror: factors of the image's size, or from 32 squares' sides.
 SCALES: dict[str, tuple[float, ...]] = {
-    "squares": (192.0, 256.0, 352.0),
-    "128 256 512": default_scales(SIDE),
+    "squares": default_scales(SIDE),
+    "128 256 512": (128.0, 256.0, 512.0),
     "0.25 0.5 1": (0.25, 0.5, 1.0),
     "0.5 1": (0.5, 1.0),
     "0.5 1 1.5 2": (0.5, 1.0, 1.5, 2.0),

@@ -107,7 +107,7 @@ def _cues_parser() -> argparse.ArgumentParser:
         nargs="+",
         metavar="S",
         help="up to 8: factors of the image's size; from 32: sides of a square in pixels "
-        "(default: 0.5 1 1.5 2, or squares of half, once and twice the training images' side)",
+        "(default: 0.5 1 1.5 2, or squares close to the size of the training images)",
     )
     add(
         "--fast",

@@ -89,7 +89,7 @@ def make_cues(
                  them at most; "keep": the foreground; "flip": the background
     scales       up to 8 a factor of the image's size, from 32 the side of a square in pixels.
                  Default 0.5, 1, 1.5, 2 as released; where the checkpoint was trained on images of
-                 another size than the released 512, squares of half, once and twice that size
+                 another size than the released 512, squares around that size
     fast         one scale alone (`maps.fast_scales`): a small loss for a fraction of the time; not
                  with `scales`
     soft         grey cues in which mid-grey is the boundary and odds are kept, without the CRF;

@@ -32,14 +32,13 @@ __all__ = [
     "released_map",
     "scale_logits",
     "scaled_size",
-    "squares",
 ]
 
 SCALES = (0.5, 1.0, 1.5, 2.0)
 # The released factors suit photographs about as large as the squares it was trained on. A network
 # that was trained on smaller ones is worse at sizes it has never seen, so it uses its own sizes.
 RELEASED_SIDE = 512
-SIDES = (0.5, 1.0, 2.0)
+SIDES = (0.75, 1.0, 1.375)
 STRIDED, PADDED = 4, 16  # of the two stored maps: the small one's stride, the large one's multiple
 LARGEST_FACTOR, SMALLEST_SIDE = 8, 32
 
@@ -60,20 +59,15 @@ class ScaleLogits:
 
 
 def default_scales(trained_side: int | None) -> tuple[float, ...]:
-    """The released scales, or squares of 1/2, 1 and 2 times the side that was trained with.
+    """The released scales, or squares of 3/4, 1 and 11/8 of the side that was trained with.
 
     trained_side: pixels of the square that training images were resized to; None: not known, and
     512, the released one, give the released scales.
     """
     if trained_side in (None, RELEASED_SIDE):
         return SCALES
-    return squares(trained_side, SIDES)
-
-
-def squares(side: int, factors: Sequence[float]) -> tuple[float, ...]:
-    """Scales that are squares of these multiples of a side, in whole multiples of 16 pixels."""
-    sides = (PADDED * round(side * factor / PADDED) for factor in factors)
-    return tuple(float(max(SMALLEST_SIDE, each)) for each in sides)
+    sides = (PADDED * round(trained_side * factor / PADDED) for factor in SIDES)
+    return tuple(float(max(SMALLEST_SIDE, side)) for side in sides)
 
 
 def check_scales(scales: Sequence[float]) -> tuple[float, ...]:

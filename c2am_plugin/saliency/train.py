@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import TrainingError
 from ..files.photos import check_outside, find_images
-from ..network.maps import RELEASED_SIDE, SCALES, squares
+from ..network.maps import default_scales
 from ..runs.arguments import check_least
 from ..training.devices import pick_device
 from ..training.loop import Loop
@@ -36,8 +36,6 @@ from .trainer import SaliencyTrainer, Step
 __all__ = ["SaliencyResult", "train_saliency"]
 
 COMMAND = "c2am-saliency"
-# The squares that predictions are made at, over the side of training.
-SIDES = (0.75, 1.0, 1.375)
 # The network counts as constant if its saliency varies within images by less than this.
 CONSTANT = 0.001
 COLUMNS = ("step", "epoch", "loss", "lr", "images_per_second", "foreground", "spread", "agreement")
@@ -201,17 +199,11 @@ class _Loop(Loop):
     def conclude(self) -> SaliencyResult:
         """Write the checkpoint and return the result of the run."""
         trainer = self.trainer
+        side = trainer.plan.side
         info = {
-            "scales": _scales(trainer.plan.side),
+            "scales": default_scales(side) if side else (1.0,),
             "step": trainer.step,
             "settings": self.settings,
         }
         path = self.finish(lambda path: save_saliency(path, trainer.model, info))
         return SaliencyResult(path, trainer.step, self.means["loss"], tuple(self.unreadable))
-
-
-def _scales(side: int) -> tuple[float, ...]:
-    """What a network predicts at that was trained on squares of a side; 0: on whole images."""
-    if side == 0:
-        return (1.0,)
-    return SCALES if side == RELEASED_SIDE else squares(side, SIDES)

@@ -171,8 +171,8 @@ def test_a_silent_checkpoint_is_measured(photos: Path, checkpoint: Path, tmp_pat
 def test_scales_are_those_of_training(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "small.pt", load_checkpoint(checkpoint).model, True, {"resize": 64})
     report = run(photos, tmp_path / "small.pt", tmp_path / "default", scales=None)
-    assert report.scales == (32, 64, 128)
-    run(photos, tmp_path / "small.pt", tmp_path / "given", scales=(32, 64, 128))
+    assert report.scales == (48, 64, 96)
+    run(photos, tmp_path / "small.pt", tmp_path / "given", scales=(48, 64, 96))
     assert contents(tmp_path / "given") == contents(tmp_path / "default")
 
 

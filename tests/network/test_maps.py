@@ -169,8 +169,8 @@ def test_a_map_that_is_nowhere_positive_is_zero() -> None:
 
 def test_scales_follow_the_size_of_training() -> None:
     assert default_scales(None) == default_scales(512) == SCALES == (0.5, 1, 1.5, 2)
-    assert default_scales(256) == (128, 256, 512)
-    assert default_scales(100) == (48, 96, 192)
+    assert default_scales(256) == (192, 256, 352)
+    assert default_scales(128) == (96, 128, 176)
     assert check_scales(default_scales(8)) == (32, 32, 32)
 
 
