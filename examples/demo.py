@@ -37,7 +37,7 @@ from c2am_plugin import (
 )
 from c2am_plugin.runs.memory import keep_freed_memory
 
-COUNT, BATCH = 240, 32
+COUNT, BATCH = 190, 32
 FORMATS = ("advcam", "psa", "puzzlecam", "sc_cam", "seam")
 # The images are small and the network's maps coarse: enlarged, outlines come out finer.
 SCALES = (2.0, 3.0)
