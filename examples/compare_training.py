@@ -56,6 +56,7 @@ from c2am_plugin import (
     train_c2am,
 )
 from c2am_plugin.bench.metrics import confusion, scores
+from c2am_plugin.bench.reliability import auc
 from c2am_plugin.network.checkpoint import load_checkpoint
 from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.maps import default_scales, mean_logit, scale_logits
@@ -316,14 +317,6 @@ def labelled(
 
 def background_of(cue: np.ndarray) -> np.ndarray:
     return ((255 - cue.astype(np.float32)) / 255).astype(np.float32)
-
-
-def auc(by_truth: np.ndarray) -> float:
-    """The share of pairs of a foreground and a background pixel that the values rank rightly."""
-    background, foreground = by_truth.astype(np.float64)
-    below = np.cumsum(background) - background / 2
-    pairs = background.sum() * foreground.sum()
-    return float((foreground * below).sum() / pairs) if pairs else float("nan")
 
 
 def score(plan: Plan, data: str, cues: dict[str, np.ndarray], crf: bool, parallel: Any) -> Any:

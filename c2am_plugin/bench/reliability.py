@@ -22,7 +22,7 @@ from ..registry import MapReader
 from ..runs.parallel import run_images
 from .evaluate import ScoredFiles, scored_files
 
-__all__ = ["LEVELS", "Reliability", "count_levels", "evaluate_cues", "reliability"]
+__all__ = ["LEVELS", "Reliability", "auc", "count_levels", "evaluate_cues", "reliability"]
 
 LEVELS = 256
 
@@ -89,12 +89,16 @@ def reliability(counts: np.ndarray, bins: int = 10) -> Reliability:
         pixels.astype(np.int64),
         ece=float(np.abs(claimed - there).sum() / pixels.sum()),
         log_loss=float(surprise.sum() / pixels.sum()),
-        auc=_auc(counts),
+        auc=auc(counts),
         foreground=float(counts[1].sum() / pixels.sum()),
     )
 
 
-def _auc(counts: np.ndarray) -> float:
+def auc(counts: np.ndarray) -> float:
+    """The share of pairs of a foreground and a background pixel that the values rank rightly.
+
+    counts: [2, 256], pixels of background and foreground by value. Ties count half; NaN of no pair.
+    """
     background, foreground = counts.astype(np.float64)
     pairs = background.sum() * foreground.sum()
     lower = background.cumsum() - background

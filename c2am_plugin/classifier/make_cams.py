@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -23,7 +22,7 @@ from ..network.maps import SCALES, check_scales
 from ..network.stream import Stream
 from ..registry import get_adapter
 from ..runs.arguments import check_least
-from ..runs.output_folders import OutputFolder, hold_folders, record_path
+from ..runs.output_folders import OutputFolder, digest, hold_folders, record_path
 from ..runs.ranks import cores, joined
 from ..runs.shards import Shard
 from ..training.devices import pick_device
@@ -108,7 +107,7 @@ def make_cams(
         )
         of = {i: np.flatnonzero(row) for i, row in zip(paths, chosen, strict=True)}
         settings: dict[str, Any] = {
-            "checkpoint": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16],
+            "checkpoint": digest(Path(checkpoint).read_bytes()),
             "labels": _digest(of),
             "method": method,
             "scales": scales,
@@ -156,4 +155,4 @@ class CamWriter:
 def _digest(of: Mapping[str, np.ndarray]) -> str:
     """Each image's classes, of which nothing else changes a file. A shard's are all images'."""
     text = "\n".join(f"{image_id} {ids.tolist()}" for image_id, ids in of.items())
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest(text)

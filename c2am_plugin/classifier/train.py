@@ -18,10 +18,11 @@ import torch
 from ..errors import InputError
 from ..files.photos import check_outside, find_images
 from ..runs.arguments import check_least
+from ..runs.output_folders import digest
 from ..runs.ranks import joined
 from ..training.devices import autocast_type, pick_device
 from ..training.recipes import choose_recipe, with_full_batches
-from ..training.start import continue_run, digest, finished_run, hold_run, same_weights
+from ..training.start import continue_run, finished_run, hold_run, same_weights
 from ..training.weights import default_weights
 from .checkpoint import load_classifier
 from .data import LabelledImages

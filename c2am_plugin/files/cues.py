@@ -27,8 +27,8 @@ __all__ = [
     "CueForm",
     "is_soft_cue",
     "is_taught_cue",
+    "one_channel",
     "read_cue",
-    "read_cue_for",
     "read_saliency",
     "resize_cue",
     "same_aspect",
@@ -121,14 +121,6 @@ def _background(saliency: np.ndarray, full: float, flip: bool) -> np.ndarray:
     return b
 
 
-def read_cue_for(path: str | Path, shape: tuple[int, ...], form: CueForm = PLAIN) -> np.ndarray:
-    """`read_cue` for CAMs of H×W; resized to that shape if the form has `stretch`."""
-    cue = read_cue(path, form=form)
-    if not form.stretch or 0 in shape:
-        return cue
-    return resize_cue(cue, (shape[0], shape[1]), stretch=True)
-
-
 def same_aspect(shape: tuple[int, ...], other: tuple[int, ...]) -> bool:
     """Whether two shapes H×W fit one image: aspect ratios equal to within 2 % or one pixel."""
     (height, width), (new_height, new_width) = shape, other
@@ -214,13 +206,19 @@ def _read_npy(path: Path, form: CueForm) -> tuple[np.ndarray, float]:
         ) from error
     if saliency.dtype.kind not in "fubi":
         raise InputError(f"{path}: contains {saliency.dtype}; expected a float cue H×W in [0, 1]")
-    if saliency.ndim == 3 and 1 in (saliency.shape[0], saliency.shape[-1]):
-        saliency = saliency.squeeze(0 if saliency.shape[0] == 1 else -1)
+    saliency = one_channel(saliency)
     if saliency.ndim != 2 or saliency.size == 0:
         raise InputError(f"{path}: has the shape {saliency.shape}; expected a cue H×W")
     return saliency, {np.dtype(np.uint8): 255.0, np.dtype(np.uint16): 65535.0}.get(
         saliency.dtype, 1.0
     )
+
+
+def one_channel(pixels: np.ndarray) -> np.ndarray:
+    """1×H×W or H×W×1 → H×W; any other shape stays."""
+    if pixels.ndim == 3 and 1 in (pixels.shape[0], pixels.shape[-1]):
+        return pixels.squeeze(0 if pixels.shape[0] == 1 else -1)
+    return pixels
 
 
 def _read_image(path: Path, form: CueForm) -> tuple[np.ndarray, float]:

@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .cues import DAMAGE, same_aspect
+from .cues import one_channel, same_aspect
 from .folders import find_files, first_names, plain_file, sample, walk
-from .image_files import open_image
+from .image_files import DAMAGE, open_image
 from .names import under_ids
 
 __all__ = ["SegmentFiles", "find_segments", "read_segments"]
@@ -143,8 +143,7 @@ def _read_numbers(path: Path) -> np.ndarray:
                     "PNG with 8 or 16 bits"
                 )
             numbers = np.asarray(image)
-    if numbers.ndim == 3 and 1 in (numbers.shape[0], numbers.shape[-1]):
-        numbers = numbers.squeeze(0 if numbers.shape[0] == 1 else -1)
+    numbers = one_channel(numbers)
     if numbers.ndim != 2 or numbers.size == 0 or numbers.dtype.kind not in "biu":
         raise InputError(
             f"{path}: is {numbers.dtype} {numbers.shape}; expected integer segment numbers H×W"

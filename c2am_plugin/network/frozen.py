@@ -5,7 +5,6 @@ Knows photographs, a network and the folder of a run. Training then reads crops 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -21,6 +20,7 @@ from tqdm import tqdm
 
 from ..errors import InputError, OutputError
 from ..files.writing import write_json
+from ..runs.output_folders import digest
 from ..runs.ranks import Ranks
 from ..training.batches import Place, Views
 from ..training.normalisation import normalise
@@ -82,7 +82,7 @@ def frozen_views(
 
     The processes share the images. Raises OutputError where the disk has no room for them.
     """
-    folder, key = run / FOLDER, _digest(settings)
+    folder, key = run / FOLDER, digest(json.dumps(settings, sort_keys=True))
     done = folder / "done.json"
     bad = ranks.first(lambda: _earlier(done, key))
     if bad is None:
@@ -188,7 +188,3 @@ def _earlier(done: Path, key: str) -> dict[int, str] | None:
     if noted.get("settings") != key:
         return None
     return {int(index): text for index, text in noted["unreadable"].items()}
-
-
-def _digest(settings: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()

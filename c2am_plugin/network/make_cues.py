@@ -6,10 +6,9 @@ writes one image's cue. This module combines them and reports the run.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import timedelta
@@ -23,7 +22,7 @@ from ..files.photos import check_outside, find_images
 from ..files.writing import write_json
 from ..registry import get_adapter
 from ..runs.arguments import check_least, either
-from ..runs.output_folders import OutputFolder, hold_folders, record_path
+from ..runs.output_folders import OutputFolder, digest, hold_folders, record_path
 from ..runs.ranks import Ranks, cores, joined
 from ..runs.shards import Shard
 from ..training.devices import pick_device
@@ -143,13 +142,15 @@ def make_cues(
         stored = stored_cams(cams, method, paths) if cams else None
 
         logits_of = {
-            "checkpoint": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16],
+            "checkpoint": digest(Path(checkpoint).read_bytes()),
             "scales": scales,
             "bf16": bf16,
         }
         settings = {**logits_of, "polarity": polarity}
         if stored or polarity in RULES or (polarity == "auto" and loaded.flag is None):
-            settings["ids"] = _digest(paths)  # what is found depends on all images together
+            settings["ids"] = digest(
+                "\n".join(paths)
+            )  # what is found depends on all images together
         cue_settings = {**settings, "boundary": boundary, "soft": soft}
         if not soft:
             cue_settings["crf"] = crf_backend
@@ -172,7 +173,7 @@ def make_cues(
         report.polarity = _polarity(loaded, polarity, list(paths.values()), ranks)
         flag = report.polarity["flag"]
         store = out.with_name(f"{out.name}.{COMMAND}-logits") if stored else None
-        kept = store / _digest([str(logits_of)]) if store else None
+        kept = store / digest(str(logits_of)) if store else None
         stream = Stream(
             Network(fast_copy(loaded.model, where, bf16=bf16), scales, kept),
             paths,
@@ -201,10 +202,6 @@ def _check_folders(images: Path, out: Path, maps: Path | None) -> None:
     check_outside(images, out, *([maps] if maps else []))
     if maps is not None and maps.resolve() == out.resolve():
         raise InputError(f"{out}: cues and maps need different folders")
-
-
-def _digest(texts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]
 
 
 def _polarity(loaded: Checkpoint, wanted: str, paths: list[Path], ranks: Ranks) -> dict[str, Any]:

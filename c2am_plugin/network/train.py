@@ -17,10 +17,11 @@ import torch
 from ..errors import InputError
 from ..files.photos import find_images
 from ..runs.arguments import check_least
+from ..runs.output_folders import digest
 from ..runs.ranks import joined
 from ..training.devices import autocast_type, pick_device
 from ..training.recipes import choose_recipe, with_full_batches
-from ..training.start import continue_run, digest, finished_run, hold_run, same_weights
+from ..training.start import continue_run, finished_run, hold_run, same_weights
 from ..training.weights import default_weights
 from .frozen import FrozenViews, frozen_views
 from .hints import HintPlan, find_hints

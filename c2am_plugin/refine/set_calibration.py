@@ -7,13 +7,14 @@ The counts of one image and the calibration made from them are in calibration.py
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from ..cams import CamAdapter, is_binary, read_cams
+from ..cams import CamAdapter, ImageCams, is_binary, read_cams
 from ..errors import InputError
 from ..files.cues import CueForm, is_soft_cue, is_taught_cue, read_cue
 from ..files.folders import sample
@@ -32,6 +33,7 @@ __all__ = [
     "weigh_folders",
 ]
 
+T = TypeVar("T")
 # Images in the sample for calibration; more would change only the second decimal.
 CALIBRATION_IMAGES = 500
 # Cues that are read to find out whether a folder contains soft cues of c2am-cues.
@@ -95,20 +97,11 @@ def calibrate_set(
     two: by the CAMs that taught nothing, as agreement with a teacher proves nothing, and by the
     teachers. Raises InputError where none of the sample can be read.
     """
+    job = CalibrationJob(adapter, background_score, reading, clip)
     found, groups = [], _by_teacher(images)
     _report_teachers(groups)
     for group in groups:
-        outcome = run_images(
-            CalibrationJob(adapter, background_score, reading, clip),
-            sample(group, CALIBRATION_IMAGES),
-            workers=workers,
-            title="calibrating",
-            prefer="processes",
-            progress=progress,
-        )
-        if not outcome.results:
-            raise InputError(next(iter(outcome.failures.values())))
-        counts = list(outcome.results.values())
+        counts = _look(job, group, "calibrating", workers, progress)
         calibration = calibrate_cues(counts)
         if is_binary(adapter):
             calibration = with_binary_cams(calibration, counts)
@@ -120,9 +113,10 @@ def _by_teacher(images: Sequence[ImageFiles]) -> list[Sequence[ImageFiles]]:
     """The images whose CAMs did not teach their cues as hints, and those whose did."""
     if not any(_is_taught(image) for image in sample(images, SOFT_CUES)):
         return [images]
-    taught = [image for image in images if _is_taught(image)]
-    others = [image for image in images if not _is_taught(image)]
-    return [others, taught] if others else [taught]
+    groups: dict[bool, list[ImageFiles]] = {False: [], True: []}
+    for image in images:
+        groups[_is_taught(image)].append(image)
+    return [group for group in groups.values() if group]
 
 
 def _report_teachers(groups: Sequence[Sequence[ImageFiles]]) -> None:
@@ -155,17 +149,30 @@ def weigh_folders(
     """
     if len(reading.forms) == 1:
         return reading
+    job = SharesJob(adapter, background_score, reading, clip)
+    found = _look(job, _by_teacher(images)[0], "comparing cues", workers, progress)
+    return replace(reading, shares=cue_shares(found))
+
+
+def _look(
+    job: Callable[[ImageFiles], T],
+    images: Sequence[ImageFiles],
+    title: str,
+    workers: int | None,
+    progress: bool,
+) -> list[T]:
+    """What the job finds in a sample of the images. Raises InputError where it can read none."""
     outcome = run_images(
-        SharesJob(adapter, background_score, reading, clip),
-        sample(_by_teacher(images)[0], CALIBRATION_IMAGES),
+        job,
+        sample(images, CALIBRATION_IMAGES),
         workers=workers,
-        title="comparing cues",
+        title=title,
         prefer="processes",
         progress=progress,
     )
     if not outcome.results:
         raise InputError(next(iter(outcome.failures.values())))
-    return replace(reading, shares=cue_shares(list(outcome.results.values())))
+    return list(outcome.results.values())
 
 
 def name_greys(calibrate: str, cues: Iterable[np.ndarray]) -> None:
@@ -194,30 +201,29 @@ def log_calibration(calibration: Calibration) -> None:
 
 
 @dataclass(frozen=True)
-class CalibrationJob:
-    """The counts of one image's sure pixels by the value of its cue: int64 [2, 256]."""
-
+class _Job:
     adapter: CamAdapter
     background_score: float
     reading: CueReading
     clip: bool
 
+    def cams(self, image: ImageFiles) -> ImageCams:
+        return read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
+
+
+class CalibrationJob(_Job):
+    """The counts of one image's sure pixels by the value of its cue: int64 [2, 256]."""
+
     def __call__(self, image: ImageFiles) -> np.ndarray:
-        cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
+        cams = self.cams(image)
         cue = self.reading(image.cues, cams.maps.shape[1:])
         return count_sure_pixels(cams, cue, cams.score(self.background_score))
 
 
-@dataclass(frozen=True)
-class SharesJob:
+class SharesJob(_Job):
     """The sure pixels of one image with the values of all its cues."""
 
-    adapter: CamAdapter
-    background_score: float
-    reading: CueReading
-    clip: bool
-
     def __call__(self, image: ImageFiles) -> SurePixels:
-        cams = read_cams(self.adapter, image.cam, image.image_id, clip=self.clip)
+        cams = self.cams(image)
         cues = self.reading.each(image.cues, cams.maps.shape[1:])
         return look_at_cues(cams, cues, cams.score(self.background_score))

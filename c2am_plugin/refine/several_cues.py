@@ -1,7 +1,7 @@
 """Several folders of cues for one set of CAMs: which are different, and how several become one.
 
 The cues of an image are combined to a weighted mean of their log-odds; the calibration then finds
-what that mean is worth. The weights come from one regression (`calibration.cue_shares`), so cues
+what that mean is worth. The weights come from one regression (`shares.cue_shares`), so cues
 that repeat each other do not count twice, and cues without information of their own count nothing.
 """
 

@@ -7,6 +7,7 @@ beside its folder (`record_path`); they distinguish its files from those of othe
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import time
@@ -28,6 +29,7 @@ __all__ = [
     "as_setting",
     "cam_output",
     "check_folders",
+    "digest",
     "hold_file",
     "hold_folders",
     "read_record",
@@ -112,6 +114,11 @@ def check_folders(
 def as_setting(value: Any) -> Any:
     """A path, a sequence of ids or paths, or None, as a JSON value."""
     return str(value) if isinstance(value, (str, Path)) else value and list(map(str, value))
+
+
+def digest(data: bytes | str) -> str:
+    """What settings keep of long data, 16 characters; of text, its UTF-8."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:16]
 
 
 def hold_file(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from ..network.inference import fast_copy
 from ..network.maps import ScaleLogits, check_scales
 from ..network.stream import Network, Stream
 from ..runs.arguments import check_least
-from ..runs.output_folders import OutputFolder, hold_folders, record_path
+from ..runs.output_folders import OutputFolder, digest, hold_folders, record_path
 from ..runs.ranks import cores
 from ..training.devices import pick_device
 from .checkpoint import load_saliency
@@ -91,7 +90,7 @@ def predict_saliency(
     loaded = load_saliency(checkpoint, where)
     sizes = check_scales(loaded.info["scales"] if scales is None else scales)
     settings: dict[str, Any] = {
-        "checkpoint": hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:16],
+        "checkpoint": digest(Path(checkpoint).read_bytes()),
         "scales": sizes,
     }
     output = OutputFolder(out, settings, ".png")

@@ -20,12 +20,13 @@ from ..errors import TrainingError
 from ..files.photos import check_outside, find_images
 from ..network.maps import default_scales
 from ..runs.arguments import check_least
+from ..runs.output_folders import digest
 from ..training.devices import pick_device
 from ..training.loop import Loop
 from ..training.normalisation import normalise
 from ..training.recipes import choose_recipe
 from ..training.run_log import picture_grid
-from ..training.start import continue_run, digest, finished_run, hold_run, same_weights
+from ..training.start import continue_run, finished_run, hold_run, same_weights
 from ..training.weights import default_weights
 from .checkpoint import save_saliency
 from .data import Example, MaskedImages, collate, find_cues

@@ -110,8 +110,6 @@ class FactsJob:
 
 def label_of(cams: ImageCams, background_score: float) -> np.ndarray:
     """argmax([t, CAMs]) as uint8 H×W; background where there is no class."""
-    if len(cams.class_ids) == 0:
-        return np.zeros(cams.maps.shape[1:], np.uint8)
     return pseudo_label(cams.maps, cams.class_ids, cams.score(background_score))
 
 

@@ -5,7 +5,6 @@ Knows files and settings of a run, neither its images nor the loop that follows.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Collection
 from contextlib import ExitStack
@@ -19,14 +18,9 @@ from .settings import FILES
 from .trainer import BaseTrainer
 from .weights import initial_weights, read_torch_file
 
-__all__ = ["continue_run", "digest", "finished_run", "hold_run", "same_weights"]
+__all__ = ["continue_run", "finished_run", "hold_run", "same_weights"]
 
 log = logging.getLogger(__name__)
-
-
-def digest(data: bytes | str) -> str:
-    """What settings keep of long data."""
-    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()[:16]
 
 
 def same_weights(model: Any, weights: str, ranks: Ranks = ALONE) -> str:
