@@ -50,7 +50,7 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
         from ..runs.shards import Shard
 
         if page:
-            _check_page(page, args)
+            _check_page(page, {**args, "classes": classes})
         report = refine_cams(**args)
         code, part = 0, Shard.parse(args["shard"]).name
         for name, done in {"c2am-refine": report, "c2am-seeds": report.seeds}.items():
@@ -76,7 +76,8 @@ def _check_page(page: str, args: Values) -> None:
 
     refined = args["out_dir"] or default_output(args["cam_dir"])
     folders = args["cam_dir"], args["cue_dir"], refined, args["images"]
-    check_page(*folders, page, overwrite=args["overwrite"])
+    options = ("method", "ids", "classes", "overwrite")
+    check_page(*folders, page, **{name: args[name] for name in options})
 
 
 def _write_page(parser: argparse.ArgumentParser, page: str, refined: str, args: Values) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from ..errors import InputError
 from ..files.class_lists import UNUSED, are_voc_ids, class_names
 from ..files.folders import find_files, first_names, sample
+from ..files.lists import wanted_ids
 from ..files.names import under_ids, unlike
 from ..files.roots import photo_files
 from ..files.value_ranges import check_photos
@@ -164,10 +165,20 @@ def check_page(
     refined_dir: str | Path,
     images: str | Path,
     out: str | Path,
+    *,
+    method: str = "auto",
+    ids: str | Path | Sequence[str] | None = None,
+    classes: str | Path | Sequence[str] | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Raise what a page of these folders would raise for its own, before anything is refined."""
-    photo_files(images)
+    """Raise what a page of these folders would raise, before they are refined.
+
+    method, ids: as in `refine_cams`.
+    """
+    if classes is not None:
+        class_names(classes)
+    cams = find_cams(Path(cam_dir), method)
+    _find_photos(images, list(cams) if ids is None else wanted_ids(ids, cams, [images]))
     output = OutputFolder(Path(out), _settings(cam_dir, cue_dir, refined_dir, images))
     check_folders(COMMAND, OUTPUTS, [output], overwrite=overwrite)
 
@@ -234,11 +245,8 @@ def _find(
 
 
 def _photos(images: str | Path, ids: Sequence[str]) -> dict[str, Path]:
-    """{image id: photograph} of those that have one. Raises InputError where none has."""
-    found = under_ids(photo_files(images), ids, "photographs")
-    photos = {image_id: found[image_id] for image_id in ids if image_id in found}
-    if not photos:
-        raise InputError(f"{images}: contains no photograph of these CAMs: {unlike(ids, found)}")
+    """The photographs of `_find_photos`; reports which images have none, and checks some."""
+    photos = _find_photos(images, ids)
     if lacking := set(ids) - set(photos):
         log.warning(
             "%d of %d images have no photograph and are not shown (%s)",
@@ -247,6 +255,15 @@ def _photos(images: str | Path, ids: Sequence[str]) -> dict[str, Path]:
             first_names(lacking),
         )
     check_photos(list(photos.values()), images)
+    return photos
+
+
+def _find_photos(images: str | Path, ids: Sequence[str]) -> dict[str, Path]:
+    """{image id: photograph} of those that have one. Raises InputError where none has."""
+    found = under_ids(photo_files(images), ids, "photographs")
+    photos = {image_id: found[image_id] for image_id in ids if image_id in found}
+    if not photos:
+        raise InputError(f"{images}: contains no photograph of these CAMs: {unlike(ids, found)}")
     return photos
 
 

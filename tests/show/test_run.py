@@ -258,6 +258,27 @@ def test_refine_refuses_a_page_before_it_refines(make_set, tmp_path, capsys):
     assert not (tmp_path / "cams_c2am").exists()
 
 
+def test_refine_refuses_what_its_page_cannot_show_before_it_refines(make_set, tmp_path, capsys):
+    cams, cues = make_set("psa")
+    for folder, name in (("photos", "a"), ("others", "x")):
+        write_png(tmp_path / folder / f"{name}.png", np.zeros((24, 32, 3)))
+    (tmp_path / "one").write_text("background\n")
+    (tmp_path / "list").write_text("b\n")
+    refused = {
+        "contains no photograph of these CAMs": ["--images", "others"],
+        "contains no photograph": ["--images", "photos", "--ids", "list"],
+        "cannot be read as class names": ["--images", "photos", "--classes", "none"],
+        "expected 2 to 255": ["--images", "photos", "--classes", "one"],
+    }
+    for message, options in refused.items():
+        words = [each if each.startswith("--") else str(tmp_path / each) for each in options]
+        command = [str(cams), str(cues), "--page", str(tmp_path / "page"), *words]
+        assert refine_main(command) == 1
+        assert message in capsys.readouterr().err.splitlines()[-1]
+        assert not (tmp_path / "cams_c2am").exists()
+        assert not (tmp_path / "page").exists()
+
+
 # --- parts ----------------------------------------------------------------------------------------
 
 
