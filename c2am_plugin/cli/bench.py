@@ -9,6 +9,7 @@ from .common import finish, print_failures, run
 from .options import (
     add_crf_backend,
     add_cue_use,
+    add_pictures,
     add_running,
     add_value_range,
     command_parser,
@@ -17,7 +18,6 @@ from .options import (
     one_or_several,
     parse,
     score_or_auto,
-    whole,
 )
 
 __all__ = ["bench_main"]
@@ -121,13 +121,6 @@ def _bench_parser() -> argparse.ArgumentParser:
         metavar="PX",
         help="width in pixels of the band along outlines for the boundary score (default: 10)",
     )
-    add(
-        "--pictures",
-        type=whole,
-        default=3,
-        metavar="N",
-        help="number of images shown of each kind: best, worst, random (default: 3)",
-    )
-    add("--show", action="append", default=[], metavar="ID", help="show this image; repeatable")
+    add_pictures(add, "best, worst, random", 3)
     add_running(parser, overwrite="replace a page made with other settings")
     return parser

@@ -25,6 +25,7 @@ __all__ = [
     "add_cue_form",
     "add_cue_use",
     "add_method",
+    "add_pictures",
     "add_recipe",
     "add_running",
     "add_seed",
@@ -248,6 +249,18 @@ def add_seed(add: Add, pictures: int) -> None:
         metavar="STEPS",
         help=f"steps between pictures; 0: no pictures (default: {pictures})",
     )
+
+
+def add_pictures(add: Add, kinds: str, count: int) -> None:
+    """Add --pictures and --show. count: the default number of images of each of these kinds."""
+    add(
+        "--pictures",
+        type=whole,
+        default=count,
+        metavar="N",
+        help=f"number of images shown of each kind: {kinds} (default: {count})",
+    )
+    add("--show", action="append", default=[], metavar="ID", help="show this image; repeatable")
 
 
 def add_running(

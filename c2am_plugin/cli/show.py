@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 
 from .common import finish, print_failures, run
-from .options import add_running, command_parser, one_or_several, parse, whole
+from .options import add_pictures, add_running, command_parser, one_or_several, parse
 
 __all__ = ["show_main"]
 
@@ -48,13 +48,6 @@ def _show_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument_group("page").add_argument
     add("-o", "--out", required=True, metavar="PAGE", help="folder for report.html, images.csv")
-    add(
-        "--pictures",
-        type=whole,
-        default=4,
-        metavar="N",
-        help="number of images shown of each kind: most changed, least, random (default: 4)",
-    )
-    add("--show", action="append", default=[], metavar="ID", help="show this image; repeatable")
+    add_pictures(add, "most changed, least, random", 4)
     add_running(parser, overwrite="replace a page of other folders")
     return parser
