@@ -4,8 +4,9 @@
 
 DATA holds `cams/<id>.npz` (`keys` int [K] 0-based, `cam` K×H×W in [0, 1]), `JPEGImages/<id>.jpg`
 and `SegmentationClass/<id>.png`. Prints the table of the README: mIoU of the refined labels at
-t = 0.20, without and with the dense CRF on them, as mean (worst) over the checkpoints. "as they
-stand" and "fitted" are `c2am-refine --calibrate off` and `on`. Ground truth is only used to score.
+t = 0.20, without and with the dense CRF on them, as mean (worst) over the checkpoints.
+"uncalibrated" and "calibrated" are `c2am-refine --calibrate off` and `on`. Ground truth is only
+used to score.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def rows_of(images: list[Image], checkpoint: Path) -> dict[str, np.ndarray]:
     network = fast_copy(loaded.model)
     logits = [scale_logits(network, [image.photo], scales)[0] for image in images]
     raw = [eight_bits(released_map(each, flag)[1][0]) for each in logits]
-    rows = {"raw map, soft, as it stands": both_scores(images, raw)}
+    rows = {"raw map, soft, uncalibrated": both_scores(images, raw)}
     for boundary in BOUNDARIES:
         values = _values(images, logits, flag, boundary)
         name = f"{boundary:.2f}" if isinstance(boundary, float) else boundary
@@ -87,10 +88,10 @@ def rows_of(images: list[Image], checkpoint: Path) -> dict[str, np.ndarray]:
             fit = calibrate_cues(
                 count_sure_pixels(i.cams, c, T) for i, c in zip(images, cues, strict=True)
             )
-            fitted = [fit.apply(i.cams, c, T) for i, c in zip(images, cues, strict=True)]
-            rows[f"{name}, {kind}, as they stand"] = both_scores(images, cues)
-            rows[f"{name}, {kind}, fitted"] = both_scores(images, fitted)
-        print(checkpoint, name, rows[f"{name}, soft, fitted"].round(1), file=sys.stderr)
+            calibrated = [fit.apply(i.cams, c, T) for i, c in zip(images, cues, strict=True)]
+            rows[f"{name}, {kind}, uncalibrated"] = both_scores(images, cues)
+            rows[f"{name}, {kind}, calibrated"] = both_scores(images, calibrated)
+        print(checkpoint, name, rows[f"{name}, soft, calibrated"].round(1), file=sys.stderr)
     return rows
 
 

@@ -5,10 +5,10 @@
 DATA holds `cams/<id>.npz` (`keys` int [K] 0-based, `cam` K×H×W in [0, 1]), `JPEGImages/<id>.jpg`
 and `SegmentationClass/<id>.png`. Each name is a kind of cue, its folders are seeds: cells are the
 mean (worst) over them. Prints the tables of the README's section on the saliency network: mIoU of
-the refined labels at t = 0.20, without and with the dense CRF on them, the cues taken as they stand
-and fitted (`c2am-refine --calibrate off` and `on`); then calibration error, log loss and AUC of the
-cues as they stand, and of the probabilities that fitting makes of them. The prior of these is the
-share of the CAMs' foreground, so that ground truth is only used to score.
+the refined labels at t = 0.20, without and with the dense CRF on them, the cues uncalibrated and
+calibrated (`c2am-refine --calibrate off` and `on`); then calibration error, log loss and AUC of
+the uncalibrated cues, and of the probabilities that calibrating makes of them. The prior of these
+is the share of the CAMs' foreground, so that ground truth is only used to score.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from c2am_plugin import read_cue
 from c2am_plugin.bench.reliability import Reliability, count_levels, reliability
 from c2am_plugin.refine.calibration import calibrate_cues, count_sure_pixels
 
-MIOU = ("as it stands", "as it stands + CRF", "fitted", "fitted + CRF")
-CALIBRATION = ("ECE", "ECE fitted", "log loss", "log loss fitted", "AUC", "AUC fitted")
-HIGHER_IS_BETTER = (*MIOU, "AUC", "AUC fitted")
+MIOU = ("uncalibrated", "uncalibrated + CRF", "calibrated", "calibrated + CRF")
+CALIBRATION = ("ECE", "ECE calibrated", "log loss", "log loss calibrated", "AUC", "AUC calibrated")
+HIGHER_IS_BETTER = (*MIOU, "AUC", "AUC calibrated")
 
 
 def probability(evidence: np.ndarray, prior: float) -> np.ndarray:
-    """The foreground's probability that a fitted cue b stands for: odds(t)/odds(b) is its ratio."""
+    """The foreground's probability by a calibrated cue b: odds(t)/odds(b) is its odds ratio."""
     b = np.clip(evidence, 1e-6, 1 - 1e-6)
     return expit(logit(prior) + logit(T) - logit(b))
 
 
 def measured(images: list[Image], cues: list[np.ndarray]) -> tuple[dict[str, float], Reliability]:
-    """All numbers of one cue folder, and its curve as it stands."""
+    """All numbers of one cue folder, and its uncalibrated curve."""
     prior = np.mean(np.concatenate([(i.cams.maps.max(0) > T).ravel() for i in images]))
     fit = calibrate_cues(
         count_sure_pixels(i.cams, cue, T) for i, cue in zip(images, cues, strict=True)
     )
-    fitted = [fit.apply(i.cams, cue, T) for i, cue in zip(images, cues, strict=True)]
+    calibrated = [fit.apply(i.cams, cue, T) for i, cue in zip(images, cues, strict=True)]
     stated = reliable(images, [1 - cue for cue in cues])
-    found = reliable(images, [probability(each, prior) for each in fitted])
-    scores = (*both_scores(images, cues), *both_scores(images, fitted))
+    found = reliable(images, [probability(each, prior) for each in calibrated])
+    scores = (*both_scores(images, cues), *both_scores(images, calibrated))
     pairs = ((stated.ece, found.ece), (stated.log_loss, found.log_loss), (stated.auc, found.auc))
     numbers = (*scores, *(number for pair in pairs for number in pair))
     return dict(zip((*MIOU, *CALIBRATION), numbers, strict=True)), stated

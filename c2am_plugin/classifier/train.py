@@ -82,14 +82,14 @@ def train_classifier(
     device       "cpu", "cuda", "cuda:1"; default a GPU if there is one
     picture_every  steps between two pictures; 0 for none
     progress     show a bar on stderr
-    resume       insist on going on with an interrupted run. Calling again with the same settings
-                 goes on without it; a finished run is left as it is
+    resume       require an interrupted run. Calling again with the same settings continues it in
+                 any case, and leaves a finished run unchanged
 
     The loss is L_cls + λ_r·L_RCM + λ_m·L_MAM, after the abstract of arXiv 2112.05351. BatchNorms
     stay as they are unless weights is "random". Prototypes are of the whole batch, and under
     torchrun of the batch of all processes. The same settings on the same machine give the same
     weights, interrupted or not. Raises InputError for bad settings, images or labels, OutputError
-    where `run` holds another run, TrainingError where training fails.
+    where `run` contains another run, TrainingError where training fails.
 
     >>> from c2am_plugin import train_classifier
     >>> train_classifier("JPEGImages", "labels.csv", "run", epochs=8, rcm=1.0)  # doctest: +SKIP

@@ -94,8 +94,8 @@ def train_c2am(
     dilated        dilate the layers behind the removed strides
     seed           of weights, order and crops, an integer from 0
     amp            bfloat16 autocast; None: on a GPU that has it
-    resume         insist on an interrupted run. Calling again with the same settings goes on
-                   without it; a finished run is left as it is
+    resume         require an interrupted run. Calling again with the same settings continues it
+                   in any case, and leaves a finished run unchanged
     overwrite      replace a run with other settings
     workers        processes that read images, 0 for none beside this one; default one per core
     device         "cpu", "cuda", "cuda:1"; default a GPU if there is one
@@ -106,8 +106,8 @@ def train_c2am(
 
     Under torchrun the processes share each batch, and all return the result; see `runs.ranks`.
     The same settings on the same machine give the same weights, interrupted or not. Raises
-    InputError for bad settings or images, OutputError where `out` holds another run, TrainingError
-    where training fails: out of memory, a loss that is not finite, or a P that is constant.
+    InputError for bad settings or images, OutputError where `out` contains another run,
+    TrainingError where training fails: out of memory, a loss that is not finite, or a constant P.
 
     >>> from c2am_plugin import train_c2am
     >>> result = train_c2am("VOC2012", "run", recipe="paper", batch_size=64)  # doctest: +SKIP
