@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .cues import one_channel, same_aspect
+from .cues import is_soft_cue, one_channel, same_aspect
 from .folders import find_files, first_names, plain_file, sample, walk
 from .image_files import DAMAGE, open_image
 from .names import under_ids
@@ -49,7 +49,7 @@ def find_segments(folder: str | Path, ids: Collection[str]) -> SegmentFiles:
     Negative numbers mean no segment. 0 is a segment if a sampled file has a negative number, or if
     0 looks like any other segment: in one piece in every sampled file, and the largest one in less
     than half of them. Otherwise 0 means no segment. The decision is logged. Raises InputError where
-    there are no segments, or none of these images.
+    there are no segments, or none of these images, or where the folder contains soft cues.
     """
     folder = Path(folder)
     numbered = find_files(folder, (".npy", ".png"))
@@ -65,6 +65,8 @@ def find_segments(folder: str | Path, ids: Collection[str]) -> SegmentFiles:
             f"folder <id>/ of mask PNGs, for ids like {first_names(ids, 3)}; found {there}"
         )
     some = sample([files[i] for i in wanted if i not in masks], SAMPLE)
+    if cue := next((path for path in some if is_soft_cue(path)), None):
+        raise InputError(f"{cue}: is a soft cue of c2am-cues; expected segment numbers")
     zero_is_none, reason = _meaning_of_zero([_read_numbers(path) for path in some])
     if reason:
         meaning = "not a segment" if zero_is_none else "a segment like the others"

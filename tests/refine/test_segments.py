@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from small_files import contents, write_png
 
-from c2am_plugin import show_refinement
+from c2am_plugin import show_refinement, write_cue
 from c2am_plugin.errors import InputError
 from c2am_plugin.files.segments import find_segments, read_segments
 from c2am_plugin.refine.run import refine_cams
@@ -301,6 +301,13 @@ def test_a_folder_of_something_else_is_named(cams, tmp_path):
         run(cams, tmp_path, tmp_path / "s")
     with pytest.raises(InputError, match="no such folder"):
         run(cams, tmp_path, tmp_path / "none")
+
+
+def test_a_folder_of_soft_cues_is_not_read_as_segments(tmp_path):
+    for image_id in "abc":
+        write_cue(tmp_path / "s" / f"{image_id}.png", np.linspace(0, 1, 768).reshape(SHAPE))
+    with pytest.raises(InputError, match=r"a\.png: is a soft cue of c2am-cues; expected segment"):
+        find_segments(tmp_path / "s", "abcd")
 
 
 # --- real superpixels -----------------------------------------------------------------------------
