@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # One image in this many teaches nothing: the calibration of the cues is left with those.
 LEFT_OUT = 5
+# Of fewer, one bad CAM could turn the polarity.
+FEWEST_JUDGES = 8
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,11 @@ class Hints:
         return None if path is None else largest_cam(self.adapter, path)
 
     def voters(self, most: int) -> dict[int, HintVote]:
-        """{index: vote on the polarity} of some images: those that were left out, if there are
-        any."""
+        """{index: vote on the polarity} of some images: of those that were left out, where they are
+        enough to decide, else of all."""
         taught = {k: path for k, path in enumerate(self.files) if path is not None}
-        files = self.judges or taught
+        enough = len(self.judges) >= FEWEST_JUDGES
+        files = self.judges if enough else dict(sorted((self.judges | taught).items()))
         return {
             k: HintVote(self.adapter, files[k], self.plan.threshold)
             for k in sample(list(files), most)
@@ -91,14 +94,18 @@ class Hints:
 @dataclass(frozen=True)
 class HintVote:
     """Whether P is lower where an image's CAM says foreground than elsewhere: P h×w → bool; None
-    where the CAM says so nowhere, or everywhere."""
+    where the CAM says so nowhere or everywhere, or cannot be read."""
 
     adapter: CamAdapter
     path: Path
     threshold: float
 
     def __call__(self, p: np.ndarray) -> bool | None:
-        found = largest_cam(self.adapter, self.path)
+        try:
+            found = largest_cam(self.adapter, self.path)
+        except InputError as error:
+            log.warning("%s; it has no vote on the polarity", error)
+            return None
         if found is None:
             return None
         size = (p.shape[1], p.shape[0])

@@ -98,7 +98,7 @@ class Run(Loop):
         )
 
     def _polarity(self) -> Polarity:
-        """By the border, or with hints by CAMs, those that taught nothing if there are any."""
+        """By the border, or with hints by CAMs (`Hints.voters`)."""
         trainer, paths = self.trainer, self.views.paths
         some: Sequence[Path] = sample(paths, POLARITY_IMAGES)
         rule, votes = "border", None

@@ -187,6 +187,19 @@ def test_the_vote_on_the_polarity(tmp_path: Path) -> None:
     assert vote(1 - cam) is True
     np.save(tmp_path / "cams" / "image00.npy", {3: 0 * cam})
     assert vote(cam) is None
+    (tmp_path / "cams" / "image00.npy").write_bytes(b"torn")
+    assert vote(cam) is None
+
+
+@pytest.mark.parametrize(("n", "all_vote"), [(12, True), (60, False)])
+def test_few_images_that_were_left_out_do_not_decide_alone(
+    tmp_path: Path, n: int, all_vote: bool
+) -> None:
+    ids = write_set(tmp_path, n, n)
+    hints = find_hints(tmp_path / "cams", "psa", ids, HintPlan())
+    assert hints.judges
+    expected = set(range(n)) if all_vote else set(hints.judges)
+    assert set(hints.voters(100)) == expected
 
 
 # Training -------------------------------------------------------------------------------------
@@ -219,7 +232,9 @@ def test_hints_decide_which_side_is_the_foreground(tmp_path: Path, freeze: str) 
 def test_a_cam_that_cannot_be_read_leaves_its_image_out(tmp_path: Path) -> None:
     ids = write_set(tmp_path, 8, 8)
     taught = next(i for i in ids if not is_left_out(i))
-    (tmp_path / "cams" / f"{taught}.npy").write_bytes(b"torn")
+    left = next(i for i in ids if is_left_out(i))
+    for image_id in (taught, left):
+        (tmp_path / "cams" / f"{image_id}.npy").write_bytes(b"torn")
     result = small_train(
         tmp_path / "photos", tmp_path / "run", hints=tmp_path / "cams", epochs=1, batch_size=8,
         hint_method="psa",
