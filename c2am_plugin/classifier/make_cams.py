@@ -22,7 +22,7 @@ from ..network.maps import SCALES, check_scales
 from ..network.stream import Stream
 from ..registry import get_adapter
 from ..runs.arguments import check_least
-from ..runs.output_folders import OutputFolder, digest, hold_folders, record_path
+from ..runs.output_folders import OutputFolder, digest, hold_folders, read_report, record_path
 from ..runs.ranks import cores, joined
 from ..runs.shards import Shard
 from ..training.devices import pick_device
@@ -128,11 +128,11 @@ def make_cams(
                 ranks,
             )
             report.add(stream(CamWriter(out, adapter), todo, "CAMs"))
-        if todo and ranks.is_first:
+        record = record_path(out, COMMAND, part.name)
+        if ranks.is_first and (todo or read_report(record) is None):
             if zeros := report.zeros():
                 log.warning("%s", zeros)
-            content = {"settings": settings, "report": asdict(report)}
-            write_json(record_path(out, COMMAND, part.name), content)
+            write_json(record, {"settings": settings, "report": asdict(report)})
         return report
 
 

@@ -22,7 +22,7 @@ from ..files.photos import check_outside, find_images
 from ..files.writing import write_json
 from ..registry import get_adapter
 from ..runs.arguments import check_least, either
-from ..runs.output_folders import OutputFolder, digest, hold_folders, record_path
+from ..runs.output_folders import OutputFolder, digest, hold_folders, read_report, record_path
 from ..runs.ranks import Ranks, cores, joined
 from ..runs.shards import Shard
 from ..training.devices import pick_device
@@ -166,7 +166,7 @@ def make_cues(
         todo = [image_id for image_id in mine if image_id not in done]
         record = record_path(out, COMMAND, part.name)
         if not todo:
-            if part.name and ranks.is_first and not record.exists():  # more shards than images
+            if ranks.is_first and read_report(record) is None:  # no images, or killed before it
                 write_json(record, {"settings": cue_settings, "report": asdict(report)})
             return report
 

@@ -271,7 +271,9 @@ def read_record(record: Path) -> dict[str, Any] | None:
 
 
 def read_report(record: Path) -> dict[str, Any] | None:
-    """The report of an earlier run as JSON values; None if it has not ended."""
+    """The report of an earlier run as JSON values; None if there was no run or it has not ended."""
+    if not record.exists():
+        return None
     return _read_part(record, "report", {}) or None
 
 

@@ -20,8 +20,10 @@ from c2am_plugin.classifier.split import Classifier
 from c2am_plugin.cli import cams_main
 from c2am_plugin.files.cam_files import cam_path, group_of
 from c2am_plugin.files.photos import read_photo
+from c2am_plugin.files.writing import write_json
 from c2am_plugin.registry import get_adapter, layout_names
 from c2am_plugin.runs.merging import merge_reports
+from c2am_plugin.runs.output_folders import read_record, read_report
 
 pytestmark = pytest.mark.slow
 
@@ -183,6 +185,20 @@ def test_what_is_there_is_skipped_and_parts_make_the_whole(trained: Path, tmp_pa
     assert (command, merged.written, merged.empty) == ("c2am-cams", 5, 1)
     for path in (tmp_path / "whole").iterdir():
         assert path.read_bytes() == (tmp_path / "parts" / path.name).read_bytes()
+
+
+def test_more_shards_than_images_and_a_report_that_is_missing(
+    trained: Path, tmp_path: Path
+) -> None:
+    for index in range(1, 7):
+        write(trained, tmp_path / "cams", shard=f"{index}/6")
+    ((_, merged),) = merge_reports(tmp_path / "cams", {"c2am-cams": CamReport})
+    assert merged.written == 5
+    write(trained, tmp_path / "whole")
+    record = tmp_path / "whole.c2am-cams.json"
+    write_json(record, {"settings": read_record(record)})  # killed before the report
+    assert write(trained, tmp_path / "whole").already_there == 5
+    assert read_report(record)
 
 
 def test_ranks_write_what_one_process_writes(trained: Path, tmp_path: Path) -> None:

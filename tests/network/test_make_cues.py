@@ -20,6 +20,7 @@ from c2am_plugin.cli import cues_main
 from c2am_plugin.crf.dense_crf import cue_crf
 from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.files.cues import read_cue
+from c2am_plugin.files.writing import write_json
 from c2am_plugin.network import boundaries
 from c2am_plugin.network.checkpoint import load_checkpoint, save_checkpoint
 from c2am_plugin.network.cue_report import CueReport
@@ -27,6 +28,7 @@ from c2am_plugin.network.inference import fast_copy
 from c2am_plugin.network.maps import mean_logit, released_map, scale_logits
 from c2am_plugin.registry import get_adapter
 from c2am_plugin.runs.merging import merge_reports
+from c2am_plugin.runs.output_folders import read_record, read_report
 
 
 def pixels_of(folder: Path) -> dict[str, np.ndarray]:
@@ -337,6 +339,16 @@ def test_more_shards_than_images(photos: Path, checkpoint: Path, tmp_path: Path)
         run(photos, checkpoint, tmp_path / "cues", shard=f"{index}/{count}")
     ((_, merged),) = merge_reports(tmp_path / "cues", {"c2am-cues": CueReport})
     assert merged.written == count - 1
+
+
+def test_a_report_that_is_missing_is_written_again(
+    photos: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    run(photos, checkpoint, tmp_path / "cues")
+    record = tmp_path / "cues.c2am-cues.json"
+    write_json(record, {"settings": read_record(record)})  # killed before the report
+    run(photos, checkpoint, tmp_path / "cues")
+    assert read_report(record)
 
 
 def test_a_shard_cannot_agree_with_all(photos: Path, checkpoint: Path, tmp_path: Path) -> None:
