@@ -59,7 +59,7 @@ def prepare_cub(root: Path) -> Path:
             ) from error
     for name in NEEDED:
         if not (cub / name).exists():
-            raise InputError(f"{cub}: holds no {name}; unpack {ARCHIVE} in {root} once more")
+            raise InputError(f"{cub}: does not contain {name}; unpack {ARCHIVE} in {root} again")
     return cub
 
 

@@ -72,7 +72,9 @@ def run_generated(
     """The whole path on generated images; everything is made anew below `out`."""
     if out.exists() and any(out.iterdir()):
         if not (out / MARKER).exists():
-            raise C2AMError(f"{out}: holds what is no demo's; choose another folder with -o")
+            raise C2AMError(
+                f"{out}: contains files that the demo did not write; choose another folder with -o"
+            )
         shutil.rmtree(out)
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).touch()

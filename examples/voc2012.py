@@ -59,7 +59,7 @@ def prepare_voc(root: Path) -> Path:
             ) from error
     for name in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/train.txt"):
         if not (voc / name).exists():
-            raise InputError(f"{voc}: holds no {name}; unpack {ARCHIVE} in {root} once more")
+            raise InputError(f"{voc}: does not contain {name}; unpack {ARCHIVE} in {root} again")
     return voc
 
 

@@ -171,7 +171,7 @@ def _check_kinds(given: dict[str, Any]) -> None:
     known = {field.name: str(field.type) for field in fields(Recipe)}
     for name, value in given.items():
         if name not in known:
-            raise InputError(f"{name!r} is no number of a recipe; expected {', '.join(known)}")
+            raise InputError(f"{name!r} is not a number of a recipe; expected {', '.join(known)}")
         kind, number = known[name].split(" | ")[0], type(value) in (int, float)
         fits = {
             "int": type(value) is int,

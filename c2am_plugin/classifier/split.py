@@ -82,7 +82,7 @@ class Classifier(nn.Module):
         self.n_classes, self.neck_width, self.pooling = n_classes, neck, pooling
         self.backbone = make_backbone(name, output_stride, dilated)
         channels = self.backbone.channels[-1]
-        # DenseNet's last ReLU stands in its forward and is no layer.
+        # DenseNet's last ReLU is a call in its forward, not a layer.
         self.last_relu = name.startswith("densenet")
         self.hidden: nn.Module = nn.Identity()
         self.border = 0

@@ -81,7 +81,7 @@ class Hints:
         }
 
     def notes(self) -> dict[str, Any]:
-        """What a checkpoint says of them."""
+        """What a checkpoint records of them."""
         return {
             "method": self.adapter.name,
             "threshold": self.plan.threshold,
@@ -93,8 +93,8 @@ class Hints:
 
 @dataclass(frozen=True)
 class HintVote:
-    """Whether P is lower where an image's CAM says foreground than elsewhere: P h×w → bool; None
-    where the CAM says so nowhere or everywhere, or cannot be read."""
+    """Whether P is lower where an image's CAM shows foreground than elsewhere: P h×w → bool; None
+    where the CAM does so nowhere or everywhere, or cannot be read."""
 
     adapter: CamAdapter
     path: Path

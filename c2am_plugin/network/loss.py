@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 LOWEST, HIGHEST = 0.0005, 0.9995
-# What P is pulled towards where a hint says foreground: 1 with label smoothing 0.1.
+# What P is pulled towards where a hint marks foreground: 1 with label smoothing 0.1.
 HINTED = 0.95
 
 

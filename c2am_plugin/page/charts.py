@@ -39,7 +39,7 @@ class Series:
 class Chart:
     """What the template draws, in the units of the picture.
 
-    label: what a screen reader says in place of the picture.
+    label: what a screen reader reads out in place of the picture.
     lines: (key, points); dots: (key, x, y, title); rows, columns: (place, text) of the axes;
     marks: (x, text) of upright dashed lines.
     """

@@ -108,7 +108,7 @@ def test_mistakes_are_reported_before_anything_is_written(labelled: Path, tmp_pa
         ({"scope": "world"}, "scope 'world' is none of batch, image, mixed"),
         ({"tau": 0.0}, "tau 0.0"),
         ({"tau": "x"}, "tau 'x': expected float"),
-        ({"sharpness": 1}, "'sharpness' is no number of a recipe"),
+        ({"sharpness": 1}, "'sharpness' is not a number of a recipe"),
         ({"scales": (9.0,)}, "scale 9: expected a factor"),
         ({"rcm": -1.0}, "rcm -1.0"),
         ({"threshold": 1.5}, "threshold 1.5"),

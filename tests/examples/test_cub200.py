@@ -52,7 +52,7 @@ def test_a_folder_that_is_there_is_not_fetched(cub, tmp_path):
 
 def test_a_folder_that_is_not_whole_is_named(cub, tmp_path):
     (cub / "bounding_boxes.txt").unlink()
-    with pytest.raises(InputError, match=r"holds no bounding_boxes\.txt; unpack"):
+    with pytest.raises(InputError, match=r"does not contain bounding_boxes\.txt; unpack"):
         cub200.prepare_cub(tmp_path / "data")
 
 

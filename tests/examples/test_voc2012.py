@@ -57,7 +57,7 @@ def test_a_folder_that_is_there_is_not_fetched(voc, tmp_path):
 
 def test_a_folder_that_is_not_whole_is_named(voc, tmp_path):
     (voc / "ImageSets" / "Segmentation" / "train.txt").unlink()
-    with pytest.raises(InputError, match=r"holds no ImageSets/Segmentation/train\.txt; unpack"):
+    with pytest.raises(InputError, match=r"not contain ImageSets/Segmentation/train\.txt; unpack"):
         voc2012.prepare_voc(tmp_path / "data")
 
 
