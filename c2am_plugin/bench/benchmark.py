@@ -60,6 +60,7 @@ def benchmark(
     guard: bool = False,
     background_score: float | str | None = None,
     strength: float = 1.0,
+    segments: str | Path | None = None,
     calibrate: str = "auto",
     band: int = 10,
     flip_cues: bool = False,
@@ -89,6 +90,8 @@ def benchmark(
     guard     adds the guard (guard.py), and measures the gains with it
     background_score  t of every pipeline, or "auto"; default its own, as in `refine_cams`
     strength, calibrate  how far the cues are trusted, as in `refine_cams`
+    segments  folder of segments: adds the refined CAMs averaged within them, as `refine_cams`
+              does it, and measures the gains with them
     band      pixels to each side of the outlines that boundaries are scored in
     flip_cues, stretch_cues, clip, scale_by  as in `refine_cams`
     pictures  how many images are shown of each: best gain, worst loss, at random
@@ -98,9 +101,10 @@ def benchmark(
     progress  show a bar on stderr
 
     All rows are made of the same images: those with ground truth, a cue, a CAM of every pipeline
-    and, with `images`, a photograph; the others are counted and named in `missing`. Calibration
-    needs no ground truth: it uses the images with a CAM and a cue, as in `refine_cams`. Raises
-    InputError where nothing is left, OutputError where `out` contains something else.
+    and, with `images` or `segments`, a photograph or segments; the others are counted and named in
+    `missing`. Calibration needs no ground truth: it uses the images with a CAM and a cue, as in
+    `refine_cams`. Raises InputError where nothing is left, OutputError where `out` contains
+    something else.
 
     >>> from c2am_plugin import benchmark
     >>> result = benchmark({"psa": "psa_cam"}, "cues", "VOC2012", "report")  # doctest: +SKIP
@@ -127,6 +131,7 @@ def benchmark(
         len(names),
         flip_cues=flip_cues,
         stretch_cues=stretch_cues,
+        segments=segments,
     )
     adapters = {label: adapter_of(label, folders.cams[label], scale_by) for label in cams}
     reader = ImageReader(strength, guard, folders.reading, clip, crf_backend)
@@ -146,6 +151,8 @@ def benchmark(
         )
         for label, adapter in adapters.items()
     ]
+    if segments is not None:
+        sources = [replace(each, segments=folders.segments[each.label]) for each in sources]
     settings: dict[str, Any] = {
         "cams": {label: str(folder) for label, folder in cams.items()},
         "cues": _cue_setting(folders),
@@ -158,6 +165,7 @@ def benchmark(
         "guard": guard,
         "background_score": background_score,
         "strength": strength,
+        "segments": as_setting(segments),
         "calibrate": calibrate,
         "band": band,
         "stretch_cues": stretch_cues,
@@ -331,22 +339,25 @@ def _plan_rows(
 ) -> list[RowPlan]:
     t = source.t
     best = {name: float(source.thresholds[np.argmax(curve)]) for name, curve in curves.items()}
-    final = "guard" if "guard" in curves else "cues"
-    title = "CAM + cues, guarded" if final == "guard" else "CAM + cues"
+    final = next(name for name in ("segments", "guard", "cues") if name in curves)
+    titles = {"cues": "CAM + cues", "guard": "CAM + cues, guarded"}
+    titles["segments"] = f"{titles['guard' if 'guard' in curves else 'cues']}, segments"
     rows = [
         RowPlan("cam", "CAM", "cam", t),
         RowPlan("cam_best", "CAM, best threshold", "cam", best["cam"]),
         RowPlan("cam_own_crf", "CAM + dense CRF", "cam", t, crf=True),
         RowPlan("cam_crf", "CAM, best threshold + dense CRF", "cam", best["cam"], crf=True),
-        RowPlan("cues", "CAM + cues", "cues", t),
-        RowPlan("guard", "CAM + cues, guarded", "guard", t),
-        RowPlan("cues_best", f"{title}, best threshold", final, best[final]),
-        RowPlan("cues_crf", f"{title} + dense CRF", final, t, crf=True),
+        RowPlan("cues", titles["cues"], "cues", t),
+        RowPlan("guard", titles["guard"], "guard", t),
+        RowPlan("segments", titles["segments"], "segments", t),
+        RowPlan("cues_best", f"{titles[final]}, best threshold", final, best[final]),
+        RowPlan("cues_crf", f"{titles[final]} + dense CRF", final, t, crf=True),
     ]
     wanted = {
         "cam_own_crf": with_photos,
         "cam_crf": with_photos,
-        "guard": final == "guard",
+        "guard": "guard" in curves,
+        "segments": "segments" in curves,
         "cues_crf": crf,
     }
     return [row for row in rows if wanted.get(row.key, True)]
@@ -373,7 +384,7 @@ def _pipeline(
         thresholds=source.thresholds,
         curves=curves,
         rows=rows,
-        headline="guard" if "guard" in rows else "cues",
+        headline=next(key for key in ("segments", "guard", "cues") if key in rows),
         distrusted=int((trust < 1).sum()),
         pairs=len(trust),
         calibration=None if source.calibration is None else asdict(source.calibration),

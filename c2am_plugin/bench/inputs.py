@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..cams import CamAdapter
@@ -16,6 +16,7 @@ from ..files.folders import first_names
 from ..files.lists import wanted_ids
 from ..files.names import under_ids
 from ..files.roots import label_files, photo_files
+from ..files.segments import SegmentFiles, find_segments
 from ..files.value_ranges import check_labels, check_photos
 from ..refine.pairing import ImageFiles
 from ..refine.several_cues import CueFolder, CueReading, cue_folders, find_cue_folders
@@ -32,7 +33,7 @@ class Folders:
     """What the folders of a benchmark hold, {image id: path} each. cams: of each source, by label.
 
     cues: one or several folders. photos: None where none are given. listed: the ids that are asked
-    for, None for all.
+    for, None for all. segments: those of each source's images, by label; empty: none are given.
     """
 
     cams: dict[str, dict[str, Path]]
@@ -40,6 +41,7 @@ class Folders:
     truths: dict[str, Path]
     photos: dict[str, Path] | None
     listed: list[str] | None
+    segments: dict[str, SegmentFiles] = field(default_factory=dict)
 
     @classmethod
     def find(
@@ -53,6 +55,7 @@ class Folders:
         *,
         flip_cues: bool,
         stretch_cues: bool,
+        segments: str | Path | None = None,
     ) -> Folders:
         """Looks at some files of each folder, too. Raises InputError."""
         found = {label: find_cams(folder, method_of(label)) for label, folder in cams.items()}
@@ -66,7 +69,14 @@ class Folders:
         if images is not None:
             photos = under_ids(photo_files(images), wanted, "photographs")
             check_photos([photos[each] for each in wanted if each in photos], images)
-        return cls(found, stored, truths, photos, listed)
+        folders = cls(found, stored, truths, photos, listed)
+        if segments is None:
+            return folders
+        # What 0 means is found as in a refinement: from the images that have a CAM and a cue.
+        ids_of = {label: [each.image_id for each in folders.with_cue(label)] for label in found}
+        return replace(
+            folders, segments={label: find_segments(segments, ids_of[label]) for label in found}
+        )
 
     @property
     def reading(self) -> CueReading:
@@ -111,6 +121,8 @@ def choose_images(folders: Folders) -> tuple[list[BenchFiles], dict[str, list[st
     needed["ground truth"] = folders.truths
     if folders.photos is not None:
         needed["photograph"] = folders.photos
+    if folders.segments:
+        needed["segments"] = _of_all(folders.segments)
     missing = {what: [i for i in wanted if i not in files] for what, files in needed.items()}
     missing = {what: lacking for what, lacking in missing.items() if lacking}
     out = set().union(*missing.values())
@@ -124,6 +136,12 @@ def choose_images(folders: Folders) -> tuple[list[BenchFiles], dict[str, list[st
             "%d of %d images have no %s (%s)", len(lacking), len(wanted), what, first_names(lacking)
         )
     return chosen, missing
+
+
+def _of_all(segments: Mapping[str, SegmentFiles]) -> dict[str, Path]:
+    """The segments of the images that every source has."""
+    first, *others = [each.files for each in segments.values()]
+    return {i: path for i, path in first.items() if all(i in files for files in others)}
 
 
 def _files_of_image(folders: Folders, image_id: str) -> BenchFiles:

@@ -33,7 +33,12 @@ from .worst import worst_images
 __all__ = ["OUTPUTS", "write_report"]
 
 OUTPUTS = ("report.html", "results.json", "results.csv", "table.md")
-NAMES = {"cam": "CAM", "cues": "CAM + cues", "guard": "CAM + cues, guarded"}
+NAMES = {
+    "cam": "CAM",
+    "cues": "CAM + cues",
+    "guard": "CAM + cues, guarded",
+    "segments": "CAM + cues, segments",
+}
 
 
 def write_report(

@@ -72,9 +72,10 @@ class PipelineResult:
 
     label_free  the background score found from cues and CAMs without ground truth, or None
 
-    curves      {"cam", "cues", "guard": mIoU float64 [T] at `thresholds`}
-    rows        {row key: Row}: cam, cam_best, cam_crf, cues, cues_best, guard, cues_crf
-    headline    key of the row whose gains are reported: "guard" where the guard is on, else "cues"
+    curves      {"cam", "cues", "guard", "segments": mIoU float64 [T] at `thresholds`}
+    rows        {row key: Row}: cam, cam_best, cam_crf, cues, guard, segments, cues_best, cues_crf
+    headline    key of the row whose gains are reported: the last of "cues", "guard", "segments"
+                that there is
     distrusted  (image, class) pairs whose cue the guard trusts less, of `pairs`
     calibration  how the cues were calibrated to these CAMs, see `Calibration`; None: not at all
     """

@@ -19,10 +19,12 @@ from ..errors import InputError
 from ..files.cues import resize_cue
 from ..files.labels import pseudo_label, read_label
 from ..files.photos import read_photo_of
+from ..files.segments import SegmentFiles, read_segments
 from ..refine.binary import refine_maps
 from ..refine.calibration import Calibration
-from ..refine.formula import with_constant
+from ..refine.formula import Score, with_constant
 from ..refine.guard import class_trust, guard_cue
+from ..refine.segments import average_within
 from ..refine.several_cues import CueReading
 from .gains import label_counts
 from .metrics import TooFewClasses, score_histogram
@@ -49,6 +51,7 @@ class Source:
     label_free  the background score found from cues and CAMs without ground truth, or None
     calibration  of the cues to these CAMs; None uses them uncalibrated
     reading     of several cue folders, with their shares for these CAMs; None: the reader's
+    segments    within which the refined CAMs are averaged; None: they are not
     """
 
     label: str
@@ -58,6 +61,7 @@ class Source:
     label_free: float | None = None
     calibration: Calibration | None = None
     reading: CueReading | None = None
+    segments: SegmentFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class BenchFiles:
 class RowPlan:
     """One row of the table: argmax([threshold, maps of `variant`]), the dense CRF after it or not.
 
-    variant: "cam", "cues" or "guard", a key of `ImageReader.variants`.
+    variant: "cam", "cues", "guard" or "segments", a key of `ImageReader.variants`.
     """
 
     key: str
@@ -133,7 +137,8 @@ class ImageReader:
     def variants(
         self, source: Source, cams: ImageCams, cue: np.ndarray, raw: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """The CAM as stored, refined, and refined with the guard if that is on: each K×H×W.
+        """The CAM as stored, refined, refined with the guard if that is on, and the last of these
+        averaged within segments if there are any: each K×H×W.
 
         All are to be compared with the constant t: those with a background of their own are
         brought to it.
@@ -153,9 +158,21 @@ class ImageReader:
         if self.guard:
             drawn = guard_cue(cams.maps, cue, score, cams.top)
             found["guard"] = found["cues"] if drawn is cue else update(cams.maps, drawn)
+        if source.segments is not None:
+            refined = found["guard" if self.guard else "cues"]
+            found["segments"] = _averaged(source.segments, cams.image_id, refined, score)
         if isinstance(score, np.ndarray):
             return {name: with_constant(maps, score, t) for name, maps in found.items()}
         return found
+
+
+def _averaged(segments: SegmentFiles, image_id: str, maps: np.ndarray, score: Score) -> np.ndarray:
+    """K×H×W averaged within the segments of an image. Raises InputError with the file's name."""
+    if maps.size == 0:
+        return maps
+    shape = (maps.shape[1], maps.shape[2])
+    numbers = read_segments(segments.files[image_id], shape, segments.zero_is_none)
+    return average_within(maps, numbers, score)
 
 
 def make_label(

@@ -47,7 +47,7 @@ def command_line(settings: dict[str, Any]) -> str:
     words = ["c2am-bench"]
     for label, folder in settings["cams"].items():
         words += ["--cams", f"{label}={folder}"]
-    for name in ("cues", "gt", "images", "ids", "classes"):
+    for name in ("cues", "gt", "images", "ids", "classes", "segments"):
         if isinstance(settings[name], str):
             words += [f"--{name}", settings[name]]
     words += [

@@ -109,6 +109,11 @@ def _bench_parser() -> argparse.ArgumentParser:
 
     add = parser.add_argument_group("cues").add_argument
     add_cue_use(add)
+    add(
+        "--segments",
+        metavar="DIR",
+        help="also the refined CAMs averaged within segments, as c2am-refine --segments does it",
+    )
     add_value_range(add)
 
     add = parser.add_argument_group("rows and pictures").add_argument

@@ -15,6 +15,7 @@ from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.bench.evaluate import THRESHOLDS, evaluate_cams, evaluate_labels
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.cli import bench_main
+from c2am_plugin.convert.run import convert_cams
 from c2am_plugin.errors import InputError, OutputError
 from c2am_plugin.files.labels import pseudo_label, read_label
 from c2am_plugin.refine import background
@@ -186,6 +187,95 @@ def test_guard_adds_a_row_and_takes_the_headline(data):
     np.testing.assert_array_equal(guarded.rows["cues"].counts, plain.rows["cues"].counts)
     both = [guarded.rows[key].scores.miou for key in ("cues", "guard")]
     assert guarded.guard_gain.miou == pytest.approx(both[1] - both[0])
+
+
+def write_segments(folder, ids, first=0):
+    """Blocks of 8×8 pixels, numbered from `first`; in image d some pixels are in no segment."""
+    rows, columns = np.mgrid[:24, :32] // 8
+    for image_id in ids:
+        numbers = rows * 4 + columns + first
+        path = folder / f"{image_id}.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, np.where(numbers == 5, -1, numbers) if image_id == "d" else numbers)
+    return folder
+
+
+@pytest.mark.parametrize("first", [0, 1])
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("psa", {}),
+        ("psa", {"guard": True}),
+        ("advcam", {"strength": 0.5}),
+        ("puzzlecam", {"background_score": 0.35}),
+        ("sipe", {}),  # its files contain the background
+    ],
+)
+def test_the_row_of_segments_is_what_the_refined_folder_scores(
+    data, tmp_path, method, options, first
+):
+    cams, cues, gt = data("psa" if method == "sipe" else method)
+    if method == "sipe":
+        convert_cams(cams, tmp_path / "sipe", to="sipe", method="psa", progress=False)
+        cams = tmp_path / "sipe"
+    segments = write_segments(tmp_path / "segments", IDS, first)
+    options = {"calibrate": "on", "segments": segments, **options}
+    labels = tmp_path / "labels"
+    refine_cams(
+        cams,
+        cues,
+        tmp_path / "out",
+        method=method,
+        labels=labels,
+        workers=1,
+        progress=False,
+        **options,
+    )
+    (pipeline,) = run({method: cams}, cues, gt, **options).pipelines
+    assert_scores(pipeline.rows["segments"].scores, evaluate_labels(labels, gt, progress=False))
+    assert pipeline.headline == "segments"
+    rows = pipeline.rows
+    assert not np.array_equal(rows["segments"].counts, rows["cues"].counts)
+    assert rows["cues_best"].plan.variant == "segments"
+    without = {name: value for name, value in options.items() if name != "segments"}
+    (plain,) = run({method: cams}, cues, gt, **without).pipelines
+    for key in set(plain.rows) - {"cues_best"}:
+        np.testing.assert_array_equal(rows[key].counts, plain.rows[key].counts)
+
+
+def test_segments_with_the_crf_by_the_command(data, images, tmp_path, capsys):
+    pytest.importorskip("numba", reason="numba is not installed")
+    cams, cues, gt = data()
+    segments, labels = write_segments(tmp_path / "segments", IDS), tmp_path / "labels"
+    options = {"segments": segments, "images": images, "crf": True, "calibrate": "on"}
+    refine_cams(
+        cams, cues, tmp_path / "out", method="psa", labels=labels, progress=False, **options
+    )
+    words = ["--cams", f"psa={cams}", "--cues", cues, "--gt", gt, "--images", images, "--crf"]
+    words += ["--segments", segments, "--calibrate", "on", "-o", tmp_path / "report"]
+    assert bench_main([*map(str, words), "--quiet"]) == 0
+    stored = json.loads((tmp_path / "report" / "results.json").read_text())
+    expected = evaluate_labels(labels, gt, progress=False)
+    assert stored["pipelines"]["psa"]["rows"]["cues_crf"]["miou"] == pytest.approx(
+        expected.miou, abs=1e-6
+    )
+    assert f"--segments {segments}" in stored["command"]
+    table = (tmp_path / "report" / "table.md").read_text()
+    assert "CAM + cues, segments |" in table
+    assert "CAM + cues, segments + dense CRF" in table
+
+
+def test_images_without_segments_are_left_out_and_bad_segments_are_named(data, tmp_path):
+    cams, cues, gt = data()
+    get_adapter("psa").dump(ImageCams("a", np.zeros(0, int), np.zeros((0, 24, 32))), cams / "a.npy")
+    segments = write_segments(tmp_path / "segments", [*IDS[:2], *IDS[3:]])
+    np.save(segments / "b.npy", np.zeros((24, 24), int))
+    result = run({"psa": cams}, cues, gt, segments=segments)
+    assert result.missing == {"segments": ["c"]}
+    assert result.image_ids == ["a", "d", "f", "sub/e"]
+    assert result.failures["b"].startswith(f"{segments / 'b.npy'}: the segments have 24×24")
+    with pytest.raises(InputError, match="contains no segments of these images"):
+        run({"psa": cams}, cues, gt, segments=cues.parent / "gt" / "sub")
 
 
 def test_class_gains_are_sorted_and_losers_are_marked(data, tmp_path):
