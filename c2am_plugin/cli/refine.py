@@ -71,7 +71,7 @@ def refine_main(argv: Sequence[str] | None = None) -> int:
 
 
 def _check_page(page: str, args: Values) -> None:
-    from ..refine.run import default_output
+    from ..refine.arguments import default_output
     from ..show.run import check_page
 
     refined = args["out_dir"] or default_output(args["cam_dir"])

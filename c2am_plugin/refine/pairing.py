@@ -14,11 +14,12 @@ from ..errors import InputError
 from ..files.folders import first_names
 from ..files.lists import wanted_ids
 from ..files.names import unlike
+from ..files.photos import find_photos
 from ..files.segments import SegmentFiles, find_segments
 from ..registry import find_cams
 from .several_cues import CueFolder, CueReading, find_cue_folders
 
-__all__ = ["ImageFiles", "Pairing", "add_segments", "pair"]
+__all__ = ["ImageFiles", "Pairing", "add_photos", "add_segments", "pair"]
 
 log = logging.getLogger("c2am_plugin")
 
@@ -137,6 +138,13 @@ def add_segments(pairing: Pairing, folder: str | Path, missing: str) -> Pairing:
     ]
     left_out = pairing.left_out + len(pairing.images) - len(images)
     return replace(pairing, images=images, left_out=left_out, segments=found)
+
+
+def add_photos(pairing: Pairing, images: str | Path) -> Pairing:
+    """The pairing with the photograph of every image. Raises InputError where one is missing."""
+    photos = find_photos(images, pairing.ids)
+    with_photos = [replace(image, photo=photos[image.image_id]) for image in pairing.images]
+    return replace(pairing, images=with_photos)
 
 
 def _without_cue(folder: CueFolder, there: Sequence[str], total: int, missing: str) -> list[str]:

@@ -1,28 +1,22 @@
 """refine_cams: a folder of CAM files and a folder of cues in, a folder of better CAM files out.
 
-This module connects the parts: the adapters know the layouts, formula.py has the formula,
-pairing.py matches the files, image.py refines one image, and runs.parallel runs many.
+This module connects the parts: the adapters know the layouts, pairing.py matches the files,
+formula.py has the formula, image.py refines one image, and runs.parallel runs many.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ..cams import CamAdapter, ImageCams, below_zero_line, is_binary, stored_scale
+from ..cams import CamAdapter, below_zero_line, is_binary, stored_scale
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..crf.settings import crf_setting as find_setting
 from ..crf.settings import label_setting
-from ..errors import InputError
 from ..files.cam_files import cam_path
-from ..files.folders import refuse_inside, sample
-from ..files.photos import find_photos
 from ..files.roots import photo_folders
 from ..files.writing import write_json
 from ..registry import choose_adapter
@@ -32,15 +26,20 @@ from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from ..runs.warned import keeps_warnings, warnings_so_far
 from ..seeds.run import SeedPlan, plan_seeds
-from .background import check_score, settle_score
-from .checks import check_polarity, check_same_images, check_shapes
-from .formula import check_strength
+from .arguments import (
+    check_choices,
+    check_crf_arguments,
+    check_output_arguments,
+    check_outputs,
+    default_output,
+)
+from .background import settle_score
 from .image import ImageJob, refine_image
-from .pairing import ImageFiles, Pairing, add_segments, pair
+from .pairing import ImageFiles, Pairing, add_photos, add_segments, pair
 from .report import RefineReport
+from .sample_checks import check_sample
 from .set_calibration import (
     calibrate_set,
-    check_calibrate,
     log_calibration,
     name_greys,
     wants_calibration,
@@ -48,11 +47,9 @@ from .set_calibration import (
 )
 from .several_cues import cue_folders
 
-__all__ = ["RefineReport", "default_output", "refine_cams", "refine_image"]
+__all__ = ["RefineReport", "refine_cams", "refine_image"]
 
 COMMAND = "c2am-refine"
-# A tenth of the images, within these bounds, shows whether the two folders fit each other.
-SAMPLE = (16, 32)
 log = logging.getLogger("c2am_plugin")
 
 
@@ -158,17 +155,23 @@ def refine_cams(
     (1464, {})
     """
     background_score = either("background_score, threshold", background_score, None, threshold)
-    _check_options(missing, calibrate, strength, background_score)
-    if crf and not (images and labels):
-        raise InputError("`crf` smooths the labels: it needs `labels` and `images`")
-    if not crf and (crf_setting or ignore_below or confidence):
-        raise InputError("`crf_setting`, `ignore_below` and `confidence` need `crf`")
-    if not 0 <= ignore_below <= 1:
-        raise InputError(f"ignore_below is {ignore_below}; expected a probability from 0 to 1")
-    if (seeds or seed_settings) and not (seeds and images):
-        raise InputError("seeds need two folders: `seeds` and `images`")
-    if labels_only and (not labels or seeds or out_dir):
-        raise InputError("`labels_only` needs `labels`, and neither `out_dir` nor `seeds`")
+    check_choices(missing, calibrate, strength, background_score)
+    check_crf_arguments(
+        crf,
+        labels=labels,
+        images=images,
+        crf_setting=crf_setting,
+        ignore_below=ignore_below,
+        confidence=confidence,
+    )
+    check_output_arguments(
+        out_dir=out_dir,
+        labels=labels,
+        labels_only=labels_only,
+        seeds=seeds,
+        seed_settings=seed_settings,
+        images=images,
+    )
     if crf or seeds:
         check_backend(crf_backend)
     part = Shard.parse(shard)
@@ -177,15 +180,8 @@ def refine_cams(
     if refined:
         log.info("refined CAMs go to %s", refined)
     outputs = [Path(folder) for folder in (refined, labels, confidence, seeds) if folder]
-    _check_folders(
-        outputs,
-        (
-            cam_dir,
-            *cue_dirs,
-            *([segments] if segments else []),
-            *(photo_folders(images) if images else []),
-        ),
-    )
+    photos = photo_folders(images) if images else []
+    check_outputs(outputs, [cam_dir, *cue_dirs, segments, *photos])
 
     # Read everything that could refuse the run before anything is written.
     pairing = pair(
@@ -200,30 +196,27 @@ def refine_cams(
     )
     if segments:
         pairing = add_segments(pairing, segments, missing)
+    if labels and images:
+        pairing = add_photos(pairing, images)
     adapter = choose_adapter(
         method,
         [image.cam for image in pairing.images],
         scale_by=scale_by,
         tell_below_zero=False,
     )
-    if labels and images:
-        photos = find_photos(images, pairing.ids)
-        with_photos = [replace(image, photo=photos[image.image_id]) for image in pairing.images]
-        pairing = replace(pairing, images=with_photos)
-    score = settle_score(
-        adapter,
-        background_score,
-        pairing.with_cue,
-        reading=pairing.reading,
-        clip=clip,
-        workers=workers,
-        progress=progress,
-    )
     job = ImageJob(
         adapter=adapter,
         out_dir=refined,
         labels=Path(labels) if labels else None,
-        background_score=score,
+        background_score=settle_score(
+            adapter,
+            background_score,
+            pairing.with_cue,
+            reading=pairing.reading,
+            clip=clip,
+            workers=workers,
+            progress=progress,
+        ),
         strength=float(strength),
         reading=pairing.reading,
         clip=clip,
@@ -248,36 +241,13 @@ def refine_cams(
             clip,
             crf_backend,
         )
-    count = min(max(SAMPLE[0], len(pairing.images) // 10), SAMPLE[1])
-    cues = _check_sample(job, pairing, sample(pairing.with_cue, count))
-    if wants_calibration(calibrate, pairing.with_cue, job.reading, is_binary(adapter)):
-        reading = weigh_folders(
-            adapter,
-            pairing.with_cue,
-            job.background_score,
-            job.reading,
-            clip=clip,
-            workers=workers,
-            progress=progress,
-        )
-        calibration = calibrate_set(
-            adapter,
-            pairing.with_cue,
-            job.background_score,
-            reading,
-            clip=clip,
-            workers=workers,
-            progress=progress,
-        )
-        log_calibration(calibration)
-        job = replace(job, calibration=calibration, reading=reading)
-    else:
-        name_greys(calibrate, cues)
-
+    job = _calibrated(job, pairing, calibrate, workers=workers, progress=progress)
     settings = _settings(job, cam_dir, pairing, missing)
     if segments:
-        settings["segments"] = str(Path(segments).resolve())
-        settings["zero_is_none"] = job.zero_is_none
+        settings |= {
+            "segments": str(Path(segments).resolve()),
+            "zero_is_none": job.zero_is_none,
+        }
     if plan:
         plan.check(settings, overwrite=overwrite)
     return _run(
@@ -291,6 +261,36 @@ def refine_cams(
         overwrite=overwrite,
         progress=progress,
     )
+
+
+def _calibrated(
+    job: ImageJob, pairing: Pairing, calibrate: str, *, workers: int | None, progress: bool
+) -> ImageJob:
+    """Check whether CAMs and cues fit, and calibrate the cues where that is wanted."""
+    cues = check_sample(job, pairing)
+    if not wants_calibration(calibrate, pairing.with_cue, job.reading, is_binary(job.adapter)):
+        name_greys(calibrate, cues)
+        return job
+    reading = weigh_folders(
+        job.adapter,
+        pairing.with_cue,
+        job.background_score,
+        job.reading,
+        clip=job.clip,
+        workers=workers,
+        progress=progress,
+    )
+    calibration = calibrate_set(
+        job.adapter,
+        pairing.with_cue,
+        job.background_score,
+        reading,
+        clip=job.clip,
+        workers=workers,
+        progress=progress,
+    )
+    log_calibration(calibration)
+    return replace(job, calibration=calibration, reading=reading)
 
 
 def _settings(job: ImageJob, cam_dir: Path, pairing: Pairing, missing: str) -> dict[str, Any]:
@@ -385,72 +385,3 @@ def _crf_name(adapter: CamAdapter, name: str | None) -> str:
     name = name or label_setting(own)
     find_setting(name)
     return name
-
-
-def _check_options(
-    missing: str, calibrate: str, strength: float, background_score: float | str | None
-) -> None:
-    check_calibrate(calibrate)
-    if missing not in ("error", "keep", "skip"):
-        raise InputError(f"missing is {missing!r}; expected error, keep or skip")
-    check_strength(strength)
-    check_score(background_score)
-
-
-def default_output(cam_dir: str | Path) -> Path:
-    """Where refined CAMs go by default: beside the folder as it was named, links not followed."""
-    folder = Path(os.path.abspath(cam_dir))
-    return folder.with_name(folder.name + "_c2am")
-
-
-def _check_folders(folders: list[Path], inputs: tuple[str | Path, ...]) -> None:
-    """Raise InputError for outputs that share a folder, or that are inside an input."""
-    if len({folder.resolve() for folder in folders}) < len(folders):
-        raise InputError(f"{folders[0]}: refined CAMs, labels and seeds need separate folders")
-    refuse_inside(inputs, *folders)
-
-
-def _check_sample(job: ImageJob, pairing: Pairing, some: list[ImageFiles]) -> list[np.ndarray]:
-    """Check on a few images whether CAMs and cues fit, each folder of cues by itself.
-
-    Single bad files are left to the run. Returns the cues of the last folder, b as read.
-    """
-    cues: list[np.ndarray] = []
-    for folder, reading in zip(pairing.folders, job.reading.alone(), strict=True):
-        name = f"the cues of {folder}" if len(pairing.folders) > 1 else "the cues"
-        cues = _check_folder(replace(job, reading=reading), some, name)
-    return cues
-
-
-def _check_folder(job: ImageJob, some: list[ImageFiles], name: str) -> list[np.ndarray]:
-    pairs: list[tuple[ImageCams, np.ndarray]] = []
-    shapes, errors = [], []
-    for image in some:
-        if image.cues:
-            try:
-                cams = job.read(image)
-                pairs.append((cams, job.read_cue(image, cams)))
-                shapes.append(_label_size(job, image, *pairs[-1]))
-            except InputError as error:
-                errors.append(error)
-    if errors and not pairs:
-        raise errors[0]
-    check_shapes(pairs, name)
-    if other := next((each for each in shapes if each), None):
-        log.warning("%s", other)
-    if check_polarity(pairs, name):
-        check_same_images(pairs, name)
-    return [cue for _, cue in pairs]
-
-
-def _label_size(job: ImageJob, image: ImageFiles, cams: ImageCams, cue: np.ndarray) -> str:
-    """A warning that an image's label is larger than its CAMs; otherwise empty."""
-    shape = cams.maps.shape[1:]
-    label = job.label_shape(image, shape, cue.shape)
-    if not job.labels or 0 in shape or label == shape:
-        return ""
-    of = "photographs" if image.photo else "cues"
-    return (
-        f"the CAMs are smaller than their {of} ({shape[1]}×{shape[0]} and {label[1]}×{label[0]} "
-        f"in {image.image_id}): labels get the size of the {of}; the CAMs keep theirs"
-    )
