@@ -103,6 +103,14 @@ ARMS: dict[str, dict[str, Any]] = {
     # Each image is taught by the CAM of another one: useless teachers must do no harm.
     "hints shuffled": {"hints": "shuffled"},
     "stride 16": {"output_stride": 16},
+    "steps ×½": {"steps": 1 / 2},
+    "steps ×¼": {"steps": 1 / 4},
+    "frozen ×½": {"freeze": "backbone", "steps": 1 / 2},
+    "frozen ×¼": {"freeze": "backbone", "steps": 1 / 4},
+    "frozen ×⅛": {"freeze": "backbone", "steps": 1 / 8},
+    "frozen hints": {"freeze": "backbone", "hints": True},
+    "frozen hints ×¼": {"freeze": "backbone", "hints": True, "steps": 1 / 4},
+    "frozen hints shuffled ×¼": {"freeze": "backbone", "hints": "shuffled", "steps": 1 / 4},
 }
 # Arms that are also trained on more photographs, in this order after those of the sets alone.
 ON_MORE = ("small", "lite0", "hints")
@@ -227,7 +235,7 @@ def train_and_look(plan: Plan, job: Job) -> dict[str, Any]:
     photos, backbone = plan.squares(job.photos), arm.pop("backbone", SMALL)
     n_images = len(list(photos.iterdir()))
     if factor := arm.pop("steps", None):
-        arm["epochs"] = factor * make_recipe("small").epochs_for(n_images)
+        arm["epochs"] = max(1, round(factor * make_recipe("small").epochs_for(n_images)))
     if plan.epochs:
         arm["epochs"] = plan.epochs
     if kind := arm.pop("hints", None):
