@@ -170,9 +170,9 @@ def needs_compiling(backend: Backend = "auto") -> bool:
     """Whether the first call will compile, which takes a few seconds, once per installation."""
     if _choose(backend) != "numba":
         return False
-    from . import lattice
+    from . import mean_field
 
-    return not lattice.is_compiled()
+    return not mean_field.is_compiled()
 
 
 def warm_up(backend: Backend = "auto") -> None:
@@ -213,8 +213,12 @@ def _enumerate(labels: np.ndarray, n_labels: int | None) -> tuple[np.ndarray, np
     if labels.dtype.kind not in "bui":
         raise InputError(f"labels have dtype {labels.dtype}; expected integers")
     if n_labels is None:
-        values = np.unique(labels)
-        return values, np.searchsorted(values, labels)
+        if labels.min() < 0 or labels.max() > 255:
+            values = np.unique(labels)
+            return values, np.searchsorted(values, labels)
+        bytes_ = labels.astype(np.uint8)  # counted, which is several times as fast as sorted
+        occurs = np.bincount(bytes_.ravel(), minlength=256) > 0
+        return np.flatnonzero(occurs).astype(labels.dtype), (occurs.cumsum() - 1)[bytes_]
     if labels.min() < 0 or labels.max() >= n_labels:
         raise InputError(
             f"labels range from {labels.min()} to {labels.max()}; with n_labels {n_labels}, "

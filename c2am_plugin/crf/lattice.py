@@ -14,10 +14,8 @@ dimensions outside, so that the compiler can use vector instructions.
 
 from __future__ import annotations
 
-import sys
 from itertools import accumulate
 from operator import mul
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +23,7 @@ import numpy as np
 from .jit import jit
 from .rows import add_row, blur_row
 
-__all__ = ["Lattice", "add_filtered", "build", "is_compiled"]
+__all__ = ["Lattice", "add_filtered", "add_slice", "blur", "build", "splat", "vertices_for"]
 
 _BLOCK = 256
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiplicative hashing
@@ -41,6 +39,7 @@ class Lattice(NamedTuple):
     corners: np.ndarray  # N×(d+1) int32: the vertices around each point
     weights: np.ndarray  # N×(d+1) float32: the point's share in each of them
     neighbours: np.ndarray  # (d+1)×2×(M+1) int32: one step along each axis, back and forth
+    zeros: tuple[int, ...]  # d+1 of them: the length is part of the type, known to the compiler
 
 
 def build(features: np.ndarray) -> Lattice:
@@ -54,48 +53,30 @@ def build(features: np.ndarray) -> Lattice:
     strides = _strides(features.max(axis=1).astype(np.float64) * scale)
     steps = (d + 1) * np.append(strides, 0) - strides.sum()
     corners, weights, keys, slots = _index(features, scale.astype(np.float32), strides, steps)
-    lattice = Lattice(corners, weights, _neighbours(keys, slots, steps))
+    lattice = Lattice(corners, weights, _neighbours(keys, slots, steps), (0,) * (d + 1))
 
     total = np.zeros((count, 1), np.float32)
     add_filtered(lattice, np.ones_like(total), 1.0, total)
-    np.divide(weights, np.sqrt(total), out=weights)
+    _divide(weights, np.sqrt(total[:, 0]))
     return lattice
 
 
-def add_filtered(
-    lattice: Lattice,
-    values: np.ndarray,
-    scale: float,
-    out: np.ndarray,
-    scratch: np.ndarray | None = None,
-) -> None:
+def add_filtered(lattice: Lattice, values: np.ndarray, scale: float, out: np.ndarray) -> None:
     """Add scale · K · values to `out`, both N×W float32, C-contiguous; K is the lattice's kernel.
 
-    scratch: see `scratch_for`; one for many calls saves time. Each W is compiled separately.
+    Each W is compiled separately.
     """
-    corners, weights, neighbours = lattice
-    corner, width = (0,) * len(neighbours), (0,) * values.shape[1]
-    vertices, other = scratch_for(lattice, len(width)) if scratch is None else scratch
-    vertices.fill(0)
-    _splat(corners, weights, np.float32(scale), values, vertices, corner, width)
-    blurred = _blur(neighbours, vertices, other, width)
-    _add_slice(corners, weights, blurred, out, corner, width)
+    vertices, other = vertices_for(lattice, 1, values.shape[1])
+    width = (0,) * values.shape[1]
+    splat(lattice, np.float32(scale), values, 0, vertices[0], width)
+    (blurred,), _ = blur(lattice, vertices, other, width)
+    add_slice(lattice, blurred, 0, out, width)
 
 
-def scratch_for(lattice: Lattice, width: int) -> np.ndarray:
-    """Memory for the vertices' values, 2×(M+1)×width float32."""
-    return np.empty((2, lattice.neighbours.shape[2], width), np.float32)
-
-
-def is_compiled() -> bool:
-    """Whether the loops are compiled, in this process or in numba's cache by an earlier one."""
-    last = _add_slice  # the last one to be compiled
-    if last.signatures:
-        return True
-    folder = last.stats.cache_path  # None without a cache
-    python = f"py{sys.version_info.major}{sys.version_info.minor}"
-    cached = Path(folder).glob(f"lattice.{last.__name__}-*.{python}*.nbi") if folder else ()
-    return any(entry.stat().st_mtime >= Path(__file__).stat().st_mtime for entry in cached)
+def vertices_for(lattice: Lattice, groups: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Two arrays of zeros for the vertices' values, groups×(M+1)×width float32."""
+    shape = groups, lattice.neighbours.shape[2], width
+    return np.zeros(shape, np.float32), np.zeros(shape, np.float32)
 
 
 def _strides(reach: np.ndarray) -> np.ndarray:
@@ -230,14 +211,26 @@ def _index(features, scale, strides, steps):  # type: ignore[no-untyped-def]
             slots = _grown(slots, keys, used)
         for p in range(count):
             for r in range(d + 1):
-                slot = _find(slots, keys, block_keys[r, p])
-                if slots[slot] == 0:
-                    used += 1
-                    keys[used] = block_keys[r, p]
-                    slots[slot] = used
-                corners[start + p, r] = slots[slot]
+                key = block_keys[r, p]
+                if p > 0 and key == block_keys[r, p - 1]:  # as in flat regions
+                    vertex = corners[start + p - 1, r]
+                else:
+                    slot = _find(slots, keys, key)
+                    if slots[slot] == 0:
+                        used += 1
+                        keys[used] = key
+                        slots[slot] = used
+                    vertex = slots[slot]
+                corners[start + p, r] = vertex
                 weights[start + p, r] = block_weights[r, p]
     return corners, weights, keys[: used + 1].copy(), slots
+
+
+@jit
+def _divide(weights, norm):  # type: ignore[no-untyped-def]
+    for p in range(len(norm)):
+        for r in range(weights.shape[1]):
+            weights[p, r] /= norm[p]
 
 
 @jit
@@ -252,32 +245,41 @@ def _neighbours(keys, slots, steps):  # type: ignore[no-untyped-def]
     return neighbours
 
 
-# Below, uint32 avoids numba's check for negative indices. `corner` and `width` are tuples of d+1
-# and W zeros: their length is part of their type, so the compiler unrolls the inner loops.
+# Below, uint32 avoids numba's check for negative indices, and `width` is a tuple of W zeros.
 
 
 @jit
-def _splat(corners, weights, scale, values, vertices, corner, width):  # type: ignore[no-untyped-def]
+def splat(lattice, scale, values, first, vertices, width):  # type: ignore[no-untyped-def]
+    """Spread scale · values, of the points from `first` on, over the vertices around them."""
+    corners, weights = lattice.corners[first:], lattice.weights[first:]
     for p in range(len(values)):
-        for r in range(len(corner)):
-            share = scale * weights[p, r]
-            add_row(vertices, np.uint32(corners[p, r]), share, values, np.uint64(p), width)
+        for r in range(len(lattice.zeros)):
+            vertex, share = np.uint32(corners[p, r]), scale * weights[p, r]
+            add_row(vertices, vertex, share, values, np.uint64(p), width)
 
 
 @jit
-def _blur(neighbours, before, after, width):  # type: ignore[no-untyped-def]
-    for axis in range(len(neighbours)):
-        back, forth = neighbours[axis]
-        for v in range(len(before)):
-            one, other = np.uint32(back[v]), np.uint32(forth[v])
-            blur_row(after, np.uint64(v), before, one, other, width)
+def blur(lattice, before, after, width):  # type: ignore[no-untyped-def]
+    """Let the vertices exchange values along each axis: groups×(M+1)×W, to and fro.
+
+    Returns the two arrays, that of the result first.
+    """
+    for axis in range(len(lattice.zeros)):
+        back, forth = lattice.neighbours[axis]
+        for group in range(len(before)):
+            rows, blurred = before[group], after[group]
+            for v in range(len(rows)):
+                one, other = np.uint32(back[v]), np.uint32(forth[v])
+                blur_row(blurred, np.uint64(v), rows, one, other, width)
         before, after = after, before
-    return before
+    return before, after
 
 
 @jit
-def _add_slice(corners, weights, vertices, out, corner, width):  # type: ignore[no-untyped-def]
+def add_slice(lattice, vertices, first, out, width):  # type: ignore[no-untyped-def]
+    """Add to `out`, of the points from `first` on, the values of the vertices around them."""
+    corners, weights = lattice.corners[first:], lattice.weights[first:]
     for p in range(len(out)):
-        for r in range(len(corner)):
-            vertex = np.uint32(corners[p, r])
-            add_row(out, np.uint64(p), weights[p, r], vertices, vertex, width)
+        for r in range(len(lattice.zeros)):
+            vertex, share = np.uint32(corners[p, r]), weights[p, r]
+            add_row(out, np.uint64(p), share, vertices, vertex, width)

@@ -1,24 +1,33 @@
-"""Mean field in numba, on the permutohedral lattice. Knows pixels and energies only."""
+"""Mean field in numba, on the permutohedral lattice. Knows pixels and energies only.
+
+numba's cache does not see changes of lattice.py, which is compiled into `_step`: delete __pycache__
+after one.
+"""
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numba import literal_unroll
 
 from ..errors import InputError
 from . import lattice
 from .jit import jit
+from .lattice import add_slice, splat
 from .model import Model
 
-__all__ = ["infer"]
+__all__ = ["infer", "is_compiled"]
 
 # Pixels or grey levels 5 standard deviations apart share no vertex of the lattice: a smaller scale
 # would change nothing, and its features would exceed the precision of float32.
 _SMALLEST_SCALE = 1 / 8
 _LARGEST_FEATURE = 2.0**17
 _WIDTHS = (1, 2, 4, 8)  # labels that are filtered together; each width is compiled for itself
-_BLOCK = 256
+_BLOCK = 4096
 _LN_2 = float(np.log(2))
 _NEAR_LN_2 = 355 / 512  # n times it is exact in float32
 
@@ -35,55 +44,109 @@ def infer(image: np.ndarray, unary: np.ndarray, model: Model) -> np.ndarray:
     place = _positions(height, width, model.bilateral_sxy)
     bilateral = lattice.build(np.concatenate([place, _colours(image, model.bilateral_srgb)]))
     start = _grouped(unary[0] - unary[1:])
+    zeros = (0,) * start.shape[2]
     kernels = [
-        (kernel, weight, lattice.scratch_for(kernel, start.shape[2]))
-        for kernel, weight in (
+        _Kernel(made, np.float32(compat), *lattice.vertices_for(made, len(start), len(zeros)))
+        for made, compat in (
             (position, model.gaussian_compat),
             (bilateral, model.bilateral_compat),
         )
     ]
-    odds, lead = start.copy(), np.zeros_like(start)
     for _ in range(model.iterations):
-        _lead(odds, len(unary), lead)
-        np.copyto(odds, start)
-        for kernel, weight, scratch in kernels:
-            for values, out in zip(lead, odds, strict=True):
-                lattice.add_filtered(kernel, values, weight, out, scratch)
+        _step(start, len(unary), *kernels, zeros)
+        kernels = [_blurred(kernel, zeros) for kernel in kernels]
+    odds = _odds(start, 0, start.shape[1], *kernels, zeros)
     found = odds.transpose(0, 2, 1).reshape(-1, unary.shape[1])
     return _softmax(found[: len(unary) - 1])
+
+
+def is_compiled() -> bool:
+    """Whether the loops are compiled, in this process or in numba's cache by an earlier one."""
+    if _step.signatures:
+        return True
+    folder = _step.stats.cache_path  # None without a cache
+    python = f"py{sys.version_info.major}{sys.version_info.minor}"
+    cached = Path(folder).glob(f"mean_field._step-*.{python}*.nbi") if folder else ()
+    return any(entry.stat().st_mtime >= Path(__file__).stat().st_mtime for entry in cached)
+
+
+class _Kernel(NamedTuple):
+    """A kernel of the model during inference: compat · K is the weighted kernel.
+
+    filtered, splatted  values of the lattice's vertices, groups×(M+1)×W float32: of the last step,
+                        and those that the next step adds up, from 0
+    """
+
+    lattice: lattice.Lattice
+    compat: np.float32
+    filtered: np.ndarray
+    splatted: np.ndarray
+
+
+def _blurred(kernel: _Kernel, zeros: tuple[int, ...]) -> _Kernel:
+    filtered, other = lattice.blur(kernel.lattice, kernel.splatted, kernel.filtered, zeros)
+    other.fill(0)
+    return kernel._replace(filtered=filtered, splatted=other)
 
 
 def _grouped(odds: np.ndarray) -> np.ndarray:
     """L×HW as groups×HW×W; labels beyond L are 0."""
     width = next((each for each in _WIDTHS if each >= len(odds)), _WIDTHS[-1])
     groups = -(-len(odds) // width)
-    padded = np.pad(odds, ((0, groups * width - len(odds)), (0, 0)))
-    return padded.reshape(groups, width, odds.shape[1]).transpose(0, 2, 1).copy()
+    grouped = np.zeros((groups, odds.shape[1], width), np.float32)
+    for label, row in enumerate(odds):
+        grouped[label // width, :, label % width] = row
+    return grouped
 
 
 @jit
-def _lead(odds, labels, out):  # type: ignore[no-untyped-def]
-    """The probability of each other label minus that of label 0, which has odds 0."""
-    width = odds.shape[2]
-    scores = np.empty((labels, _BLOCK), np.float32)
-    for start in range(0, odds.shape[1], _BLOCK):
-        count = min(_BLOCK, odds.shape[1] - start)
-        top = np.zeros(_BLOCK, np.float32)
-        total = np.zeros(_BLOCK, np.float32)
-        for label in range(labels - 1):
-            for p in range(count):
-                score = odds[label // width, start + p, label % width]
-                scores[label + 1, p] = score
-                top[p] = max(top[p], score)
-        scores[0] = 0
-        for label in range(labels):
-            for p in range(count):
-                scores[label, p] = _exp(scores[label, p] - top[p])
-                total[p] += scores[label, p]
-        for label in range(labels - 1):
-            for p in range(count):
-                lead = (scores[label + 1, p] - scores[0, p]) / total[p]
-                out[label // width, start + p, label % width] = lead
+def _step(start, labels, position, bilateral, zeros):  # type: ignore[no-untyped-def]
+    """From the values filtered in the last step to those splatted for the next.
+
+    A block of pixels passes through all stages while the processor's cache has it.
+    """
+    for first in range(0, start.shape[1], _BLOCK):
+        odds = _odds(start, first, first + _BLOCK, position, bilateral, zeros)
+        _lead(odds, labels)
+        for group in range(len(odds)):
+            for kernel in literal_unroll((position, bilateral)):
+                splat(
+                    kernel.lattice, kernel.compat, odds[group], first, kernel.splatted[group], zeros
+                )
+
+
+@jit
+def _odds(start, first, end, position, bilateral, zeros):  # type: ignore[no-untyped-def]
+    """The log-odds of the pixels from `first` to `end`: groups×(end−first)×W."""
+    odds = start[:, first:end].copy()
+    for group in range(len(odds)):
+        for kernel in literal_unroll((position, bilateral)):
+            add_slice(kernel.lattice, kernel.filtered[group], first, odds[group], zeros)
+    return odds
+
+
+@jit
+def _lead(odds, labels):  # type: ignore[no-untyped-def]
+    """Log-odds → the probability of each other label minus that of label 0, which has odds 0.
+
+    Label by label, as one value per vector lane; copied to there and back.
+    """
+    count, width = odds.shape[1:]
+    scores = np.zeros((labels, count), np.float32)
+    top = np.zeros(count, np.float32)
+    total = np.zeros(count, np.float32)
+    for label in range(1, labels):
+        scores[label] = odds[(label - 1) // width, :, (label - 1) % width]
+        for p in range(count):
+            top[p] = max(top[p], scores[label, p])
+    for label in range(labels):
+        for p in range(count):
+            scores[label, p] = _exp(scores[label, p] - top[p])
+            total[p] += scores[label, p]
+    for label in range(1, labels):
+        for p in range(count):
+            scores[label, p] = (scores[label, p] - scores[0, p]) / total[p]
+        odds[(label - 1) // width, :, (label - 1) % width] = scores[label]
 
 
 @jit
@@ -104,7 +167,9 @@ def _exp(x):  # type: ignore[no-untyped-def]
 
 
 def _softmax(odds: np.ndarray) -> np.ndarray:
-    scores = np.pad(odds, ((1, 0), (0, 0)))  # label 0 has odds 0
+    # Label 0 has odds 0. np.pad would keep the pixels' order in memory, in which sums are slow.
+    scores = np.zeros((len(odds) + 1, odds.shape[1]), np.float32)
+    scores[1:] = odds
     scores -= scores.max(axis=0)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=0)

@@ -197,6 +197,15 @@ def test_the_names_of_labels_do_not_matter():
     assert np.mean(renamed == names[label_crf(image, labels)]) > 0.999
 
 
+@pytest.mark.parametrize("names", [[-7, 0, 300, 70_000], [2, 4, 254, 255], [0, 1, 2, 256]])
+def test_labels_may_be_any_integers(names):
+    image, labels = picture("blobs", 20, 30), patches(20, 30, 4)
+    names = np.array(names)
+    np.testing.assert_array_equal(
+        label_crf(image, names[labels]), names[label_crf(image, labels, 4)]
+    )
+
+
 def test_a_mirrored_image_gives_nearly_mirrored_labels():
     image, labels = picture("blobs", 90, 120), patches(90, 120).astype(bool)
     mirrored = cue_crf(image[:, ::-1], labels[:, ::-1])[:, ::-1]
