@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from c2am_plugin.errors import InputError
 
 from .npy import TorchArray
 
-__all__ = ["brief", "like", "scaled", "stack", "to_array"]
+__all__ = ["brief", "by_layer", "like", "scaled", "stack", "to_array"]
 
 # A file may store one array once and name it for several classes. Stacked, its CAMs may take this
 # many times the memory of the stored arrays.
@@ -82,8 +82,7 @@ def like(
     the file's values when they are read. own: the layout's own scale, which `new` already has.
     """
     if isinstance(old, (list, tuple)):
-        masks = np.broadcast_to(kept, new.shape)
-        layers = zip(old, new, masks, strict=True)
+        layers = zip(old, new, by_layer(kept, new), strict=True)
         return type(old)([like(*each, scale, own) for each in layers])
     stored = to_array("", "", old)
     narrow = new.dtype == np.float16 and stored.dtype.kind == "f"
@@ -99,6 +98,11 @@ def like(
     if isinstance(old, np.ma.MaskedArray):
         return np.ma.MaskedArray(array, fill_value=old.fill_value)
     return replace(old, array=array) if isinstance(old, TorchArray) else array
+
+
+def by_layer(kept: np.ndarray | bool, maps: np.ndarray) -> Iterable[np.ndarray | bool]:
+    """`kept`, bool (K×)H×W or one bool, for each of the K layers of `maps`."""
+    return [kept] * len(maps) if isinstance(kept, bool) else np.broadcast_to(kept, maps.shape)
 
 
 def shrink(maps: np.ndarray) -> np.ndarray:

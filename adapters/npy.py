@@ -63,10 +63,9 @@ def load_npy(path: str | Path) -> Any:
     """
     data = _read(path, MAGIC, "a .npy file")
     with _naming_damage(path):
-        content = _array_of(data)
+        file = io.BytesIO(data)
+        content = _array_of(data, file)
         if content is None:
-            file = io.BytesIO(data)
-            _read_header(file)
             content = Unpickler(Budget(len(data))).run(file)
     if isinstance(content, np.ndarray) and content.dtype == object and content.shape == ():
         return content.item()
@@ -94,7 +93,7 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
             budget.spend(member.file_size)
             name = member.filename.removesuffix(".npy")
             stored = archive.read(member)
-            array = _array_of(stored) if stored.startswith(MAGIC) else None
+            array = _array_of(stored, io.BytesIO(stored)) if stored.startswith(MAGIC) else None
             if array is None:
                 raise InputError(f"{name[:100]!r} is not a plain array; expected only arrays")
             found[name] = array
@@ -136,9 +135,11 @@ def _naming_damage(path: str | Path) -> Iterator[None]:
         raise InputError(f"{path}: is truncated or damaged ({reason}){AGAIN}") from error
 
 
-def _array_of(data: bytes) -> np.ndarray | None:
-    """The array in the bytes of a `.npy` file; None where the file is a pickle."""
-    file = io.BytesIO(data)
+def _array_of(data: bytes, file: IO[bytes]) -> np.ndarray | None:
+    """The array in the bytes of a `.npy` file; None where a pickle follows its header.
+
+    file: these bytes, at their start; afterwards behind the header.
+    """
     shape, fortran, dtype = _read_header(file)
     if not dtype.hasobject:
         values = np.frombuffer(data, dtype, prod(shape), file.tell())
@@ -163,7 +164,7 @@ def _kind_of(data: bytes) -> str:
     return f"of an unknown type (first bytes {data[:6].hex(' ')})"
 
 
-def _read_header(file: io.BytesIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(file)

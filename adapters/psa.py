@@ -16,7 +16,7 @@ import numpy as np
 from c2am_plugin.cams import ImageCams
 from c2am_plugin.errors import InputError
 
-from .arrays import brief, like, scaled, stack, to_array
+from .arrays import brief, by_layer, like, scaled, stack, to_array
 from .npy import TorchArray, load_npy, save_npy
 from .seed_kinds import Seeds
 
@@ -91,8 +91,7 @@ class PsaAdapter(Seeds):
             save_npy(path, dict(zip(cams.class_ids.tolist(), cams.maps, strict=True)))
             return
         content = cams.source.copy()  # a dict of the same class
-        kept = np.broadcast_to(cams.kept[0], cams.maps.shape)
-        layers = zip(cams.source.items(), cams.maps, kept, strict=True)
+        layers = zip(cams.source.items(), cams.maps, by_layer(cams.kept[0], cams.maps), strict=True)
         for (key, old), new, stays in layers:
             content[key] = like(old, new, stays, self.file_scale)
         save_npy(path, content)

@@ -92,11 +92,8 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
             f"{path}: values {low:.8g} to {high:.8g}; expected a cue in [0, {full:g}], "
             f"{full:g} = foreground"
         )
-    # With 8 bits, each of the 256 values is converted once.
-    table = np.arange(256, dtype=np.uint8) if saliency.dtype == np.uint8 else saliency
-    b = _background(table, full, flip or form.flip)
-    np.clip(b, 0, 1, out=b)
-    return b if table is saliency else b[saliency]
+    b = _background(saliency, full, flip or form.flip)
+    return np.clip(b, 0, 1, out=b)
 
 
 def read_saliency(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> np.ndarray:
