@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 
 from ..errors import C2AMError, InputError
 from .events import tell_failed, tell_finished
-from .memory import keep_freed_memory
+from .memory import keep_freed_memory, return_holes
 
 __all__ = ["BatchResult", "Item", "run_images"]
 
@@ -43,6 +43,8 @@ T = TypeVar("T")
 
 # joblib's processes, which import everything again, are used from this many images on.
 MIN_IMAGES_FOR_PROCESSES = 200
+# After this many images, memory between their results is returned.
+BETWEEN_RETURNS = 100
 # Images sent to a cluster at once; few enough for the progress bar to move.
 PART = 2000
 
@@ -87,13 +89,15 @@ def run_images(
             _start(work, items, workers, prefer, hand) as results,
             tqdm(**options, disable=not progress) as bar,
         ):
-            for image_id, result, failure in results:
+            for count, (image_id, result, failure) in enumerate(results, start=1):
                 if failure is None:
                     outcome.results[image_id] = result
                 else:
                     outcome.failures[image_id] = failure
                     tell_failed(image_id, failure)
                 bar.update()
+                if count % BETWEEN_RETURNS == 0:
+                    return_holes()
     except BrokenProcessPool as error:
         raise C2AMError(
             f"{title}: the system killed a worker process, most often because memory ran out; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from c2am_plugin.runs.memory import keep_freed_memory
+from c2am_plugin.runs.memory import keep_freed_memory, return_holes
 
 
 @pytest.fixture
@@ -20,6 +21,7 @@ def library(monkeypatch):
     def use(found):
         monkeypatch.setattr(ctypes, "CDLL", found)
         keep_freed_memory.__wrapped__()
+        return_holes()
 
     return use
 
@@ -71,3 +73,52 @@ def test_the_library_leaves_the_memory_of_its_callers_alone(make_set, tmp_path, 
     call = [sys.executable, "-c", FREED, str(cams), str(cues), str(tmp_path / "out"), caller]
     done = subprocess.run(call, check=True, capture_output=True, text=True)
     assert (int(done.stdout.split()[-1]) > 200) == kept
+
+
+RUN = """
+import io
+import numpy as np
+from PIL import Image
+from items import named
+from c2am_plugin.runs.parallel import run_images
+
+SHAPES = [(375, 500), (500, 375), (333, 500), (500, 334)]
+def png(shape):
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 2, shape, dtype=np.uint8)
+    Image.fromarray(noise).save(file, "PNG")
+    return file.getvalue()
+PNGS = [png(shape) for shape in SHAPES]
+
+def work(item):
+    number = int(item.image_id)
+    cue = np.asarray(Image.open(io.BytesIO(PNGS[number % 4])))
+    maps = np.stack([cue.astype(np.float32)] * (1 + number % 3))
+    counts = np.zeros(27_000, np.int64)
+    counts[:160] = maps.max()
+    index = np.flatnonzero(counts).astype(np.int32)
+    return index, counts[index].astype(np.int32)
+
+def size():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+run_images(work, named(map(str, range(100))), workers=1, progress=False)
+before = size()
+kept = run_images(work, named(map(str, range(1000))), workers=1, progress=False)
+print((size() - before) // 1024)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_small_results_do_not_pin_the_memory_of_large_arrays():
+    """They come to lie where large arrays were, and what is left there fits no other."""
+    helpers = str(Path(__file__).parents[1] / "helpers")
+    done = subprocess.run(
+        [sys.executable, "-c", RUN],
+        check=True,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": helpers},
+    )
+    assert int(done.stdout) < 20  # MiB, of which the results take 1
