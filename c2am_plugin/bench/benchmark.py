@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cams import CamAdapter, constant_score, is_binary
+from ..cams import CamAdapter, constant_score
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
 from ..files.class_lists import class_names
@@ -24,12 +24,7 @@ from ..files.folders import first_names
 from ..refine.background import check_score, find_score, needs_search, take_score
 from ..refine.formula import check_strength
 from ..refine.pairing import ImageFiles
-from ..refine.set_calibration import (
-    calibrate_set,
-    check_calibrate,
-    wants_calibration,
-    weigh_folders,
-)
+from ..refine.set_calibration import calibrate_set, check_calibrate
 from ..refine.several_cues import CueReading
 from ..runs.output_folders import OutputFolder, as_setting, hold_folders
 from ..runs.parallel import run_images
@@ -243,22 +238,12 @@ def _calibrated(
     progress: bool,
 ) -> Source:
     """The source with its cues calibrated where `refine_cams` would do it, and in the same way."""
-    if not wants_calibration(calibrate, images, reader.reading, is_binary(source.adapter)):
-        return source
-    reading = weigh_folders(
+    reading, calibration = calibrate_set(
+        calibrate,
         source.adapter,
         images,
         source.t,
         reader.reading,
-        clip=reader.clip,
-        workers=workers,
-        progress=progress,
-    )
-    calibration = calibrate_set(
-        source.adapter,
-        images,
-        source.t,
-        reading,
         clip=reader.clip,
         workers=workers,
         progress=progress,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -107,21 +108,13 @@ def train_classifier(
         recipe = choose_recipe(recipe, len(found), "voc")
         fixed = numbers.get("batch_size") is not None
         plan = with_full_batches(make_recipe(recipe, **numbers), fixed, len(found), ranks.count)
-        if checkpoint is not None and numbers.get("start") is None:
-            ramp = 0.1 if numbers.get("ramp") is None else plan.ramp
-            plan = replace(plan, start=0.0, ramp=ramp)
         start = None
         if checkpoint is not None:
             start = load_classifier(
                 checkpoint, backbone=backbone, classes=given, output_stride=plan.output_stride
             )
             given = list(start.classes)
-            plan = replace(
-                plan,
-                output_stride=start.model.stride or plan.output_stride,
-                pooling=start.model.pooling,
-                neck=start.model.neck_width or 0,
-            )
+            plan = _further(plan, start.model, numbers)
         known = ranks.first(lambda: read_labels(labels, given))
         chosen = ranks.first(lambda: labels_of(known, list(found)))
         where = pick_device(device)
@@ -166,6 +159,20 @@ def train_classifier(
         loop = Run(run, settings, trainer, views, plan.batch_size)
         loop.go(workers, picture_every, progress)
         return loop.conclude()
+
+
+def _further(plan: Recipe, model: Classifier, numbers: Mapping[str, Any]) -> Recipe:
+    """The plan for a classifier that is already trained: its architecture, and the self-supervised
+    losses from the first step."""
+    if numbers.get("start") is None:
+        ramp = 0.1 if numbers.get("ramp") is None else plan.ramp
+        plan = replace(plan, start=0.0, ramp=ramp)
+    return replace(
+        plan,
+        output_stride=model.stride or plan.output_stride,
+        pooling=model.pooling,
+        neck=model.neck_width or 0,
+    )
 
 
 def _new(settings: dict[str, Any], plan: Recipe, n_classes: int) -> Classifier:

@@ -118,22 +118,12 @@ def make_cues(
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(PATIENCE))
         boundary = read_boundary(either("boundary, threshold", boundary, "boundary", threshold))
-        if (boundary == "agree") != bool(cams):
-            raise InputError('`boundary="agree"` and `cams` need each other; only one is given')
         part = Shard.parse(shard)
-        if part.name and boundary == "agree":
-            raise InputError(
-                '`boundary="agree"` needs all images: run it once without `shard`, then give the '
-                "boundary that it reports"
-            )
         check_least(1, batch_size=batch_size, workers=workers)
-        if fast and scales is not None:
-            raise InputError("`fast` chooses a scale, so it excludes `scales`")
         if not soft:
             check_backend(crf_backend)
+        _check_arguments(boundary, bool(cams), part, fast and scales is not None, polarity)
         _check_folders(Path(images), out, maps)
-        if polarity not in POLARITIES:
-            raise InputError(f"polarity {polarity!r}: expected {', '.join(POLARITIES)}")
         where = pick_device(device)
         paths = ranks.first(lambda: find_images(images, ids))
         loaded = load_checkpoint(checkpoint, where)
@@ -148,9 +138,8 @@ def make_cues(
         }
         settings = {**logits_of, "polarity": polarity}
         if stored or polarity in RULES or (polarity == "auto" and loaded.flag is None):
-            settings["ids"] = digest(
-                "\n".join(paths)
-            )  # what is found depends on all images together
+            # What is found depends on all images together.
+            settings["ids"] = digest("\n".join(paths))
         cue_settings = {**settings, "boundary": boundary, "soft": soft}
         if not soft:
             cue_settings["crf"] = crf_backend
@@ -173,9 +162,12 @@ def make_cues(
         report.polarity = _polarity(loaded, polarity, list(paths.values()), ranks)
         flag = report.polarity["flag"]
         store = out.with_name(f"{out.name}.{COMMAND}-logits") if stored else None
-        kept = store / digest(str(logits_of)) if store else None
         stream = Stream(
-            Network(fast_copy(loaded.model, where, bf16=bf16), scales, kept),
+            Network(
+                fast_copy(loaded.model, where, bf16=bf16),
+                scales,
+                store / digest(str(logits_of)) if store else None,
+            ),
             paths,
             batch_size or (1 if where.type == "cpu" else GPU_BATCH),
             workers or cores(),
@@ -186,16 +178,37 @@ def make_cues(
             boundary = agreed_boundary(stream, Survey(flag, *stored))
         if not soft:
             ranks.first(lambda: make_ready(crf_backend))
-        puzzle = get_adapter("puzzlecam") if maps else None
-        taught = frozenset((loaded.info.get("hints") or {}).get("taught", ()))
-        writer = CueWriter(Reading(flag, boundary), soft, out, maps, puzzle, crf_backend, taught)
+        writer = CueWriter(
+            Reading(flag, boundary),
+            soft,
+            out,
+            maps,
+            get_adapter("puzzlecam") if maps else None,
+            crf_backend,
+            frozenset((loaded.info.get("hints") or {}).get("taught", ())),
+        )
         report.add(stream(writer, todo, "cues"))
         if ranks.is_first:
-            stored_report = {"settings": cue_settings, "report": asdict(report)}
-            write_json(record, stored_report)
+            write_json(record, {"settings": cue_settings, "report": asdict(report)})
             if store and not report.failures:
                 shutil.rmtree(store, ignore_errors=True)
         return report
+
+
+def _check_arguments(
+    boundary: str | float, cams: bool, part: Shard, two_scales: bool, polarity: str
+) -> None:
+    if (boundary == "agree") != cams:
+        raise InputError('`boundary="agree"` and `cams` need each other; only one is given')
+    if part.name and boundary == "agree":
+        raise InputError(
+            '`boundary="agree"` needs all images: run it once without `shard`, then give the '
+            "boundary that it reports"
+        )
+    if two_scales:
+        raise InputError("`fast` chooses a scale, so it excludes `scales`")
+    if polarity not in POLARITIES:
+        raise InputError(f"polarity {polarity!r}: expected {', '.join(POLARITIES)}")
 
 
 def _check_folders(images: Path, out: Path, maps: Path | None) -> None:

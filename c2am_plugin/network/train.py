@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -121,20 +122,13 @@ def train_c2am(
         check_least(1, micro_batch=micro_batch)
         weights = str(weights or default_weights(backbone))
         found = ranks.first(lambda: find_images(images, ids))
-        recipe = choose_recipe(recipe, len(found))
         if len(found) < 2:
             raise InputError(
                 "one image: expected 2 or more, as the loss compares images of a batch"
             )
-        given = numbers.get("batch_size") is not None
-        plan = with_full_batches(make_recipe(recipe, **numbers), given, len(found), ranks.count)
-        epochs_run = plan.epochs_for(len(found))
-        steps = epochs_run * (len(found) // plan.batch_size)
-        plan = replace(plan, epochs=epochs_run, head_steps=min(plan.head_steps, steps // 4))
         frozen = _is_frozen(freeze)
-        if frozen:
-            rate = plan.lr if numbers.get("lr") else HEAD_RATE * plan.lr
-            plan = replace(plan, lr=rate, head_steps=0)
+        recipe = choose_recipe(recipe, len(found))
+        plan, steps = _planned(recipe, numbers, len(found), ranks.count, frozen)
         hint_plan = HintPlan(hint_threshold, hint_weight)
         where = pick_device(device)
         precision = autocast_type(amp, where)
@@ -196,6 +190,24 @@ def train_c2am(
         run.hints = taught
         run.go(workers, picture_every, progress)
         return run.conclude()
+
+
+def _planned(
+    recipe: Recipe | str,
+    numbers: Mapping[str, float | None],
+    n_images: int,
+    n_processes: int,
+    frozen: bool,
+) -> tuple[Recipe, int]:
+    """The recipe's numbers for this many images, and the steps of the training."""
+    given = numbers.get("batch_size") is not None
+    plan = with_full_batches(make_recipe(recipe, **numbers), given, n_images, n_processes)
+    epochs = plan.epochs_for(n_images)
+    steps = epochs * (n_images // plan.batch_size)
+    if frozen:
+        rate = plan.lr if numbers.get("lr") else HEAD_RATE * plan.lr
+        return replace(plan, epochs=epochs, lr=rate, head_steps=0), steps
+    return replace(plan, epochs=epochs, head_steps=min(plan.head_steps, steps // 4)), steps
 
 
 def _is_frozen(freeze: str) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ..cams import CamAdapter, below_zero_line, is_binary, stored_scale
+from ..cams import CamAdapter, below_zero_line, stored_scale
 from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..crf.settings import crf_setting as find_setting
 from ..crf.settings import label_setting
@@ -38,13 +38,7 @@ from .image import ImageJob, refine_image
 from .pairing import ImageFiles, Pairing, add_photos, add_segments, pair
 from .report import RefineReport
 from .sample_checks import check_sample
-from .set_calibration import (
-    calibrate_set,
-    log_calibration,
-    name_greys,
-    wants_calibration,
-    weigh_folders,
-)
+from .set_calibration import calibrate_set, log_calibration, name_greys
 from .several_cues import cue_folders
 
 __all__ = ["RefineReport", "refine_cams", "refine_image"]
@@ -268,10 +262,8 @@ def _calibrated(
 ) -> ImageJob:
     """Check whether CAMs and cues fit, and calibrate the cues where that is wanted."""
     cues = check_sample(job, pairing)
-    if not wants_calibration(calibrate, pairing.with_cue, job.reading, is_binary(job.adapter)):
-        name_greys(calibrate, cues)
-        return job
-    reading = weigh_folders(
+    reading, calibration = calibrate_set(
+        calibrate,
         job.adapter,
         pairing.with_cue,
         job.background_score,
@@ -280,15 +272,9 @@ def _calibrated(
         workers=workers,
         progress=progress,
     )
-    calibration = calibrate_set(
-        job.adapter,
-        pairing.with_cue,
-        job.background_score,
-        reading,
-        clip=job.clip,
-        workers=workers,
-        progress=progress,
-    )
+    if calibration is None:
+        name_greys(calibrate, cues)
+        return job
     log_calibration(calibration)
     return replace(job, calibration=calibration, reading=reading)
 

@@ -29,8 +29,6 @@ __all__ = [
     "check_calibrate",
     "log_calibration",
     "name_greys",
-    "wants_calibration",
-    "weigh_folders",
 ]
 
 T = TypeVar("T")
@@ -48,7 +46,46 @@ def check_calibrate(calibrate: str) -> None:
         raise InputError(f"calibrate is {calibrate!r}; expected auto, on or off")
 
 
-def wants_calibration(
+def calibrate_set(
+    calibrate: str,
+    adapter: CamAdapter,
+    images: Sequence[ImageFiles],
+    background_score: float,
+    reading: CueReading,
+    *,
+    clip: bool,
+    workers: int | None,
+    progress: bool,
+) -> tuple[CueReading, Calibration | None]:
+    """How the cues of these images are read, and their calibration to the images' CAMs.
+
+    calibrate: "on", "off" or "auto"; None where it calibrates nothing. images: all have cues; a
+    sample of them is looked at. Of several folders the reading gets the shares.
+    Raises InputError where none of the sample can be read, and for several folders with "off".
+    """
+    if not _wants_calibration(calibrate, images, reading, is_binary(adapter)):
+        return reading, None
+    groups = _by_teacher(images)
+    if len(reading.forms) > 1:
+        shares = SharesJob(adapter, background_score, reading, clip)
+        found = _look(shares, groups[0], "comparing cues", workers, progress)
+        reading = replace(reading, shares=cue_shares(found))
+    _report_teachers(groups)
+    job = CalibrationJob(adapter, background_score, reading, clip)
+    # Agreement with a teacher proves nothing, so the less trusting of the groups' decides.
+    each = [_calibration(job, group, workers, progress) for group in groups]
+    return reading, min(each, key=lambda calibration: calibration.accuracy)
+
+
+def _calibration(
+    job: CalibrationJob, images: Sequence[ImageFiles], workers: int | None, progress: bool
+) -> Calibration:
+    counts = _look(job, images, "calibrating", workers, progress)
+    calibration = calibrate_cues(counts)
+    return with_binary_cams(calibration, counts) if is_binary(job.adapter) else calibration
+
+
+def _wants_calibration(
     calibrate: str, images: Sequence[ImageFiles], reading: CueReading, binary: bool = False
 ) -> bool:
     """Whether `calibrate` ("on", "off" or "auto") calibrates the cues of these images.
@@ -81,34 +118,6 @@ def _is_hard(path: Path, form: CueForm) -> bool:
     return bool(((cue == 0) | (cue == 1)).all())
 
 
-def calibrate_set(
-    adapter: CamAdapter,
-    images: Sequence[ImageFiles],
-    background_score: float,
-    reading: CueReading,
-    *,
-    clip: bool,
-    workers: int | None,
-    progress: bool,
-) -> Calibration:
-    """The calibration of the cues of these images to their CAMs; every image must have a cue.
-
-    Uses a sample of the images. Of cues that some of the CAMs taught, it is the less trusting of
-    two: by the CAMs that taught nothing, as agreement with a teacher proves nothing, and by the
-    teachers. Raises InputError where none of the sample can be read.
-    """
-    job = CalibrationJob(adapter, background_score, reading, clip)
-    found, groups = [], _by_teacher(images)
-    _report_teachers(groups)
-    for group in groups:
-        counts = _look(job, group, "calibrating", workers, progress)
-        calibration = calibrate_cues(counts)
-        if is_binary(adapter):
-            calibration = with_binary_cams(calibration, counts)
-        found.append(calibration)
-    return min(found, key=lambda calibration: calibration.accuracy)
-
-
 def _by_teacher(images: Sequence[ImageFiles]) -> list[Sequence[ImageFiles]]:
     """The images whose CAMs did not teach their cues as hints, and those whose did."""
     if not any(_is_taught(image) for image in sample(images, SOFT_CUES)):
@@ -131,27 +140,6 @@ def _report_teachers(groups: Sequence[Sequence[ImageFiles]]) -> None:
 
 def _is_taught(image: ImageFiles) -> bool:
     return any(is_taught_cue(cue) for cue in image.cues)
-
-
-def weigh_folders(
-    adapter: CamAdapter,
-    images: Sequence[ImageFiles],
-    background_score: float,
-    reading: CueReading,
-    *,
-    clip: bool,
-    workers: int | None,
-    progress: bool,
-) -> CueReading:
-    """The reading with the shares of its folders, from a sample of the images, which all have cues.
-
-    Raises InputError where none of the sample can be read.
-    """
-    if len(reading.forms) == 1:
-        return reading
-    job = SharesJob(adapter, background_score, reading, clip)
-    found = _look(job, _by_teacher(images)[0], "comparing cues", workers, progress)
-    return replace(reading, shares=cue_shares(found))
 
 
 def _look(
