@@ -32,7 +32,7 @@ from c2am_plugin.classifier.split import Classifier
 from c2am_plugin.network.maps import network_input, scaled_size
 from c2am_plugin.training.normalisation import Statistics
 
-SCALES = (0.5, 1.0, 1.5)
+SCALES = (0.5, 1.0)
 LITE0 = "timm:tf_efficientnet_lite0"
 N_IMAGENET, STRIDE = 1000, 16
 
