@@ -60,6 +60,7 @@ def rows(cam_dir: Path | None = None, cue_dir: Path | None = None) -> list[tuple
         more_cams, more_cues = _repeated(cam_dir, cue_dir, base)
         ways: dict[str, Callable[[], object]] = {
             "floor": lambda: _floor(cam_dir, base / "floor"),
+            "floor with cues": lambda: _floor(cam_dir, base / "floor", cue_dir),
             "plain loop": lambda: _plain_in_process(cam_dir, cue_dir, base / "plain"),
             "1 worker": lambda: _ours(cam_dir, cue_dir, base, 1),
             "2 threads": lambda: _ours(cam_dir, cue_dir, base, 2),
@@ -82,6 +83,12 @@ def rows(cam_dir: Path | None = None, cue_dir: Path | None = None) -> list[tuple
     return [
         row("refine + labels, 1 worker : plain loop", "1 worker", "plain loop", same),
         row("refine + labels, 1 worker : floor", "1 worker", "floor", "reads and writes only"),
+        row(
+            "refine + labels, 1 worker : floor with cues",
+            "1 worker",
+            "floor with cues",
+            "reads and writes only",
+        ),
         row("refine + labels, 2 workers", "2 threads", "1 worker", "threads, so few files"),
         row(f"refine + labels, {REPEAT}× the files", "2 processes", "1 worker, many", "processes"),
         row("c2am-refine, whole process, 2 workers", "our process", "plain process"),
@@ -115,9 +122,11 @@ def _repeated(cam_dir: Path, cue_dir: Path, base: Path) -> tuple[Path, Path]:
     return folders
 
 
-def _floor(cam_dir: Path, out: Path) -> None:
+def _floor(cam_dir: Path, out: Path, cue_dir: Path | None = None) -> None:
     out.mkdir(exist_ok=True)
     for path in sorted(cam_dir.glob("*.npy")):
+        if cue_dir is not None:
+            np.asarray(Image.open(cue_dir / f"{path.stem}.png"))
         content = np.load(path, allow_pickle=True).item()
         np.save(out / path.name, content, allow_pickle=True)
         label = (next(iter(content.values())) > 0.2).astype(np.uint8)
