@@ -9,12 +9,15 @@ INSTALLED := $(VENV)/.installed
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py $(if $(IMAGES),--images $(IMAGES)) $(if $(CAMS),--cams $(CAMS)) -o demo-out
 
+# Two processes of one thread: threads of two that wait for each other take far longer.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(or $(JOBS),2) --dist worksteal
+
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # Without trainings, kills, random files and runs of several processes.
 test-quick: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow and not kills and not torchrun"
+	$(PYTEST) -m "not slow and not kills and not torchrun"
 
 bench: $(INSTALLED)
 	$(BIN)/python tests/bench/bench_all.py

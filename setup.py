@@ -89,6 +89,7 @@ setup(
         "test": [
             "pytest",
             "pytest-cov",
+            "pytest-xdist",  # two tests at a time
             "hypothesis",
             "matplotlib",  # examples/tour.ipynb
             "scikit-image",  # superpixels for --segments; free photographs of the demo

@@ -208,6 +208,7 @@ sys.exit(refine_main({[str(each) for each in arguments]!r}))
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attribute", ["background_score", "threshold"])
 def test_a_third_party_adds_a_layout_with_one_file_and_one_entry_point(
     tmp_path, make_set, package, attribute
@@ -232,6 +233,7 @@ SOME = [ONE, Profile("mine:coco", "psa", 0.31, source="here")]
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("value", "name", "t"), [("ONE", "mine", 0.37), ("SOME", "mine:coco", 0.31)]
 )
@@ -248,6 +250,7 @@ def test_a_third_party_adds_a_profile_with_one_entry_point_and_no_class(
     assert f"{name} ({t})" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_profile_of_an_unknown_layout_is_named(tmp_path, make_set, package):
     code = PROFILE.replace('"psa"', '"paint"')
     run = package(code, "[c2am_plugin.profiles]\nmine = mine:ONE\n")

@@ -34,6 +34,7 @@ def test_a_pickle_in_a_pkl_or_npz_is_not_run(tmp_path, monkeypatch):
     assert not os.path.exists("was-run")
 
 
+@pytest.mark.slow
 def test_a_small_npz_may_not_ask_for_much_memory(tmp_path):
     path = tmp_path / "a.npz"
     np.savez_compressed(path, cam=np.zeros((20, 1000, 1000), np.float32), fg_cls=np.arange(20))

@@ -172,6 +172,7 @@ def test_reads_the_label_file_of_a_pipeline(coco_voc):
     assert_same(load_npy(path), np.load(path, allow_pickle=True).item())
 
 
+@pytest.mark.slow
 def test_reads_a_label_file_of_many_images(tmp_path):
     content = {f"2007_{index:06d}": np.zeros(20, np.float32) for index in range(20_000)}
     np.save(tmp_path / "cls_labels.npy", content)
@@ -420,6 +421,7 @@ def assert_one_line_error(path, *said):
     assert all(each in message for each in said), message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", [np.save, save_npy])
 def test_a_file_cut_short_anywhere(tmp_path, writer):
     content = a_cam_file()
@@ -770,6 +772,7 @@ for path in sorted(Path(sys.argv[1]).iterdir(), key=lambda path: int(path.stem))
 MOST_WORK = 25
 
 
+@pytest.mark.slow
 def test_files_that_ask_for_much_get_little(tmp_path):
     """All in one process with 400 MB, and processor time for each file that is measured in units
     of work done beside it: the time itself depends on what else the machine does."""
@@ -793,6 +796,7 @@ def test_files_that_ask_for_much_get_little(tmp_path):
 NUMPY_NDARRAY = b"X\x05\x00\x00\x00numpyq\x00X\x07\x00\x00\x00ndarrayq\x01"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("first", "again"),
     [
@@ -844,6 +848,7 @@ def test_a_small_file_may_hold_many_small_things(tmp_path):
     assert load_npy(tmp_path / "a.npy") == content
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
 @pytest.mark.parametrize("method", ["psa", "sc_cam", "puzzlecam", "advcam"])
 def test_mutated_files_read_as_cams_or_are_refused(tmp_path, method):

@@ -22,6 +22,8 @@ from c2am_plugin.refine import background
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.registry import get_adapter
 
+pytestmark = pytest.mark.slow
+
 IDS = ("a", "b", "c", "d", "sub/e", "f")
 
 

@@ -137,6 +137,7 @@ def printed(result):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["puzzlecam", "advcam"])
 def test_the_released_evaluators_figures(golden, coco_voc, real_set, method):
     expected = json.loads((golden / "evaluation.json").read_text())["sweep"]
@@ -154,6 +155,7 @@ def test_the_released_evaluators_figures(golden, coco_voc, real_set, method):
     assert sum(np.isnan(results[0].iou)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cues", ["cues_crf", "cues_soft"])
 def test_the_released_evaluators_figures_with_cues(golden, coco_voc, real_set, tmp_path, cues):
     expected = json.loads((golden / "evaluation.json").read_text())[f"with_{cues}"]

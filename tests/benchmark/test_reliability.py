@@ -75,6 +75,7 @@ def test_folders(tmp_path):
         evaluate_cues(tmp_path / "cues", tmp_path / "gt", progress=False)
 
 
+@pytest.mark.slow
 def test_the_soft_cues_of_real_photographs_say_too_much(coco_voc):
     result = evaluate_cues(coco_voc / "cues_soft", coco_voc / "SegmentationClass", progress=False)
     assert 0.5 < result.auc < 1

@@ -24,6 +24,8 @@ from c2am_plugin.files.labels import palette
 from c2am_plugin.page import text
 from c2am_plugin.page.pictures import HEAT, SIDE, cue_picture, heat_picture, label_picture
 
+pytestmark = pytest.mark.slow
+
 IDS = ("a", "b", "c", "d", "e", "f", "g", "h")
 NAMES = ("background", "<b>cat & dog</b>", *(f"thing {i}" for i in range(19)))
 

@@ -101,6 +101,7 @@ def test_coco(cues, tmp_path):
     assert content["categories"] == [{"id": 1, "name": "object"}]
 
 
+@pytest.mark.slow
 def test_what_is_written_is_read_as_ground_truth(cues, photos, tmp_path):
     """The boxes as their own truth: all right, but for the image that has none."""
     make_boxes(cues, tmp_path / "boxes.json", images=photos, progress=False)
@@ -386,6 +387,7 @@ def test_it_is_public():
     assert c2am_plugin.make_boxes is make_boxes
 
 
+@pytest.mark.slow
 def test_real_cues_beat_the_centre_box(coco_voc, tmp_path):
     """The stored CRF cues against the largest component of each mask."""
     from bench_boxes import write_truth as from_masks

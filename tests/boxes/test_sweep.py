@@ -30,6 +30,7 @@ def check(values, size, thresholds=THRESHOLDS):
         assert found.best[index] == pytest.approx(best, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [1, 4, 255, None])
 @pytest.mark.parametrize("smooth", [False, True])
 def test_random_maps(levels, smooth):

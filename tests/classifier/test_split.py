@@ -23,6 +23,7 @@ def lively(name: str) -> torch.nn.Module:
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["resnet18", "squeezenet1_0", "shufflenet_v2_x0_5", "densenet121", "mobilenet_v2"]
 )
@@ -40,6 +41,7 @@ def test_the_parts_together_are_torchvisions_network(name: str) -> None:
     assert all(torch.equal(stored[k], v) for k, v in network.state_dict().items())
 
 
+@pytest.mark.slow
 def test_vggs_linear_layers_as_convolutions_say_the_same_at_224_pixels() -> None:
     """VGG-11: VGG-16's head on a smaller trunk."""
     network = lively("vgg11")
@@ -54,6 +56,7 @@ def test_vggs_linear_layers_as_convolutions_say_the_same_at_224_pixels() -> None
         )
 
 
+@pytest.mark.slow
 def test_a_stride_that_is_removed_makes_the_map_finer() -> None:
     images = torch.zeros(1, 3, 64, 64)
     sizes = {}
@@ -91,6 +94,7 @@ def test_a_neck_stands_between_trunk_and_head() -> None:
     assert float(features.min()) >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "message"),
     [("mobilenet_v3_small", "more than one linear layer"), ("no_net", "not a torchvision model")],

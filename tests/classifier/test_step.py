@@ -16,6 +16,8 @@ from c2am_plugin.classifier.step import drawn_scale, step_losses
 from c2am_plugin.classifier.trainer import ClassifierTrainer
 from c2am_plugin.runs.ranks import joined
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 

@@ -25,6 +25,7 @@ def move(main: torch.nn.Module, seed: int) -> None:
                 value.add_(seed)
 
 
+@pytest.mark.slow
 def test_it_is_the_closed_form_of_mainnets_steps() -> None:
     both = pair()
     assert both.support is not None

@@ -178,6 +178,7 @@ def test_quiet_shows_warnings_and_the_result_only(make_set, refine):
     assert len(refine(cam_dir, cue_dir, "--flip-cues", "--overwrite")[2]) > 2  # loud again
 
 
+@pytest.mark.slow
 def test_the_bar_is_for_terminals(make_set, tmp_path):
     cam_dir, cue_dir = make_set()
 

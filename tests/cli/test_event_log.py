@@ -97,6 +97,7 @@ def test_lines_are_appended_and_half_a_line_is_left_alone(make_set, tmp_path):
     assert [kind for kind in kinds if kind != "warning"] == ["start", "end"] * 2
 
 
+@pytest.mark.slow
 def test_shards_write_into_one_file(make_set, tmp_path):
     cams, cues = make_set(ids=[f"i{n}" for n in range(12)])
     log = tmp_path / "log.jsonl"

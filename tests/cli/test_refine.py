@@ -33,6 +33,7 @@ def test_a_plain_run_says_where_first_and_reports_last(refine, make_set, tmp_pat
     assert len(list((tmp_path / "cams_c2am").iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_the_installed_command(make_set, tmp_path):
     if not COMMAND.exists():
         pytest.skip("the package is not installed here")
@@ -148,6 +149,7 @@ def test_failures_are_listed_and_the_exit_code_is_1(refine, make_set, tmp_path):
     assert len(report["failures"]) == 7
 
 
+@pytest.mark.slow
 def test_cues_of_the_wrong_polarity_are_reported_with_the_flag(refine, make_set):
     cam_dir, cue_dir = make_set()
     code, _, right = refine(cam_dir, cue_dir, "-o", cam_dir.parent / "right")
@@ -190,6 +192,7 @@ def test_other_settings_need_overwrite(refine, make_set, tmp_path):
     assert refine(cam_dir, cue_dir, "--threshold", "0.3", "--overwrite")[0] == 0
 
 
+@pytest.mark.slow
 def test_the_dense_crf_on_the_labels(refine, make_set, tmp_path):
     pytest.importorskip("numba", reason="numba is not installed")
     cam_dir, cue_dir = make_set(ids=("a", "b"))

@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from c2am_plugin import cli
+
+pytestmark = pytest.mark.slow
 
 HEAVY = {"numpy", "scipy", "torch", "torchvision", "numba", "PIL", "imageio", "joblib", "tqdm"}
 CODE = """

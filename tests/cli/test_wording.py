@@ -43,6 +43,7 @@ def test_an_argument_of_no_option_keeps_its_name():
     assert as_options(argparse.ArgumentParser("c2am-x"), "`labels`") == "`labels`"
 
 
+@pytest.mark.slow
 def test_the_library_names_no_option():
     option = re.compile(r"(?<![\w-])--[a-z]")
     named = []

@@ -125,6 +125,7 @@ def plain_filter(features, values):
     return norm * filtered(norm * values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "width"), [(2, 1), (3, 4), (5, 2), (5, 8)])
 @pytest.mark.parametrize("reach", [0.0, 0.5, 5.0, 300.0])
 def test_filters_as_a_plain_lattice_does(lattice, d, width, reach):
@@ -137,6 +138,7 @@ def test_filters_as_a_plain_lattice_does(lattice, d, width, reach):
     np.testing.assert_allclose(out, expected, atol=2e-3 if reach > 99 else 2e-5)
 
 
+@pytest.mark.slow
 def test_the_exponential_is_as_precise_as_float32():
     mean_field = pytest.importorskip("c2am_plugin.crf.mean_field", reason="numba is not installed")
     for x in np.linspace(-100, 0, 20_001, dtype=np.float32):
@@ -288,6 +290,7 @@ def test_generated_images_as_pydensecrf(reference, kind, shape, n_labels):
     assert (label_crf(image, labels, n_labels) != expected).sum() <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sxy", [0.05, 1, 1000])
 @pytest.mark.parametrize("srgb", [0.2, 1, 500])
 def test_extreme_kernels_as_pydensecrf(reference, sxy, srgb):
@@ -296,12 +299,14 @@ def test_extreme_kernels_as_pydensecrf(reference, sxy, srgb):
     assert (label_crf(image, labels, bilateral_sxy=sxy, bilateral_srgb=srgb) != expected).sum() <= 2
 
 
+@pytest.mark.slow
 def test_a_large_image_as_pydensecrf(reference):
     image, labels = picture("blobs", 240, 1600), patches(240, 1600)
     expected = reference(image, label_energy(labels, 2)).argmax(axis=0)
     assert (label_crf(image, labels) != expected).sum() <= 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_labels", [1, 2, 3, 4, 6, 9, 21])
 def test_scores_as_pydensecrf(reference, n_labels):
     image = picture("blobs", 97, 131)
@@ -321,6 +326,7 @@ def test_the_fallback_is_pydensecrf(reference, monkeypatch):
     assert not needs_compiling()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PHOTOS, reason=f"no photographs in {DATA / 'coco-voc'}")
 @pytest.mark.parametrize("cue", PHOTOS, ids=lambda path: path.stem)
 def test_photographs_as_pydensecrf(reference, cue):

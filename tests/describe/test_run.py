@@ -230,6 +230,7 @@ def test_the_command(soft, cams, capsys):
     assert "nowhere: no such folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_stored_cues(coco_voc):
     soft, hard = described(coco_voc / "cues_soft"), described(coco_voc / "cues_crf")
     assert (soft.soft, soft.hard, hard.soft, hard.hard) == (50, 0, 0, 50)

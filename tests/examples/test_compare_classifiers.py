@@ -47,6 +47,7 @@ def test_the_bound_is_that_of_students_t():
     assert against(*rows, "miou").endswith(f"bound {2 - 2.920 / 3**0.5:+.2f}")
 
 
+@pytest.mark.slow
 def test_perfect_cams_score_100(tmp_path):
     data = generated(tmp_path, 30)
     for path in sorted(data.truths.glob("*.png")):

@@ -56,6 +56,7 @@ def test_a_folder_that_is_not_whole_is_named(cub, tmp_path):
         cub200.prepare_cub(tmp_path / "data")
 
 
+@pytest.mark.slow
 def test_a_failed_download_says_what_to_do_by_hand(tmp_path):
     """Offline, so that no test fetches 1 GB."""
     last = said_offline(cub200, tmp_path)

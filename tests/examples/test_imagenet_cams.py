@@ -13,6 +13,8 @@ from torchvision import models
 
 from c2am_plugin.classifier.cams import photo_cams
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def weights(tmp_path):

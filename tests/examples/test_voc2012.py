@@ -70,6 +70,7 @@ def test_val_is_not_trained_on(voc, tmp_path, capsys):
     assert voc2012.write_unlabelled(voc, tmp_path / "out") == listed
 
 
+@pytest.mark.slow
 def test_a_failed_download_says_what_to_do_by_hand(tmp_path):
     """Offline, so that no test fetches 2 GB."""
     last = said_offline(voc2012, tmp_path, "--cams", "psa=cams")

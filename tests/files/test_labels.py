@@ -98,6 +98,7 @@ def said_of(colours, tmp_path, mode="RGB"):
     return str(error.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_each_colour_of_voc_is_known_and_none_beside_it(tmp_path, mode):
     vocs = palette()[[*range(21), 255]]

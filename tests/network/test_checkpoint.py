@@ -13,6 +13,8 @@ from c2am_plugin.errors import InputError, UnsafeFileError
 from c2am_plugin.network.checkpoint import load_checkpoint
 from c2am_plugin.network.model import C2AM
 
+pytestmark = pytest.mark.slow
+
 CONTRACT = "ac_head.activation_head.weight"
 
 

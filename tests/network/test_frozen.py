@@ -21,6 +21,8 @@ from c2am_plugin.network.views import HintedImages
 from c2am_plugin.runs.ranks import ALONE
 from c2am_plugin.training.normalisation import normalise
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 
 
@@ -41,7 +43,6 @@ def finished(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-@pytest.mark.slow
 class TestFrozen(TrainingContract):
     rate = 0.01
 

@@ -41,6 +41,7 @@ def hints_of(values: torch.Tensor, weight: float = 3.0) -> BatchHints:
 # The gradient ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_term_is_the_mean_cross_entropy_over_the_hinted_places() -> None:
     """Written out: with label smoothing 0.1 the target is 0.95."""
     model, x, cams = settled("resnet18"), batch(4), maps(4)
@@ -57,6 +58,7 @@ def test_the_term_is_the_mean_cross_entropy_over_the_hinted_places() -> None:
     torch.testing.assert_close(found.total - found.hint, sum(found.parts))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("micro_batch", [1, 2])
 def test_parts_give_the_gradient_of_the_whole(micro_batch: int) -> None:
     model, hints = settled("resnet18"), hints_of(maps(3))
@@ -67,6 +69,7 @@ def test_parts_give_the_gradient_of_the_whole(micro_batch: int) -> None:
     torch.testing.assert_close(parted.total, whole.total)
 
 
+@pytest.mark.slow
 def test_without_a_hinted_place_the_term_is_zero() -> None:
     model = settled("resnet18")
     plain = loss_gradient(model, batch(), 0.25)
@@ -257,6 +260,7 @@ def cams_of(folder: Path, ids: list[str]) -> dict[str, np.ndarray]:
     return {i: np.load(folder / f"{i}.npy", allow_pickle=True).item()[3] for i in ids}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noted", [True, False])
 def test_cams_that_taught_the_cues_do_not_judge_them(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, noted: bool
@@ -286,6 +290,7 @@ def test_where_all_cams_taught_it_is_reported(
     assert "all of these CAMs taught the cues that they now judge" in caplog.text
 
 
+@pytest.mark.slow
 def test_cues_taught_by_other_images_do_no_harm(tmp_path: Path) -> None:
     """A network that was taught by shuffled CAMs repeats them, and knows only where CAMs usually
     are of images that it was not taught: the labels are not worse."""

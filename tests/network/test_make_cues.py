@@ -30,6 +30,8 @@ from c2am_plugin.registry import get_adapter
 from c2am_plugin.runs.merging import merge_reports
 from c2am_plugin.runs.output_folders import read_record, read_report
 
+pytestmark = pytest.mark.slow
+
 
 def pixels_of(folder: Path) -> dict[str, np.ndarray]:
     return {path.stem: np.asarray(Image.open(path)) for path in sorted(folder.glob("*.png"))}

@@ -50,6 +50,7 @@ def trained(backbone: str = "squeezenet1_0", stride: int = 8) -> C2AM:
     return model.eval()
 
 
+@pytest.mark.slow
 @needs_golden
 def test_the_released_maps() -> None:
     stored = np.load(GOLDEN / "maps.npz")
@@ -83,6 +84,7 @@ def test_the_head_of_a_fast_copy_is_one() -> None:
     assert len(heads) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", [False, True])
 @pytest.mark.parametrize("shape", [(75, 101), (64, 48)])
 def test_maps_are_those_of_the_plain_loop(shape: tuple[int, int], flag: bool) -> None:
@@ -96,6 +98,7 @@ def test_maps_are_those_of_the_plain_loop(shape: tuple[int, int], flag: bool) ->
     assert found[1].std() > 0.01, "a flat map would prove nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", ["resnet18", "mobilenet_v3_large", "densenet121"])
 def test_folding_leaves_the_logits_and_the_model_alone(backbone: str) -> None:
     model = trained(backbone, 16)
@@ -119,6 +122,7 @@ def test_a_model_in_training_is_copied_in_eval_mode() -> None:
     assert next(model.parameters()).requires_grad
 
 
+@pytest.mark.slow
 def test_bf16_is_near() -> None:
     model, image = trained(), photo(64, 80)
     exact = map_of(model, image, False)[1]
@@ -126,6 +130,7 @@ def test_bf16_is_near() -> None:
     assert 0 < np.abs(exact - rough).max() < 0.1
 
 
+@pytest.mark.slow
 def test_images_of_one_size_go_together() -> None:
     fast = fast_copy(trained())
     images = [photo(60, 44, seed) for seed in range(3)]
@@ -136,6 +141,7 @@ def test_images_of_one_size_go_together() -> None:
             torch.testing.assert_close(pair, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_mirrored_image_gives_the_mirrored_map() -> None:
     fast, image = fast_copy(trained()), photo(64, 96)
     plain = mean_logit(scale_logits(fast, [image])[0], False)

@@ -15,6 +15,8 @@ from torchvision.models.feature_extraction import create_feature_extractor
 from c2am_plugin.errors import InputError
 from c2am_plugin.network.model import C2AM
 
+pytestmark = pytest.mark.slow
+
 
 def images(n: int, height: int, width: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(n, 3, height, width, generator=torch.Generator().manual_seed(seed))

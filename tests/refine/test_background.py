@@ -91,6 +91,7 @@ def test_few_images_tell_no_t(scenes):
     assert choose_score([]).background_score is None
 
 
+@pytest.mark.slow
 def test_auto_is_part_of_the_runs_identity_and_the_same_in_shards(folders, tmp_path):
     cam_dir, cue_dir = folders
     options = {"method": "psa", "background_score": "auto", "progress": False}
@@ -132,6 +133,7 @@ def test_a_word_that_is_no_score_is_refused(folders, tmp_path):
         refine_cams(*folders, tmp_path / "out", background_score="best", progress=False)
 
 
+@pytest.mark.slow
 def test_real_cams_lose_little_and_worthless_cues_are_told(coco_voc):
     from c2am_plugin.files.cues import read_cue
 

@@ -102,6 +102,7 @@ def images(draw, dtypes=DTYPES, thresholds=None, max_classes=80):
 # --- property 1: the paper's labels, exactly -----------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(images())
 def test_labels_are_the_papers_for_a_pipeline_that_rounds_t(image):
@@ -110,6 +111,7 @@ def test_labels_are_the_papers_for_a_pipeline_that_rounds_t(image):
     np.testing.assert_array_equal(own_label(refine(maps, cue, t), t), paper_label(maps, cue))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(images())
 def test_labels_are_the_papers_for_a_pipeline_that_compares_in_float64(image):
@@ -183,6 +185,7 @@ def test_a_hard_cue_is_decided_exactly_as_the_formula_would(n_classes, t, dtype)
     assert decided[:, 0, 1:].tobytes() == computed[:, 0, 1:].tobytes()
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(images(dtypes=(np.float32, np.float64)))
 def test_labels_are_exact_in_half_precision(image):
@@ -217,6 +220,7 @@ def test_the_class_that_won_wins_in_half_precision(b):
 # --- property 2 and 3: no news, no change --------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(images(dtypes=(np.float32, np.float64)))
 def test_a_cue_of_t_changes_nothing(image):
@@ -260,6 +264,7 @@ def test_no_news_reaches_only_as_far_as_rounding():
 # --- property 4: ratios, monotone, range ---------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(images(max_classes=20), st.sampled_from([1.0, 0.3, 2.0]))
 def test_range_and_class_order(image, strength):
@@ -272,6 +277,7 @@ def test_range_and_class_order(image, strength):
         np.testing.assert_array_equal(refined.argmax(0)[alive], maps.argmax(0)[alive])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(images(dtypes=(np.float32, np.float64), max_classes=3))
 def test_class_ratios_are_kept(image):
@@ -286,6 +292,7 @@ def test_class_ratios_are_kept(image):
     np.testing.assert_allclose(refined, expected, rtol=off, atol=tiny)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     images(dtypes=(np.float32,), max_classes=1),
@@ -308,6 +315,7 @@ def test_the_maximum_falls_over_a_fine_ramp_through_t():
 # --- the values themselves -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(images(dtypes=(np.float32,), max_classes=3, thresholds=st.sampled_from(THRESHOLDS)))
 def test_the_new_maximum_is_the_formula_to_one_rounding(image):
@@ -434,6 +442,7 @@ def test_input_that_is_no_cam_or_cue_is_refused(maps, cue, options, said):
 # --- labels --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(images())
 def test_pseudo_label_is_argmax_over_t_and_the_maps(image):

@@ -12,6 +12,8 @@ from c2am_plugin.errors import InputError
 from c2am_plugin.files.labels import pseudo_label
 from c2am_plugin.refine.formula import NO_NEWS, refine, with_constant
 
+pytestmark = pytest.mark.slow
+
 DTYPES = (np.float16, np.float32, np.float64)
 
 

@@ -70,6 +70,7 @@ def test_without_confident_area_nothing_speaks_against_the_cue():
     assert class_trust(maps, np.ones((4, 4), np.float32)) == [1]
 
 
+@pytest.mark.slow
 @given(maps_and_cue(), st.sampled_from([0.05, 0.15, 0.2, 0.26, 0.5, 0.9]))
 @settings(max_examples=200, deadline=None)
 def test_the_cue_moves_towards_t_and_never_beyond(drawn, t):
@@ -95,6 +96,7 @@ def test_a_cue_of_another_size_and_an_image_without_a_class():
         guard_cue(maps, small, 1.0)
 
 
+@pytest.mark.slow
 def test_on_real_cues_it_gains_and_the_worst_class_loses_less(coco_voc):
     totals = dict.fromkeys(("cam", "cues", "guard"), 0)
     for image_id in (coco_voc / "ids.txt").read_text().split():

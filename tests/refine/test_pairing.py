@@ -197,6 +197,7 @@ def test_few_images_say_nothing_about_that(said):
     assert said() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cues", ["cues_crf", "cues_soft"])
 def test_cues_of_other_real_images_are_reported(coco_voc, said, cues):
     pairs, b = [], []

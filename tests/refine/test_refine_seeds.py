@@ -49,6 +49,7 @@ def run(cams, cues, tmp_path, photos, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_they_are_those_of_the_refined_cams(make_all, tmp_path, method):
     cams, cues, photos = make_all(method)
@@ -161,6 +162,7 @@ def test_what_refuses_seeds_refuses_before_anything_is_written(make_all, tmp_pat
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_both(make_all, tmp_path):
     cams, cues, photos = make_all("advcam")
     run(cams, cues, tmp_path, photos)
@@ -172,6 +174,7 @@ def test_overwrite_replaces_both(make_all, tmp_path):
     assert results(tmp_path / "seeds") != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["seam", "puzzlecam"])
 def test_two_shards_make_the_seeds_of_one_run(make_all, tmp_path, method):
     cams, cues, photos = make_all(method)
@@ -201,6 +204,7 @@ def test_kept_and_clipped_cams_have_seeds_too(make_all, tmp_path):
     assert (report.kept_unchanged, report.seeds.made, report.seeds.failures) == (1, 4, {})
 
 
+@pytest.mark.slow
 def test_a_third_partys_adapter_without_seeds_still_refines(make_all, tmp_path):
     site = tmp_path / "site"
     (site / "mine-1.dist-info").mkdir(parents=True)

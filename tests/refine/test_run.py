@@ -158,6 +158,7 @@ def test_a_cue_of_another_size_is_brought_to_both_sizes():
 # --- again, and in parallel ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_workers_do_not_change_a_byte(make_set, tmp_path):
     cam_dir, cue_dir = make_set("puzzlecam", ids=[f"{index:02d}" for index in range(9)])
     results = []
@@ -491,6 +492,7 @@ def test_the_function_and_the_command_have_the_same_options_and_defaults():
         assert type(parameters[name].default) is type(defaults[name]), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["psa", "puzzlecam", "advcam"])
 def test_refining_never_imports_torch(make_set, tmp_path, method):
     cam_dir, cue_dir = make_set(method)
@@ -506,6 +508,7 @@ print([name for name in ("torch", "torchvision", "scipy", "numba") if name in sy
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_real_cams_and_cues(coco_voc, tmp_path):
     """Ten real photographs in every format: one set of labels."""
     ids = (coco_voc / "ids.txt").read_text().split()[::5]
@@ -535,6 +538,7 @@ def test_real_cams_and_cues(coco_voc, tmp_path):
 # --- the machine misbehaves ---------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_full_disk_fails_image_by_image_and_leaves_nothing_half(make_set, tmp_path):
     """A limit on the size of files stands for the full disk; b alone has more than one class."""
     cam_dir, cue_dir = make_set(ids=("a", "b"))

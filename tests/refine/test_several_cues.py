@@ -18,6 +18,8 @@ from c2am_plugin.errors import InputError
 from c2am_plugin.files.cues import write_cue
 from c2am_plugin.refine.run import refine_cams
 
+pytestmark = pytest.mark.slow
+
 SIZE, COUNT = (48, 64), 16
 
 

@@ -47,6 +47,7 @@ def note(folder, image_id, deadly=""):
 # --- worker processes ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_worker_that_the_system_kills_is_reported_in_one_line(tmp_path):
     ids = [f"{i:03d}" for i in range(MIN_IMAGES_FOR_PROCESSES)]
     work = OnNames(partial(note, str(tmp_path), deadly="100"))
@@ -66,6 +67,7 @@ def test_a_worker_that_the_system_kills_is_reported_in_one_line(tmp_path):
     assert len(again.results) == len(rest)
 
 
+@pytest.mark.slow
 def test_workers_end_with_the_run(tmp_path):
     """joblib's own live on for minutes, and would write on into a folder that is free again."""
     code = """
@@ -91,6 +93,7 @@ run_images(OnNames(work), named(ids), workers=2, prefer="processes", progress=Fa
     assert 0 < len(list(tmp_path.iterdir())) < 4000
 
 
+@pytest.mark.slow
 def test_a_worker_that_begins_when_the_run_has_ended_does_nothing(tmp_path):
     code = """
 import multiprocessing, sys
@@ -111,6 +114,7 @@ _joblib_attempt(-1, _Hand(), work, Named(sys.argv[2]))
 # --- two runs into one folder -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["refine", "labels", "train", "bench"])
 def test_every_command_is_refused_where_another_runs(command, make_set, tmp_path):
     cams, cues = make_set()
@@ -139,6 +143,7 @@ def test_every_command_is_refused_where_another_runs(command, make_set, tmp_path
 # --- disks and folders --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_training_in_one_line_until_it_continues(tmp_path):
     """A limit on the size of files stands for the full disk: the state of a run is 3 MB."""
     photos = write_photos(tmp_path / "photos", 4)

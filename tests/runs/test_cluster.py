@@ -12,6 +12,8 @@ from c2am_plugin.bench.evaluate import evaluate_cams
 from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.seeds.run import make_seeds
 
+pytestmark = pytest.mark.slow
+
 distributed = pytest.importorskip("distributed", reason="Dask is an extra: pip install .[dask]")
 
 

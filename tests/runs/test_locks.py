@@ -120,6 +120,7 @@ def test_a_file_system_without_locks_is_reported_and_breaks_no_run(tmp_path, mon
         assert not held
 
 
+@pytest.mark.slow
 def test_a_worker_that_lives_on_does_not_hold_it(tmp_path):
     """A forked child has the open file too; the run is over with the process that began it."""
     with lock_folder(tmp_path):
@@ -134,6 +135,7 @@ def test_a_worker_that_lives_on_does_not_hold_it(tmp_path):
         os.waitpid(child, 0)
 
 
+@pytest.mark.slow
 def test_a_worker_that_ends_does_not_end_it(tmp_path):
     with ExitStack() as stack:
         stack.enter_context(lock_folder(tmp_path))

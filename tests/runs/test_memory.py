@@ -66,6 +66,7 @@ print(resident() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says what is resident")
 @pytest.mark.parametrize(("caller", "kept"), [("library", False), ("command", True)])
 def test_the_library_leaves_the_memory_of_its_callers_alone(make_set, tmp_path, caller, kept):
@@ -110,6 +111,7 @@ print((size() - before) // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_small_results_do_not_pin_the_memory_of_large_arrays():
     """They come to lie where large arrays were, and what is left there fits no other."""

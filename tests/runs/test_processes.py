@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 # In a process of its own, which signals may end.
 PREPARE = """
 import os, signal, sys

@@ -54,6 +54,7 @@ def whole(make_set, tmp_path):
     return cam_dir, cue_dir, refine(cam_dir, cue_dir, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_four_shards_do_what_one_run_does(whole, tmp_path, capsys):
     cam_dir, cue_dir, report = whole
     out = tmp_path / "parts"
@@ -72,6 +73,7 @@ def test_four_shards_do_what_one_run_does(whole, tmp_path, capsys):
             assert stored[name] == pytest.approx(value), name
 
 
+@pytest.mark.slow
 def test_a_shard_resumes_and_knows_nothing_of_the_others(whole, tmp_path):
     cam_dir, cue_dir, _ = whole
     out = tmp_path / "parts"
@@ -83,6 +85,7 @@ def test_a_shard_resumes_and_knows_nothing_of_the_others(whole, tmp_path):
     assert len(contents(out)) == 4
 
 
+@pytest.mark.slow
 def test_shards_that_had_nothing_left_to_do_are_merged(whole, tmp_path):
     """They looked at no pixel, so there is no mean over pixels."""
     cam_dir, cue_dir, _ = whole
@@ -104,6 +107,7 @@ def test_the_commands_make_and_merge_shards(make_set, tmp_path, capsys):
     assert "refined 4 images" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_missing_shard_is_reported(whole, tmp_path):
     cam_dir, cue_dir, _ = whole
     out = tmp_path / "parts"
@@ -154,6 +158,7 @@ def test_where_no_run_was_there_is_nothing_to_merge(tmp_path, capsys, name, mess
     assert line.startswith(f"c2am-merge: {tmp_path / name}: {message}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", "{}", '{"settings": {}}', "[" * 100_000, "\udcff"]
 )
@@ -167,6 +172,7 @@ def test_a_damaged_report_is_reported(whole, tmp_path, content):
         merge_reports(tmp_path / "parts", KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change", [{"of_another_version": 1}, {"refined": "many"}, {"failures": 3}]
 )
@@ -182,6 +188,7 @@ def test_reports_that_do_not_fit_together_are_reported(whole, tmp_path, change, 
     assert "the reports of its shards do not match" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_shards_of_other_settings_are_not_merged(whole, tmp_path):
     cam_dir, cue_dir, _ = whole
     for index in (1, 2):

@@ -19,6 +19,8 @@ from c2am_plugin.refine.run import refine_cams
 from c2am_plugin.runs import parallel
 from c2am_plugin.seeds.run import make_seeds
 
+pytestmark = pytest.mark.slow
+
 COUNT = 10_000
 # Bytes of a task; the paths of all images would have 50 times as many.
 LARGEST = 10_000

@@ -65,6 +65,7 @@ def test_full_memory_says_what_to_take_and_other_errors_pass(
     assert training.step == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"model": {}}, {"model": 3}, {"optimizer": {}}, {"optimizer": None}, {"step": "many"}, None],

@@ -127,6 +127,7 @@ def png_of(method, cam_file, photo, fg=None, bg=None):
     return result.astype(np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("only_pydensecrf")
 @pytest.mark.parametrize("method", METHODS)
 def test_without_news_they_are_the_pipelines_own_to_the_byte(
@@ -166,6 +167,7 @@ def test_without_news_they_are_the_pipelines_own_to_the_byte(
         assert {0, 255} < some
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_without_news_nothing_changes(make_set, make_photos, tmp_path, method):
     cam_dir, cue_dir = make_set(method, size=SIZE)
@@ -200,6 +202,7 @@ def test_our_crf_gives_what_pydensecrf_does(make_set, make_photos, tmp_path, met
             assert (ours != png_of(method, cam_file, photo)).sum() <= 2
 
 
+@pytest.mark.slow
 def test_a_class_that_wins_nowhere_takes_part_in_the_crf(tmp_path):
     rng = np.random.default_rng(0)
     photo = rng.integers(60, 190, (*SIZE, 3), dtype=np.uint8)
@@ -213,6 +216,7 @@ def test_a_class_that_wins_nowhere_takes_part_in_the_crf(tmp_path):
     assert (labels[0] != labels[1]).sum() > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["seam", "advcam"])
 def test_photographs_and_old_files(golden, coco_voc, tmp_path, method):
     """Stored by old environments, SEAM's in float64; the photographs at the size of the CAMs."""
@@ -239,6 +243,7 @@ def test_photographs_and_old_files(golden, coco_voc, tmp_path, method):
                 np.testing.assert_allclose(ours[key], theirs[key], atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "settings"),
     [("puzzlecam", (0.30, 0.05)), ("advcam", (0.30, 0.05)), ("advcam", (0.6, 0.3))],

@@ -52,6 +52,7 @@ def labels_of(cams, refined, method, image_id):
     return both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["psa", "puzzlecam", "advcam"])
 def test_the_numbers_are_those_of_the_labels(refined, tmp_path, method):
     folders = refined(method, calibrate="on")
@@ -74,6 +75,7 @@ def test_the_numbers_are_those_of_the_labels(refined, tmp_path, method):
     assert min(changed[i] for i in most) >= max(changed[i] for i in IDS if i not in most)
 
 
+@pytest.mark.slow
 def test_the_page_tells_how_the_cues_were_calibrated(refined, tmp_path):
     folders = refined(calibrate="on")
     _, page = shown(folders, tmp_path)
@@ -85,6 +87,7 @@ def test_the_page_tells_how_the_cues_were_calibrated(refined, tmp_path):
     assert "warnings 0 none" in page.text
 
 
+@pytest.mark.slow
 def test_warnings_and_a_given_score_are_reported_in_words(refined, tmp_path):
     folders = refined(flip_cues=True, background_score=0.3)
     result, page = shown(folders, tmp_path)
@@ -95,6 +98,7 @@ def test_warnings_and_a_given_score_are_reported_in_words(refined, tmp_path):
     assert "t = 0.3 was given, or found on other images; psa has 0.2" in page.text
 
 
+@pytest.mark.slow
 def test_pictures_by_kind_and_by_name(refined, tmp_path):
     folders = refined()
     result, page = shown(folders, tmp_path, pictures=1, show=["c", "c"])
@@ -119,6 +123,7 @@ def test_what_the_user_named_is_escaped(refined, tmp_path):
     assert sorted(names) == sorted(ids)
 
 
+@pytest.mark.slow
 def test_labels_as_written_are_shown_beside(refined, tmp_path):
     folders = refined(labels=tmp_path / "labels")
     _, page = shown(folders, tmp_path, labels=tmp_path / "labels", pictures=1)
@@ -139,6 +144,7 @@ def test_images_without_a_cue_or_a_class(make_set, tmp_path, refined):
     assert result.failures == {}
 
 
+@pytest.mark.slow
 def test_a_page_is_not_refined_again_and_not_over_somebody_elses_file(refined, tmp_path):
     folders = refined()
     first = shown(folders, tmp_path)[0].page.read_bytes()
@@ -163,6 +169,7 @@ def refused(folders, tmp_path, match, **options):
     assert not (tmp_path / "page").exists()
 
 
+@pytest.mark.slow
 def test_cams_of_another_folder_are_refused(refined, tmp_path):
     cams, cues, out, photos = refined()
     other = tmp_path / "other_cams"
@@ -289,6 +296,7 @@ def test_a_page_stays_small():
     assert left_out == 2
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_same_each_time(refined, tmp_path):
     result, _ = shown(refined(), tmp_path, pictures=2)
     again, _ = shown(

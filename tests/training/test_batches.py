@@ -188,6 +188,7 @@ def test_going_on_gives_what_would_have_come(first_step: int) -> None:
     assert len(order) == 12 - first_step
 
 
+@pytest.mark.slow
 def test_workers_change_nothing(folder: Path) -> None:
     paths = list(find_images(folder).values())
     images, order = TrainingImages(paths, 40, 24), BatchOrder(9, 4, epochs=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 
 import numpy as np
+import pytest
 from html_page import Page
 
 from c2am_plugin.training.page import PICTURES, write_training_page
@@ -24,6 +25,7 @@ def write_run(folder, steps, per_epoch=4, picture_every=2):
                 journal.picture(step, picture_grid(photos, rng.random((8, 8, 8))))
 
 
+@pytest.mark.slow
 def test_closing_the_log_writes_the_page(tmp_path):
     write_run(tmp_path, 12)
     page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
@@ -40,6 +42,7 @@ def test_closing_the_log_writes_the_page(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_long_run_shows_some_pictures_and_stays_small(tmp_path):
     write_run(tmp_path, 100, per_epoch=4)
     source = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -66,6 +66,7 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path, flag: bool | None) ->
     assert os.listdir(tmp_path) == ["last.pt"]
 
 
+@pytest.mark.slow
 def test_the_released_layout_loads_and_is_written(tmp_path: Path) -> None:
     torch.manual_seed(3)
     theirs = {f"module.{k}": v for k, v in C2AM("resnet50").state_dict().items()}
@@ -132,6 +133,7 @@ def test_a_cut_checkpoint_and_a_missing_one(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.slow
 def test_files_that_hold_something_else(tmp_path: Path, published: dict[str, Tensor]) -> None:
     path = tmp_path / "last.pt"
     torch.save(published, path)
@@ -171,6 +173,7 @@ def test_layouts_that_torch_save_does_not_write_never_reach_torch_load(
             load_checkpoint(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -273,6 +276,7 @@ def test_a_small_file_that_names_a_huge_network_builds_none(
         load_checkpoint(tmp_path / "last.pt")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vgg11", "regnet_y_400mf"])
 def test_backbones_much_smaller_than_their_classifier_come_back(tmp_path: Path, name: str) -> None:
     save_checkpoint(tmp_path / "last.pt", C2AM(name), True, {})
@@ -312,6 +316,7 @@ def zeros(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.zeros_like(value) for name, value in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nest", "prefix"),
     [
@@ -343,6 +348,7 @@ def test_weights_are_found_in_any_nest(
     assert equal(loaded, {k: v for k, v in published.items() if not k.startswith("fc.")})
 
 
+@pytest.mark.slow
 def test_the_better_half_of_a_file_is_taken(tmp_path: Path, published: dict[str, Tensor]) -> None:
     path = tmp_path / "weights.pth"
     blank = zeros(published)
@@ -403,6 +409,7 @@ def test_what_fits_little_is_refused_and_changes_nothing(
     assert equal(model.state_dict(), before)
 
 
+@pytest.mark.slow
 def test_a_deeper_network_fills_a_shallower_one_and_is_refused(tmp_path: Path) -> None:
     torch.save(models.resnet34().state_dict(), tmp_path / "deeper.pth")
     with pytest.raises(InputError, match="expected weights of resnet18"):
