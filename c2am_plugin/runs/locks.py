@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from ..errors import OutputError
+from .signals import postponed
 
 try:
     import fcntl
@@ -60,21 +61,26 @@ def lock_folder(folder: Path, shard: str = "") -> Iterator[bool]:
 
 @contextmanager
 def _lock(folder: Path, name: str, shared: bool) -> Iterator[bool]:
-    descriptor = _acquire(folder, name, shared)
-    if descriptor is None:
-        yield False
-        return
-    _held.add(descriptor)
+    descriptor = None
     try:
-        yield True
+        with postponed():  # an interrupt in between would leave the file
+            descriptor = _acquire(folder, name, shared)
+            if descriptor is not None:
+                _held.add(descriptor)
+        yield descriptor is not None
     finally:
-        if descriptor in _held:  # not so in a forked child
-            _held.remove(descriptor)
-            with suppress(OSError):
-                if shared:  # the last shard removes the file
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(folder / name)
-            os.close(descriptor)
+        if descriptor is not None and descriptor in _held:  # not so in a forked child
+            with postponed():
+                _release(descriptor, folder / name, shared)
+
+
+def _release(descriptor: int, path: Path, shared: bool) -> None:
+    _held.remove(descriptor)
+    with suppress(OSError):
+        if shared:  # the last shard removes the file
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    os.close(descriptor)
 
 
 def _acquire(folder: Path, name: str, shared: bool) -> int | None:

@@ -1,14 +1,17 @@
-"""How a run handles signals: SIGTERM acts as Ctrl-C, steps are finished, workers ignore both."""
+"""How a run handles signals: SIGTERM acts as Ctrl-C, steps are finished, workers ignore both.
+
+Only the main thread gets signals; in other threads nothing here has an effect.
+"""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["SIGNALS", "ignore_signals", "interrupts", "terminable"]
+__all__ = ["SIGNALS", "ignore_signals", "interrupts", "postponed", "terminable"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -16,15 +19,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @contextmanager
 def terminable() -> Iterator[None]:
     """Within the block SIGTERM, which schedulers send at a job's time limit, raises
-    KeyboardInterrupt. Threads other than the main one get no signals; there nothing changes."""
-    if threading.current_thread() is not threading.main_thread():
+    KeyboardInterrupt."""
+    with _handled(signal.default_int_handler, [signal.SIGTERM]):
         yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -38,15 +35,35 @@ def interrupts() -> Iterator[threading.Event]:
             raise KeyboardInterrupt
         asked.set()
 
-    if threading.current_thread() is not threading.main_thread():
+    with _handled(note):
         yield asked
-        return
-    before = {kind: signal.signal(kind, note) for kind in SIGNALS}
+
+
+@contextmanager
+def postponed() -> Iterator[None]:
+    """Ctrl-C and SIGTERM within the block, which must be short, arrive at its end."""
+    came: list[int] = []
     try:
-        yield asked
+        with _handled(lambda number, frame: came.append(number)):
+            yield
     finally:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
+        if came:
+            signal.raise_signal(came[0])
+
+
+@contextmanager
+def _handled(
+    handler: Callable[[int, Any], Any], kinds: Sequence[signal.Signals] = SIGNALS
+) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {kind: signal.signal(kind, handler) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind, earlier in before.items():
+            signal.signal(kind, earlier)
 
 
 def ignore_signals(_: int) -> None:

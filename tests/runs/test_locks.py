@@ -18,6 +18,7 @@ import pytest
 from c2am_plugin.errors import OutputError
 from c2am_plugin.runs import locks
 from c2am_plugin.runs.locks import lock_folder
+from c2am_plugin.runs.signals import terminable
 
 pytest.importorskip("fcntl", reason="this system has no flock")
 
@@ -161,3 +162,47 @@ def test_a_lock_whose_file_is_removed_meanwhile_is_tried_again(tmp_path, monkeyp
     with lock_folder(tmp_path):
         assert removed
         assert not is_free(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("moment", ["_flock", "_is_at", "_myself"])
+def test_an_interrupt_while_the_lock_is_taken_leaves_no_file(tmp_path, monkeypatch, kind, moment):
+    real = getattr(locks, moment)
+
+    def interrupted(*arguments):
+        found = real(*arguments)
+        os.kill(os.getpid(), kind)
+        return found
+
+    monkeypatch.setattr(locks, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt), terminable(), lock_folder(tmp_path):
+        pytest.fail("the interrupt came before")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    assert is_free(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_the_lock_is_given_back_leaves_no_file(tmp_path, monkeypatch, kind):
+    class Held(set):
+        def remove(self, descriptor):
+            super().remove(descriptor)
+            os.kill(os.getpid(), kind)
+
+    monkeypatch.setattr(locks, "_held", Held())
+    with pytest.raises(KeyboardInterrupt), terminable(), lock_folder(tmp_path):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_while_a_folder_is_refused_stays_one(tmp_path, monkeypatch, hold):
+    hold(tmp_path)
+    real = locks._flock
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        real(*arguments)
+
+    monkeypatch.setattr(locks, "_flock", interrupted)
+    with pytest.raises(KeyboardInterrupt), lock_folder(tmp_path):
+        pytest.fail("the interrupt came before")

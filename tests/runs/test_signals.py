@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from c2am_plugin.runs.signals import interrupts, terminable
+from c2am_plugin.runs.signals import interrupts, postponed, terminable
 
 KINDS = (signal.SIGINT, signal.SIGTERM)
 
@@ -32,7 +32,22 @@ def test_sigterm_is_ctrl_c_within_the_block():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-@pytest.mark.parametrize("block", [interrupts, terminable])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_postponed_signal_comes_at_the_end_of_the_block(kind):
+    before = [signal.getsignal(each) for each in KINDS]
+    reached = []
+
+    def work():
+        os.kill(os.getpid(), kind)
+        reached.append(True)
+
+    with pytest.raises(KeyboardInterrupt), terminable(), postponed():
+        work()
+    assert reached
+    assert [signal.getsignal(each) for each in KINDS] == before
+
+
+@pytest.mark.parametrize("block", [interrupts, postponed, terminable])
 def test_threads_which_get_no_signals_change_nothing(block):
     """As where training is called from a thread of a notebook or a server."""
     before = [signal.getsignal(each) for each in KINDS]
