@@ -9,8 +9,6 @@ from typing import Any
 
 from generated import CLASSES, SIDE, make_folder
 
-from c2am_plugin.files.lists import read_ids
-
 Numbers = dict[str, Any]
 
 
@@ -73,7 +71,7 @@ def voc_animals(out: Path, shared: Path, count: int | None) -> Data:
     source = shared / "voc-animals"
     rows = [line.split("\t") for line in (source / "labels.tsv").read_text().splitlines()[1:]]
     known = {image_id: names.split() for image_id, names in rows}
-    scored = read_ids(source / "ids.txt")[:count]
+    scored = (source / "ids.txt").read_text().split()[:count]
     kept = scored if count else list(known)
     (out / "images").mkdir(parents=True, exist_ok=True)
     for image_id in kept:

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from c2am_plugin import C2AMError, InputError, make_boxes, make_cues, train_c2am
-from c2am_plugin.boxes.box_report import BoxReport
 
 ARCHIVE = "https://data.caltech.edu/records/65de6-vp158/files/CUB_200_2011.tgz"
 MD5 = "97eceeb196236b17998738112f37df78"
@@ -77,7 +76,7 @@ def write_splits(cub: Path, out: Path) -> tuple[Path, Path]:
     return lists[0], lists[1]
 
 
-def run(cub: Path, out: Path, training: dict[str, Any], workers: int | None = None) -> BoxReport:
+def run(cub: Path, out: Path, training: dict[str, Any], workers: int | None = None) -> Any:
     """Steps 2 to 4; returns the report of the test images. training: options of `train` beyond the
     recipe."""
     training_list, test_list = write_splits(cub, out)

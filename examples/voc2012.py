@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from c2am_plugin import C2AMError, InputError, benchmark, make_cues, refine_cams, train_c2am
-from c2am_plugin.files.folders import find_files
-from c2am_plugin.files.lists import read_ids
 
 ARCHIVE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar"
 FOLDER = Path("VOCdevkit") / "VOC2012"
@@ -72,8 +70,8 @@ def write_unlabelled(voc: Path, out: Path) -> Path:
     lists = voc / "ImageSets" / "Segmentation"
     if (lists / "train_aug.txt").is_file():
         return lists / "train_aug.txt"
-    held_out = set(read_ids(lists / "val.txt"))
-    found = [name for name in find_files(voc / "JPEGImages", (".jpg",)) if name not in held_out]
+    held_out = set((lists / "val.txt").read_text().split())
+    found = sorted({path.stem for path in (voc / "JPEGImages").glob("*.jpg")} - held_out)
     path = out / "unlabelled.txt"
     out.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(found) + "\n")
