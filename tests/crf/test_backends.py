@@ -44,6 +44,7 @@ def truth(tmp_path):
     return tmp_path / "gt"
 
 
+@pytest.mark.slow
 def test_both_backends_write_the_same_labels(make_set, photos, tmp_path):
     pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf is not installed")
     cam_dir, cue_dir = make_set(ids=IDS)

@@ -23,6 +23,7 @@ def test_the_notebook_is_stored_without_outputs_and_uses_public_names():
     assert set(names) <= set(c2am_plugin.__all__)
 
 
+@pytest.mark.slow
 def test_every_cell_runs_and_each_step_helps(tmp_path, monkeypatch):
     matplotlib = pytest.importorskip("matplotlib", reason="the notebook draws with matplotlib")
     matplotlib.use("Agg")

@@ -313,6 +313,7 @@ def test_a_folder_of_soft_cues_is_not_read_as_segments(tmp_path):
 # --- real superpixels -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["slic from 0", "slic from 1", "felzenszwalb"])
 def test_superpixels_of_scikit_image(coco_voc, tmp_path, tool):
     """The outline of the label follows the superpixels, from whatever number they start."""

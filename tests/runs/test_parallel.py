@@ -179,6 +179,7 @@ def test_failures_are_kept_by_id_and_do_not_stop_the_run(workers, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_processes_give_the_same(monkeypatch):
     monkeypatch.setattr(parallel, "MIN_IMAGES_FOR_PROCESSES", 0)
     outcome = run_images(

@@ -29,6 +29,8 @@ from c2am_plugin.training.normalisation import IMAGENET, Statistics, normalise
 from c2am_plugin.training.timm_backbone import PREFIX
 from c2am_plugin.training.weights import initial_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def timm() -> Any:
