@@ -53,7 +53,8 @@ class Launcher:
         start = time.perf_counter()
         while when is not None and not when() and is_alive(pid):
             time.sleep(0.001)
-        while after is not None and time.perf_counter() < start + after and is_alive(pid):
+        until = time.perf_counter() + (after or 0)
+        while time.perf_counter() < until and is_alive(pid):
             time.sleep(0.001)
         if after is not None or when is not None:
             with contextlib.suppress(ProcessLookupError):
