@@ -58,7 +58,9 @@ def _handled(
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {kind: signal.signal(kind, handler) for kind in kinds}
+    # None: a handler of the host program that Python could not put back.
+    ours = [kind for kind in kinds if signal.getsignal(kind) is not None]
+    before = {kind: signal.signal(kind, handler) for kind in ours}
     try:
         yield
     finally:

@@ -48,6 +48,17 @@ def test_a_postponed_signal_comes_at_the_end_of_the_block(kind):
 
 
 @pytest.mark.parametrize("block", [interrupts, postponed, terminable])
+def test_a_handler_of_the_host_program_stays(block, monkeypatch):
+    """Python cannot put it back; it gives None for it."""
+    taken = []
+    monkeypatch.setattr(signal, "getsignal", lambda kind: None)
+    monkeypatch.setattr(signal, "signal", lambda kind, handler: taken.append(kind))
+    with block():
+        pass
+    assert not taken
+
+
+@pytest.mark.parametrize("block", [interrupts, postponed, terminable])
 def test_threads_which_get_no_signals_change_nothing(block):
     """As where training is called from a thread of a notebook or a server."""
     before = [signal.getsignal(each) for each in KINDS]
