@@ -19,12 +19,12 @@ from ..errors import InputError
 from ..files.cues import resize_cue
 from ..files.labels import pseudo_label, read_label
 from ..files.photos import read_photo_of
-from ..files.segments import SegmentFiles, read_segments
+from ..files.segments import SegmentFiles
 from ..refine.binary import refine_maps
 from ..refine.calibration import Calibration
-from ..refine.formula import Score, with_constant
+from ..refine.formula import with_constant
 from ..refine.guard import class_trust, guard_cue
-from ..refine.segments import average_within
+from ..refine.segments import average_maps
 from ..refine.several_cues import CueReading
 from .gains import label_counts
 from .metrics import TooFewClasses, score_histogram
@@ -159,20 +159,15 @@ class ImageReader:
             drawn = guard_cue(cams.maps, cue, score, cams.top)
             found["guard"] = found["cues"] if drawn is cue else update(cams.maps, drawn)
         if source.segments is not None:
-            refined = found["guard" if self.guard else "cues"]
-            found["segments"] = _averaged(source.segments, cams.image_id, refined, score)
+            found["segments"] = average_maps(
+                found["guard" if self.guard else "cues"],
+                source.segments.files[cams.image_id],
+                source.segments.zero_is_none,
+                score,
+            )
         if isinstance(score, np.ndarray):
             return {name: with_constant(maps, score, t) for name, maps in found.items()}
         return found
-
-
-def _averaged(segments: SegmentFiles, image_id: str, maps: np.ndarray, score: Score) -> np.ndarray:
-    """K×H×W averaged within the segments of an image. Raises InputError with the file's name."""
-    if maps.size == 0:
-        return maps
-    shape = (maps.shape[1], maps.shape[2])
-    numbers = read_segments(segments.files[image_id], shape, segments.zero_is_none)
-    return average_within(maps, numbers, score)
 
 
 def make_label(

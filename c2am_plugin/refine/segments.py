@@ -21,7 +21,7 @@ from ..cams import ImageCams
 from ..files.segments import read_segments
 from .formula import Score
 
-__all__ = ["WEIGHT", "average_cams", "average_within"]
+__all__ = ["WEIGHT", "average_cams", "average_maps", "average_within"]
 
 # The weight w of the segment's mean.
 WEIGHT = 0.75
@@ -69,6 +69,14 @@ def _means(maps: np.ndarray, segments: np.ndarray) -> np.ndarray:
     return means
 
 
+def average_maps(maps: np.ndarray, path: Path, zero_is_none: bool, score: Score) -> np.ndarray:
+    """`average_within` the segments of a file or folder. Raises InputError that names it."""
+    if maps.size == 0:
+        return maps
+    shape = (maps.shape[1], maps.shape[2])
+    return average_within(maps, read_segments(path, shape, zero_is_none), score)
+
+
 def average_cams(
     cams: ImageCams, path: Path, zero_is_none: bool, background_score: float
 ) -> ImageCams:
@@ -79,15 +87,10 @@ def average_cams(
     """
     if cams.maps.size == 0:
         return cams
-
-    def averaged(maps: np.ndarray, score: Score) -> np.ndarray:
-        shape = (maps.shape[1], maps.shape[2])
-        return average_within(maps, read_segments(path, shape, zero_is_none), score)
-
-    score = cams.score(background_score)
-    maps, strided, small_kept = averaged(cams.maps, score), cams.strided, cams.kept[1]
+    maps = average_maps(cams.maps, path, zero_is_none, cams.score(background_score))
+    strided, small_kept = cams.strided, cams.kept[1]
     if cams.strided is not None:
-        small = cams.strided_background
-        strided = averaged(cams.strided, background_score if small is None else small)
+        score = background_score if cams.strided_background is None else cams.strided_background
+        strided = average_maps(cams.strided, path, zero_is_none, score)
         small_kept = small_kept & (strided == cams.strided)
     return cams.with_maps(maps, strided, (cams.kept[0] & (maps == cams.maps), small_kept))
