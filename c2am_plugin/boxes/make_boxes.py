@@ -20,10 +20,9 @@ from ..files.cues import CueForm, read_saliency
 from ..files.image_files import open_image
 from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos
-from ..files.writing import write_json
 from ..registry import get_adapter
 from ..runs.arguments import either
-from ..runs.output_folders import as_setting, hold_file, record_path
+from ..runs.output_folders import as_setting, hold_file, record_path, write_report
 from ..runs.parallel import BatchResult, run_images
 from .box_files import ImageBoxes, choose_format, write_boxes
 from .box_report import BoxReport
@@ -129,7 +128,7 @@ def make_boxes(
     if out is not None:
         boxes = {image_id: result.boxes for image_id, result in outcome.results.items()}
         write_boxes(out, boxes, form, Path(images) if images else None)
-        write_json(record_path(out, COMMAND), {"settings": settings, "report": asdict(report)})
+        write_report(record_path(out, COMMAND), settings, asdict(report))
     return report
 
 

@@ -16,13 +16,12 @@ from ..cams import CamAdapter, ImageCams
 from ..convert.image import convert_image
 from ..files.cam_files import suffix_of, write_cams
 from ..files.photos import check_outside, find_images
-from ..files.writing import write_json
 from ..network.inference import fast_copy
 from ..network.maps import SCALES, check_scales
 from ..network.stream import Stream
 from ..registry import get_adapter
 from ..runs.arguments import check_least
-from ..runs.output_folders import OutputFolder, digest, hold_folders, read_report, record_path
+from ..runs.output_folders import OutputFolder, digest, hold_folders, record_path, write_report
 from ..runs.ranks import cores, joined
 from ..runs.shards import Shard
 from ..training.devices import pick_device
@@ -128,11 +127,11 @@ def make_cams(
                 ranks,
             )
             report.add(stream(CamWriter(out, adapter), todo, "CAMs"))
-        record = record_path(out, COMMAND, part.name)
-        if ranks.is_first and (todo or read_report(record) is None):
+        if ranks.is_first:
             if zeros := report.zeros():
                 log.warning("%s", zeros)
-            write_json(record, {"settings": settings, "report": asdict(report)})
+            record = record_path(out, COMMAND, part.name)
+            write_report(record, settings, asdict(report), keep=not todo)
         return report
 
 

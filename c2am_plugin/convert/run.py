@@ -16,10 +16,9 @@ from ..cams import CamAdapter, read_cams
 from ..errors import InputError
 from ..files.cam_files import write_cams
 from ..files.folders import refuse_inside
-from ..files.writing import write_json
 from ..refine.formula import check_background_score
 from ..registry import choose_adapter, get_adapter
-from ..runs.output_folders import cam_output, hold_folders, record_path
+from ..runs.output_folders import cam_output, hold_folders, record_path, write_report
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from ..seeds.run import listed_cams
@@ -121,8 +120,7 @@ def convert_cams(
             seconds=round(outcome.seconds, 3),
             failures=outcome.failures,
         )
-        content = {"settings": settings, "report": asdict(report)}
-        write_json(record_path(out_dir, COMMAND, part.name), content)
+        write_report(record_path(out_dir, COMMAND, part.name), settings, asdict(report))
     return report
 
 

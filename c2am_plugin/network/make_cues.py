@@ -19,10 +19,9 @@ from ..crf.dense_crf import Backend, check_backend, make_ready
 from ..errors import InputError
 from ..files.folders import sample
 from ..files.photos import check_outside, find_images
-from ..files.writing import write_json
 from ..registry import get_adapter
 from ..runs.arguments import check_least, either
-from ..runs.output_folders import OutputFolder, digest, hold_folders, read_report, record_path
+from ..runs.output_folders import OutputFolder, digest, hold_folders, record_path, write_report
 from ..runs.ranks import Ranks, cores, joined
 from ..runs.shards import Shard
 from ..training.devices import pick_device
@@ -122,7 +121,11 @@ def make_cues(
         check_least(1, batch_size=batch_size, workers=workers)
         if not soft:
             check_backend(crf_backend)
-        _check_arguments(boundary, bool(cams), part, fast and scales is not None, polarity)
+        if fast and scales is not None:
+            raise InputError("`fast` chooses a scale, so it excludes `scales`")
+        if polarity not in POLARITIES:
+            raise InputError(f"polarity {polarity!r}: expected {', '.join(POLARITIES)}")
+        _check_agreement(boundary, bool(cams), part)
         _check_folders(Path(images), out, maps)
         where = pick_device(device)
         paths = ranks.first(lambda: find_images(images, ids))
@@ -155,8 +158,8 @@ def make_cues(
         todo = [image_id for image_id in mine if image_id not in done]
         record = record_path(out, COMMAND, part.name)
         if not todo:
-            if ranks.is_first and read_report(record) is None:  # no images, or killed before it
-                write_json(record, {"settings": cue_settings, "report": asdict(report)})
+            if ranks.is_first:
+                write_report(record, cue_settings, asdict(report), keep=True)
             return report
 
         report.polarity = _polarity(loaded, polarity, list(paths.values()), ranks)
@@ -189,15 +192,13 @@ def make_cues(
         )
         report.add(stream(writer, todo, "cues"))
         if ranks.is_first:
-            write_json(record, {"settings": cue_settings, "report": asdict(report)})
+            write_report(record, cue_settings, asdict(report))
             if store and not report.failures:
                 shutil.rmtree(store, ignore_errors=True)
         return report
 
 
-def _check_arguments(
-    boundary: str | float, cams: bool, part: Shard, two_scales: bool, polarity: str
-) -> None:
+def _check_agreement(boundary: str | float, cams: bool, part: Shard) -> None:
     if (boundary == "agree") != cams:
         raise InputError('`boundary="agree"` and `cams` need each other; only one is given')
     if part.name and boundary == "agree":
@@ -205,10 +206,6 @@ def _check_arguments(
             '`boundary="agree"` needs all images: run it once without `shard`, then give the '
             "boundary that it reports"
         )
-    if two_scales:
-        raise InputError("`fast` chooses a scale, so it excludes `scales`")
-    if polarity not in POLARITIES:
-        raise InputError(f"polarity {polarity!r}: expected {', '.join(POLARITIES)}")
 
 
 def _check_folders(images: Path, out: Path, maps: Path | None) -> None:

@@ -18,10 +18,9 @@ from ..crf.settings import crf_setting as find_setting
 from ..crf.settings import label_setting
 from ..files.cam_files import cam_path
 from ..files.roots import photo_folders
-from ..files.writing import write_json
 from ..registry import choose_adapter
 from ..runs.arguments import either
-from ..runs.output_folders import OutputFolder, cam_output, hold_folders, record_path
+from ..runs.output_folders import OutputFolder, cam_output, hold_folders, record_path, write_report
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
 from ..runs.warned import keeps_warnings, warnings_so_far
@@ -333,8 +332,7 @@ def _run(
         report.warnings = warnings_so_far()
         stored = asdict(report)
         stored.pop("seeds")  # they have a report of their own
-        content = {"settings": outputs[0].settings, "report": stored}
-        write_json(record_path(outputs[0].folder, COMMAND, shard), content)
+        write_report(record_path(outputs[0].folder, COMMAND, shard), outputs[0].settings, stored)
         if plan and job.out_dir:
             report.seeds = plan.run(
                 {

@@ -15,8 +15,7 @@ from typing import Any, TypeVar
 
 from ..errors import InputError
 from ..files.folders import plain_file
-from ..files.writing import write_json
-from .output_folders import record_path
+from .output_folders import record_path, write_report
 
 __all__ = ["merge_reports"]
 
@@ -50,8 +49,7 @@ def merge_reports(
                 f"{out_dir}: the reports of its shards do not match ({error}); run the shards again"
             ) from error
         if len(parts) > 1:
-            content = {"settings": settings[0], "report": _as_dict(report)}
-            write_json(record_path(out_dir, command), content)
+            write_report(record_path(out_dir, command), settings[0], _as_dict(report))
         merged.append((command, report))
     if not merged:
         raise InputError(

@@ -35,6 +35,7 @@ __all__ = [
     "read_record",
     "read_report",
     "record_path",
+    "write_report",
 ]
 
 # Seconds. A temporary file this old is abandoned: no file takes as long to write.
@@ -275,6 +276,15 @@ def read_report(record: Path) -> dict[str, Any] | None:
     if not record.exists():
         return None
     return _read_part(record, "report", {}) or None
+
+
+def write_report(
+    record: Path, settings: dict[str, Any], report: dict[str, Any], *, keep: bool = False
+) -> None:
+    """Store the report of a run that has ended. keep: not where an earlier run has stored one, as
+    after a call that had nothing left to do. Raises OutputError."""
+    if not keep or read_report(record) is None:
+        write_json(record, {"settings": settings, "report": report})
 
 
 def _read_part(record: Path, name: str, default: dict[str, Any] | None) -> dict[str, Any]:

@@ -14,12 +14,11 @@ from torch.nn import functional as F
 
 from ..files.cues import write_cue
 from ..files.photos import check_outside, find_images
-from ..files.writing import write_json
 from ..network.inference import fast_copy
 from ..network.maps import ScaleLogits, check_scales
 from ..network.stream import Network, Stream
 from ..runs.arguments import check_least
-from ..runs.output_folders import OutputFolder, digest, hold_folders, record_path
+from ..runs.output_folders import OutputFolder, digest, hold_folders, record_path, write_report
 from ..runs.ranks import cores
 from ..training.devices import pick_device
 from .checkpoint import load_saliency
@@ -97,7 +96,9 @@ def predict_saliency(
     with hold_folders(COMMAND, found, [output], overwrite=overwrite) as done:
         report = PredictionReport(str(out), sizes, already_there=len(done))
         todo = [image_id for image_id in found if image_id not in done]
+        record = record_path(out, COMMAND)
         if not todo:
+            write_report(record, settings, asdict(report), keep=True)
             return report
         network = Network(fast_copy(loaded.model, where), sizes)
         stream = Stream(network, found, 1, workers or cores(), progress)
@@ -106,7 +107,7 @@ def predict_saliency(
         report.written, report.failures = len(counts), outcome.failures
         report.foreground = float(counts[:, 0].sum() / max(1, counts[:, 1].sum()))
         report.seconds = round(outcome.seconds, 3)
-        write_json(record_path(out, COMMAND), {"settings": settings, "report": asdict(report)})
+        write_report(record, settings, asdict(report))
         return report
 
 

@@ -20,7 +20,7 @@ from ..files.folders import refuse_inside
 from ..files.lists import lacking, wanted_ids
 from ..files.photos import find_photos, read_photo, read_photo_of
 from ..files.roots import photo_folders
-from ..files.writing import atomic_path, write_json
+from ..files.writing import atomic_path
 from ..registry import choose_adapter, find_cams
 from ..runs.output_folders import (
     OutputFolder,
@@ -28,6 +28,7 @@ from ..runs.output_folders import (
     hold_folders,
     read_record,
     record_path,
+    write_report,
 )
 from ..runs.parallel import run_images
 from ..runs.shards import Shard
@@ -169,8 +170,8 @@ class SeedPlan:
                     'refine with `calibrate="on"`, which keeps uncertain pixels uncertain',
                     100 * report.ignored,
                 )
-            content = {"settings": self.record(refined_as), "report": asdict(report)}
-            write_json(record_path(self.out_dir, COMMAND, shard), content)
+            record = record_path(self.out_dir, COMMAND, shard)
+            write_report(record, self.record(refined_as), asdict(report))
         return report
 
 

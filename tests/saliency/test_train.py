@@ -19,7 +19,9 @@ from training_contract import Start, TrainingContract, rows
 from c2am_plugin.cli import saliency_main
 from c2am_plugin.errors import C2AMError, InputError, TrainingError
 from c2am_plugin.files.cues import is_soft_cue, read_saliency
+from c2am_plugin.files.writing import write_json
 from c2am_plugin.network.checkpoint import save_checkpoint
+from c2am_plugin.runs.output_folders import read_record, read_report
 from c2am_plugin.saliency.checkpoint import load_saliency
 from c2am_plugin.saliency.data import find_cues, read_example
 from c2am_plugin.saliency.predict import predict_saliency
@@ -326,6 +328,17 @@ def test_where_every_cue_is_there_nothing_is_done(
         assert (report.written, report.already_there) == (written, already)
         stored = (tmp_path / "out.c2am-saliency.json").read_text()
         assert '"written": 9' in stored
+
+
+def test_a_report_that_is_missing_is_written_again(
+    finished: Path, drawn: Sets, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"scales": (64,), "progress": False}
+    predict_saliency(drawn[0], finished / "last.pt", tmp_path / "out", **options)
+    record = tmp_path / "out.c2am-saliency.json"
+    write_json(record, {"settings": read_record(record)})  # killed before the report
+    predict_saliency(drawn[0], finished / "last.pt", tmp_path / "out", **options)
+    assert read_report(record)
 
 
 # The command ----------------------------------------------------------------------------------
