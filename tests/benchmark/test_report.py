@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from html_page import Page
 from PIL import Image
 from small_files import write_png
 
+from c2am_plugin.bench import report
 from c2am_plugin.bench.benchmark import benchmark
 from c2am_plugin.bench.gains import image_ious
 from c2am_plugin.bench.gallery import choose_pictures
@@ -248,3 +250,11 @@ def test_heat_is_the_highest_cam_and_large_pictures_shrink():
     assert np.abs(pixels[:, SIDE // 2 + 8 :] - HEAT[-1]).max() < 12
     none = decode(heat_picture(np.zeros((0, 4, 4), np.float32), None)).convert("RGB")
     assert np.asarray(none).max() < 12
+
+
+@pytest.mark.parametrize("name", report.NAMES)
+def test_every_curve_has_a_colour_in_both_schemes(name):
+    styles = (Path(text.__file__).parent / "templates" / "page.css").read_text(encoding="utf-8")
+    assert styles.count(f"--{name}: #") == 2
+    for use in (f".key-{name} {{", f".line-{name} {{", f".dot-{name} {{"):
+        assert styles.count(use) == 1
