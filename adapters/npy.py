@@ -103,7 +103,7 @@ def load_npz(path: str | Path) -> dict[str, np.ndarray]:
 def _read(path: str | Path, start: bytes, expected: str) -> bytes:
     """All bytes of a file that begins with `start`; any other file is refused unread."""
     try:
-        with open(path, "rb", opener=plain_file) as stored:
+        with open(path, "rb", buffering=0, opener=plain_file) as stored:
             head = stored.read(64)
             if not head.startswith(start):
                 raise InputError(f"{path}: is {_kind_of(head)}, not {expected}")
