@@ -38,10 +38,10 @@ ROUNDING = 1e-5
 
 
 def highest(maps: np.ndarray) -> np.ndarray:
-    """K×H×W, K ≥ 1 → the maximum over the classes, H×W."""
-    top = maps[0].copy()
+    """K×H×W, K ≥ 1 → the maximum over the classes, H×W; of one class that map itself."""
+    top = maps[0]
     for layer in maps[1:]:
-        np.maximum(top, layer, out=top)
+        top = np.maximum(top, layer)
     return top
 
 

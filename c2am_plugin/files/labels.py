@@ -197,9 +197,9 @@ def pseudo_label(
         return np.zeros(maps.shape[1:], np.uint8)
     values = label_values(class_ids)
     # A loop over the few classes is many times faster than argmax along the first axis.
-    top = np.full(maps.shape[1:], background_score, maps.dtype)
+    top = np.asarray(background_score, maps.dtype)
     label = (maps[0] > top) * values[0]
     for value, before, layer in zip(values[1:], maps, maps[1:], strict=False):
-        np.maximum(top, before, out=top)
+        top = np.maximum(top, before)
         np.copyto(label, value, where=layer > top)
     return label
