@@ -93,7 +93,7 @@ def read_cue(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> 
             f"{full:g} = foreground"
         )
     b = _background(saliency, full, flip or form.flip)
-    return np.clip(b, 0, 1, out=b)
+    return np.clip(b, 0, 1, out=b) if high > full else b
 
 
 def read_saliency(path: str | Path, *, flip: bool = False, form: CueForm = PLAIN) -> np.ndarray:
