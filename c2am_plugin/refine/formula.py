@@ -24,7 +24,8 @@ Score = float | np.ndarray
 
 # A cue this close to t counts as t: reading it from 8 bits or resizing it may cost that much.
 NO_NEWS = 2.0**-23
-BLOCK = 1 << 15
+# Pixels that are computed at a time: the intermediates stay in the processor's cache.
+BLOCK = 1 << 16
 
 
 def refine(
@@ -69,7 +70,6 @@ def refine(
     refined = np.empty(maps.shape, dtype)
     inside = np.all((background_score > NO_NEWS) & (background_score < 1 - NO_NEWS))
     hard = bool(inside and ((cue == 0) | (cue == 1)).all())
-    # A few rows at a time: the intermediates stay in the processor's cache.
     for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
         part = slice(start, start + rows)
         here = highest(maps[:, part]) if top is None else top[part]
@@ -94,9 +94,8 @@ def with_constant(maps: np.ndarray, background: np.ndarray, background_score: fl
 def _decide(top: np.ndarray, cue: np.ndarray, t: Score, dtype: np.dtype) -> np.ndarray:
     """`_compute` where every b is 0 or 1: the odds are 0 or infinite, and m' is 0 or 1."""
     new_top = (top > cue).astype(dtype)
-    tie = np.minimum(top, cue) == 1
-    if tie.any():
-        np.copyto(new_top, _around(t, dtype)[0], where=tie)
+    if top.max() == 1:  # else there is no tie
+        np.copyto(new_top, _around(t, dtype)[0], where=np.minimum(top, cue) == 1)
     return new_top
 
 
