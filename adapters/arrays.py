@@ -38,7 +38,7 @@ def to_array(image_id: str, name: str, value: Any) -> np.ndarray:
 
 
 def stack(image_id: str, layers: Sequence[np.ndarray]) -> np.ndarray:
-    """Layers of one shape, stacked.
+    """Layers of one shape, stacked; of a single layer a view.
 
     Raises InputError where they are not numbers, or where a few arrays are repeated many times.
     """
@@ -51,7 +51,7 @@ def stack(image_id: str, layers: Sequence[np.ndarray]) -> np.ndarray:
     if stacked > REPEATS * sum(distinct.values()):
         found = f"{len(layers)} CAMs repeat {len(distinct)} stored array(s)"
         raise InputError(f"{image_id}: {found}; expected one array per class")
-    return np.stack(layers)
+    return np.stack(layers) if len(layers) > 1 else layers[0][None]
 
 
 def brief(value: Any) -> str:

@@ -44,7 +44,8 @@ def refine(
                in [0, 1), the background that its files contain
     strength   S ≥ 0, exponent of the cue's odds ratio: 1 is the paper, 0 changes nothing
     dtype      floating dtype of the result; default that of `maps`
-    top        maps.max(axis=0), if already computed
+    top        `ImageCams.top` of these maps: their values, which it has checked, are not checked
+               again
 
     Returns a new array of the shape of `maps`, in [0, 1], never NaN. At S = 1:
     argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, with ties going to the
@@ -61,7 +62,10 @@ def refine(
     >>> refine(maps, np.array([[0.2, 0.6, 1.0]]), background_score=0.2)
     array([[[0.6, 0.2, 0. ]]])
     """
-    _check(maps, cue)
+    _check_shapes(maps, cue)
+    _check_values("cue", cue)
+    if top is None:
+        _check_values("CAMs", maps)
     check_background_score(background_score)
     check_strength(strength)
     dtype = maps.dtype if dtype is None else np.dtype(dtype)
@@ -142,12 +146,14 @@ def check_strength(strength: float) -> None:
         raise InputError(f"strength {strength}: expected a number from 0 (no change), 1 the paper")
 
 
-def _check(maps: np.ndarray, cue: np.ndarray) -> None:
+def _check_shapes(maps: np.ndarray, cue: np.ndarray) -> None:
     if maps.ndim != 3 or maps.shape[1:] != cue.shape:
         raise InputError(f"CAMs {maps.shape} and cue {cue.shape}: expected K×H×W and H×W")
-    for name, values in (("CAMs", maps), ("cue", cue)):
-        if values.size and not (values.min() >= 0 and values.max() <= 1):
-            raise InputError(f"{name}: values outside [0, 1] or NaN")
+
+
+def _check_values(name: str, values: np.ndarray) -> None:
+    if values.size and not (values.min() >= 0 and values.max() <= 1):
+        raise InputError(f"{name}: values outside [0, 1] or NaN")
 
 
 def _around(t: Score, dtype: np.dtype) -> tuple[Any, Any]:
