@@ -17,7 +17,14 @@ import numpy as np
 from ..cams import highest
 from ..errors import InputError
 
-__all__ = ["Score", "check_background_score", "check_strength", "refine", "with_constant"]
+__all__ = [
+    "Score",
+    "check_background_score",
+    "check_strength",
+    "is_hard",
+    "refine",
+    "with_constant",
+]
 
 # t, or t(x): floating H×W.
 Score = float | np.ndarray
@@ -72,18 +79,25 @@ def refine(
     if maps.size == 0 or (strength == 0 and dtype == maps.dtype):
         return maps.astype(dtype)
     refined = np.empty(maps.shape, dtype)
-    inside = np.all((background_score > NO_NEWS) & (background_score < 1 - NO_NEWS))
-    hard = bool(inside and ((cue == 0) | (cue == 1)).all())
+    hard = strength != 0 and is_hard(cue, background_score)
     for start in range(0, maps.shape[1], rows := max(1, BLOCK // maps.shape[2])):
         part = slice(start, start + rows)
         here = highest(maps[:, part]) if top is None else top[part]
         t = background_score[part] if isinstance(background_score, np.ndarray) else background_score
-        if hard and strength != 0:
+        if hard:
             new_top = _decide(here, cue[part], t, dtype)
         else:
             new_top = _compute(here, cue[part], t, strength, dtype)
         _scale(maps[:, part], refined[:, part], here, new_top)
     return refined
+
+
+def is_hard(cue: np.ndarray, t: Score) -> bool:
+    """Whether every b is 0 or 1, and t is neither, so that the cue is nowhere neutral."""
+    if not np.all((t > NO_NEWS) & (t < 1 - NO_NEWS)):
+        return False
+    middle = cue[len(cue) // 2]  # enough for most soft cues
+    return all(bool(((b == 0) | (b == 1)).all()) for b in (middle, cue))
 
 
 def with_constant(maps: np.ndarray, background: np.ndarray, background_score: float) -> np.ndarray:

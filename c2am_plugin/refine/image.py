@@ -20,7 +20,7 @@ from ..files.labels import IGNORE, pseudo_label, write_confidence, write_label
 from ..files.photos import read_photo_of
 from .binary import harden, refine_maps
 from .calibration import Calibration
-from .formula import NO_NEWS, Score
+from .formula import NO_NEWS, Score, is_hard
 from .guard import guard_cue
 from .pairing import ImageFiles
 from .segments import average_cams
@@ -81,6 +81,8 @@ def _kept(
     before: np.ndarray, after: np.ndarray, cue: np.ndarray, t: Score, strength: float
 ) -> np.ndarray | bool:
     """Where the cue is neutral (b = t) and the file's own values stay: bool K×H×W."""
+    if strength and is_hard(cue, t):
+        return False  # found faster than by the differences
     still = np.abs(cue - t) <= NO_NEWS if strength else np.ones(cue.shape, bool)
     return still & (after == before) if still.any() else False
 

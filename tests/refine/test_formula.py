@@ -19,7 +19,7 @@ from c2am_plugin.cams import ImageCams
 from c2am_plugin.errors import InputError
 from c2am_plugin.files.cues import read_cue
 from c2am_plugin.files.labels import pseudo_label
-from c2am_plugin.refine.formula import NO_NEWS, refine
+from c2am_plugin.refine.formula import NO_NEWS, is_hard, refine
 
 THRESHOLDS = (0.15, 0.20, 0.26, 0.30, 0.5)
 ANY_THRESHOLD = st.one_of(
@@ -475,3 +475,14 @@ def test_a_maximum_that_is_known_already_changes_nothing(strength, hard):
 def test_the_maximum_without_a_class_is_0_everywhere():
     assert not ImageCams("a", [], np.zeros((0, 4, 6), np.float32)).top.any()
     assert ImageCams("a", [], np.zeros((0, 4, 6), np.float32)).top.shape == (4, 6)
+
+
+def test_a_cue_is_hard_only_if_every_value_is_0_or_1_and_t_is_neither():
+    cue = np.eye(5, dtype=np.float32)
+    assert is_hard(cue, 0.2)
+    assert not is_hard(cue, NO_NEWS / 2)
+    assert not is_hard(cue, np.where(cue == 1, NO_NEWS / 2, 0.2))
+    for row in range(5):
+        soft = cue.copy()
+        soft[row, 0] = 0.5
+        assert not is_hard(soft, 0.2)
