@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .jit import jit
-from .rows import add_row, blur_row
+from .rows import blur_row, slice_row, splat_row
 
 __all__ = ["Lattice", "add_filtered", "add_slice", "blur", "build", "splat", "vertices_for"]
 
@@ -170,14 +170,28 @@ def _locate(features, scale, strides, steps, start, count):  # type: ignore[no-u
 
 
 @jit
+def _first_slot(slots, key):  # type: ignore[no-untyped-def]
+    spread = np.uint64(key) * _SPREAD
+    return (spread ^ (spread >> np.uint64(32))) & np.uint64(len(slots) - 1)
+
+
+@jit
 def _find(slots, keys, key):  # type: ignore[no-untyped-def]
     """The slot of `key`, or the empty slot for it: open addressing, linear probing."""
-    mask = np.uint64(len(slots) - 1)
-    spread = np.uint64(key) * _SPREAD
-    slot = (spread ^ (spread >> np.uint64(32))) & mask
+    slot = _first_slot(slots, key)
     while slots[slot] != 0 and keys[slots[slot]] != key:
-        slot = (slot + np.uint64(1)) & mask
+        slot = (slot + np.uint64(1)) & np.uint64(len(slots) - 1)
     return slot
+
+
+@jit
+def _glance(slots, keys, key):  # type: ignore[no-untyped-def]
+    """The vertex in the first slot of `key`, and the same if its key is `key`; 0 for none.
+
+    No branch, as the processor could not predict it.
+    """
+    vertex = np.uint32(slots[_first_slot(slots, key)])
+    return vertex, vertex * np.uint32(keys[vertex] == key)
 
 
 @jit
@@ -199,6 +213,7 @@ def _index(features, scale, strides, steps):  # type: ignore[no-untyped-def]
     corners = np.empty((total, d + 1), np.int32)
     weights = np.empty((total, d + 1), np.float32)
     keys = np.empty(total * (d + 1) + 1, np.int64)
+    keys[0] = 0
     size = 64
     while size < 2 * total:
         size *= 2
@@ -212,15 +227,14 @@ def _index(features, scale, strides, steps):  # type: ignore[no-untyped-def]
         for p in range(count):
             for r in range(d + 1):
                 key = block_keys[r, p]
-                if p > 0 and key == block_keys[r, p - 1]:  # as in flat regions
-                    vertex = corners[start + p - 1, r]
-                else:
+                _, vertex = _glance(slots, keys, key)
+                if vertex == 0:
                     slot = _find(slots, keys, key)
                     if slots[slot] == 0:
                         used += 1
                         keys[used] = key
                         slots[slot] = used
-                    vertex = slots[slot]
+                    vertex = np.uint32(slots[slot])
                 corners[start + p, r] = vertex
                 weights[start + p, r] = block_weights[r, p]
     return corners, weights, keys[: used + 1].copy(), slots
@@ -237,11 +251,15 @@ def _divide(weights, norm):  # type: ignore[no-untyped-def]
 def _neighbours(keys, slots, steps):  # type: ignore[no-untyped-def]
     neighbours = np.zeros((len(steps), 2, len(keys)), np.int32)
     for axis in range(len(steps)):
+        back, forth = neighbours[axis]
         for vertex in range(1, len(keys)):
-            other = slots[_find(slots, keys, keys[vertex] + steps[axis])]
-            if other != 0:
-                neighbours[axis, 0, vertex] = other
-                neighbours[axis, 1, other] = vertex
+            key = keys[vertex] + steps[axis]
+            first, other = _glance(slots, keys, key)
+            if first != other:
+                other = np.uint32(slots[_find(slots, keys, key)])
+            back[vertex] = other
+            forth[other] = vertex
+        forth[0] = 0
     return neighbours
 
 
@@ -251,11 +269,18 @@ def _neighbours(keys, slots, steps):  # type: ignore[no-untyped-def]
 @jit
 def splat(lattice, scale, values, first, vertices, width):  # type: ignore[no-untyped-def]
     """Spread scale · values, of the points from `first` on, over the vertices around them."""
-    corners, weights = lattice.corners[first:], lattice.weights[first:]
     for p in range(len(values)):
-        for r in range(len(lattice.zeros)):
-            vertex, share = np.uint32(corners[p, r]), scale * weights[p, r]
-            add_row(vertices, vertex, share, values, np.uint64(p), width)
+        splat_row(
+            vertices,
+            lattice.corners,
+            lattice.weights,
+            np.uint64(first + p),
+            scale,
+            values,
+            np.uint64(p),
+            width,
+            lattice.zeros,
+        )
 
 
 @jit
@@ -278,8 +303,14 @@ def blur(lattice, before, after, width):  # type: ignore[no-untyped-def]
 @jit
 def add_slice(lattice, vertices, first, out, width):  # type: ignore[no-untyped-def]
     """Add to `out`, of the points from `first` on, the values of the vertices around them."""
-    corners, weights = lattice.corners[first:], lattice.weights[first:]
     for p in range(len(out)):
-        for r in range(len(lattice.zeros)):
-            vertex, share = np.uint32(corners[p, r]), weights[p, r]
-            add_row(out, np.uint64(p), share, vertices, vertex, width)
+        slice_row(
+            out,
+            np.uint64(p),
+            lattice.corners,
+            lattice.weights,
+            np.uint64(first + p),
+            vertices,
+            width,
+            lattice.zeros,
+        )

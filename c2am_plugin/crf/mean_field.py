@@ -16,7 +16,7 @@ from numba import literal_unroll
 
 from ..errors import InputError
 from . import lattice
-from .jit import jit
+from .jit import jit, jit_fused
 from .lattice import add_slice, splat
 from .model import Model
 
@@ -27,7 +27,7 @@ __all__ = ["infer", "is_compiled"]
 _SMALLEST_SCALE = 1 / 8
 _LARGEST_FEATURE = 2.0**17
 _WIDTHS = (1, 2, 4, 8)  # labels that are filtered together; each width is compiled for itself
-_BLOCK = 4096
+_BLOCK = 512
 _LN_2 = float(np.log(2))
 _NEAR_LN_2 = 355 / 512  # n times it is exact in float32
 
@@ -43,10 +43,11 @@ def infer(image: np.ndarray, unary: np.ndarray, model: Model) -> np.ndarray:
     position = _position_lattice(height, width, model.gaussian_sxy)
     place = _positions(height, width, model.bilateral_sxy)
     bilateral = lattice.build(np.concatenate([place, _colours(image, model.bilateral_srgb)]))
-    start = _grouped(unary[0] - unary[1:])
-    zeros = (0,) * start.shape[2]
+    together = next((each for each in _WIDTHS if each >= len(unary) - 1), _WIDTHS[-1])
+    start = _grouped(unary, together)
+    zeros = (0,) * together
     kernels = [
-        _Kernel(made, np.float32(compat), *lattice.vertices_for(made, len(start), len(zeros)))
+        _Kernel(made, np.float32(compat), *lattice.vertices_for(made, len(start), together))
         for made, compat in (
             (position, model.gaussian_compat),
             (bilateral, model.bilateral_compat),
@@ -55,9 +56,7 @@ def infer(image: np.ndarray, unary: np.ndarray, model: Model) -> np.ndarray:
     for _ in range(model.iterations):
         _step(start, len(unary), *kernels, zeros)
         kernels = [_blurred(kernel, zeros) for kernel in kernels]
-    odds = _odds(start, 0, start.shape[1], *kernels, zeros)
-    found = odds.transpose(0, 2, 1).reshape(-1, unary.shape[1])
-    return _softmax(found[: len(unary) - 1])
+    return _probabilities(start, len(unary), *kernels, zeros)
 
 
 def is_compiled() -> bool:
@@ -89,13 +88,15 @@ def _blurred(kernel: _Kernel, zeros: tuple[int, ...]) -> _Kernel:
     return kernel._replace(filtered=filtered, splatted=other)
 
 
-def _grouped(odds: np.ndarray) -> np.ndarray:
-    """L×HW as groups×HW×W; labels beyond L are 0."""
-    width = next((each for each in _WIDTHS if each >= len(odds)), _WIDTHS[-1])
-    groups = -(-len(odds) // width)
-    grouped = np.zeros((groups, odds.shape[1], width), np.float32)
-    for label, row in enumerate(odds):
-        grouped[label // width, :, label % width] = row
+@jit
+def _grouped(unary, width):  # type: ignore[no-untyped-def]
+    """Energies, L×HW → the log-odds against label 0, groups×HW×W; labels beyond L are 0."""
+    labels, count = unary.shape
+    grouped = np.zeros((-((1 - labels) // width), count, width), np.float32)
+    for label in range(1, labels):
+        column = grouped[(label - 1) // width, :, np.uint64((label - 1) % width)]
+        for p in range(count):
+            column[p] = unary[0, p] - unary[label, p]
     return grouped
 
 
@@ -127,29 +128,55 @@ def _odds(start, first, end, position, bilateral, zeros):  # type: ignore[no-unt
 
 @jit
 def _lead(odds, labels):  # type: ignore[no-untyped-def]
-    """Log-odds → the probability of each other label minus that of label 0, which has odds 0.
+    """Log-odds → the probability of each other label minus that of label 0, which has odds 0."""
+    width = odds.shape[2]
+    scores, share = _exponentials(odds, labels)
+    for label in range(1, labels):
+        for p in range(len(share)):
+            scores[label, p] = (scores[label, p] - scores[0, p]) * share[p]
+        column = odds[(label - 1) // width, :, np.uint64((label - 1) % width)]
+        for p in range(len(share)):
+            column[p] = scores[label, p]
 
-    Label by label, as one value per vector lane; copied to there and back.
+
+@jit
+def _probabilities(start, labels, position, bilateral, zeros):  # type: ignore[no-untyped-def]
+    found = np.empty((labels, start.shape[1]), np.float32)
+    for first in range(0, start.shape[1], _BLOCK):
+        odds = _odds(start, first, first + _BLOCK, position, bilateral, zeros)
+        scores, share = _exponentials(odds, labels)
+        for label in range(labels):
+            for p in range(len(share)):
+                found[label, first + p] = scores[label, p] * share[p]
+    return found
+
+
+@jit
+def _exponentials(odds, labels):  # type: ignore[no-untyped-def]
+    """Log-odds → L×count, in proportion to the probabilities, and 1 / their sum.
+
+    Label by label, as one value per vector lane.
     """
     count, width = odds.shape[1:]
     scores = np.zeros((labels, count), np.float32)
     top = np.zeros(count, np.float32)
     total = np.zeros(count, np.float32)
     for label in range(1, labels):
-        scores[label] = odds[(label - 1) // width, :, (label - 1) % width]
+        column = odds[(label - 1) // width, :, np.uint64((label - 1) % width)]
         for p in range(count):
-            top[p] = max(top[p], scores[label, p])
+            scores[label, p] = column[p]
+        for p in range(count):  # a maximum in two steps, which becomes vector instructions
+            top[p] += max(scores[label, p] - top[p], np.float32(0))
     for label in range(labels):
         for p in range(count):
             scores[label, p] = _exp(scores[label, p] - top[p])
             total[p] += scores[label, p]
-    for label in range(1, labels):
-        for p in range(count):
-            scores[label, p] = (scores[label, p] - scores[0, p]) / total[p]
-        odds[(label - 1) // width, :, (label - 1) % width] = scores[label]
+    for p in range(count):
+        total[p] = np.float32(1) / total[p]
+    return scores, total
 
 
-@jit
+@jit_fused
 def _exp(x):  # type: ignore[no-untyped-def]
     """exp(x) for x ≤ 0, float32, to 1e-7 of its value; 1e-38 for x < −87.
 
@@ -159,21 +186,11 @@ def _exp(x):  # type: ignore[no-untyped-def]
     x = max(x, np.float32(-87))
     n = np.rint(x * np.float32(1 / _LN_2))
     r = (x - n * np.float32(_NEAR_LN_2)) - n * np.float32(_LN_2 - _NEAR_LN_2)
-    y = np.float32(1)
-    for degree in (7, 6, 5, 4, 3, 2, 1):
-        y = np.float32(1) + y * r * np.float32(1 / degree)
+    y = np.float32(1 / 5040)
+    for factorial in (720, 120, 24, 6, 2, 1, 1):
+        y = y * r + np.float32(1 / factorial)
     power = np.int32((np.int32(n) + np.int32(127)) << np.int32(23)).view(np.float32)
     return y * power
-
-
-def _softmax(odds: np.ndarray) -> np.ndarray:
-    # Label 0 has odds 0. np.pad would keep the pixels' order in memory, in which sums are slow.
-    scores = np.zeros((len(odds) + 1, odds.shape[1]), np.float32)
-    scores[1:] = odds
-    scores -= scores.max(axis=0)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=0)
-    return scores
 
 
 @lru_cache(maxsize=16)  # image sizes repeat in a data set; a lattice takes 25 bytes per pixel
