@@ -23,7 +23,7 @@ import numpy as np
 from .jit import jit
 from .rows import blur_row, slice_row, splat_row
 
-__all__ = ["Lattice", "add_filtered", "add_slice", "blur", "build", "splat", "vertices_for"]
+__all__ = ["Lattice", "add_filtered", "blur", "build", "vertices_for"]
 
 _BLOCK = 256
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: multiplicative hashing
@@ -68,9 +68,9 @@ def add_filtered(lattice: Lattice, values: np.ndarray, scale: float, out: np.nda
     """
     vertices, other = vertices_for(lattice, 1, values.shape[1])
     width = (0,) * values.shape[1]
-    splat(lattice, np.float32(scale), values, 0, vertices[0], width)
+    _splat(lattice, np.float32(scale), values, vertices[0], width)
     (blurred,), _ = blur(lattice, vertices, other, width)
-    add_slice(lattice, blurred, 0, out, width)
+    _add_slice(lattice, blurred, out, width)
 
 
 def vertices_for(lattice: Lattice, groups: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -263,24 +263,16 @@ def _neighbours(keys, slots, steps):  # type: ignore[no-untyped-def]
     return neighbours
 
 
-# Below, uint32 avoids numba's check for negative indices, and `width` is a tuple of W zeros.
+# Below, unsigned indices avoid numba's check for negative ones, and `width` is a tuple of W zeros.
 
 
 @jit
-def splat(lattice, scale, values, first, vertices, width):  # type: ignore[no-untyped-def]
-    """Spread scale · values, of the points from `first` on, over the vertices around them."""
+def _splat(lattice, scale, values, vertices, width):  # type: ignore[no-untyped-def]
+    """Spread scale · values over the vertices around the points."""
+    corners, weights = lattice.corners, lattice.weights
     for p in range(len(values)):
-        splat_row(
-            vertices,
-            lattice.corners,
-            lattice.weights,
-            np.uint64(first + p),
-            scale,
-            values,
-            np.uint64(p),
-            width,
-            lattice.zeros,
-        )
+        i = np.uint64(p)
+        splat_row(vertices, corners, weights, i, scale, values, i, width, lattice.zeros)
 
 
 @jit
@@ -301,16 +293,8 @@ def blur(lattice, before, after, width):  # type: ignore[no-untyped-def]
 
 
 @jit
-def add_slice(lattice, vertices, first, out, width):  # type: ignore[no-untyped-def]
-    """Add to `out`, of the points from `first` on, the values of the vertices around them."""
+def _add_slice(lattice, vertices, out, width):  # type: ignore[no-untyped-def]
+    """Add to `out` the values of the vertices around each point."""
     for p in range(len(out)):
-        slice_row(
-            out,
-            np.uint64(p),
-            lattice.corners,
-            lattice.weights,
-            np.uint64(first + p),
-            vertices,
-            width,
-            lattice.zeros,
-        )
+        i = np.uint64(p)
+        slice_row(out, i, lattice.corners, lattice.weights, i, vertices, width, lattice.zeros)

@@ -1,6 +1,6 @@
 """Mean field in numba, on the permutohedral lattice. Knows pixels and energies only.
 
-numba's cache does not see changes of lattice.py, which is compiled into `_step`: delete __pycache__
+numba's cache does not see changes of rows.py, which is compiled into `_step`: delete __pycache__
 after one.
 """
 
@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import literal_unroll
 
 from ..errors import InputError
 from . import lattice
 from .jit import jit, jit_fused
-from .lattice import add_slice, splat
 from .model import Model
+from .rows import slice_row, splat_row
 
 __all__ = ["infer", "is_compiled"]
 
@@ -110,10 +109,7 @@ def _step(start, labels, position, bilateral, zeros):  # type: ignore[no-untyped
         odds = _odds(start, first, first + _BLOCK, position, bilateral, zeros)
         _lead(odds, labels)
         for group in range(len(odds)):
-            for kernel in literal_unroll((position, bilateral)):
-                splat(
-                    kernel.lattice, kernel.compat, odds[group], first, kernel.splatted[group], zeros
-                )
+            _splat(position, bilateral, group, odds[group], first, zeros)
 
 
 @jit
@@ -121,9 +117,30 @@ def _odds(start, first, end, position, bilateral, zeros):  # type: ignore[no-unt
     """The log-odds of the pixels from `first` to `end`: groups×(end−first)×W."""
     odds = start[:, first:end].copy()
     for group in range(len(odds)):
-        for kernel in literal_unroll((position, bilateral)):
-            add_slice(kernel.lattice, kernel.filtered[group], first, odds[group], zeros)
+        _add_slice(position, bilateral, group, odds[group], first, zeros)
     return odds
+
+
+@jit
+def _splat(position, bilateral, group, values, first, zeros):  # type: ignore[no-untyped-def]
+    """Both lattices in turn: one adds while the other waits for its sums of the last pixel."""
+    near, alike = position.lattice, bilateral.lattice
+    places, colours = position.splatted[group], bilateral.splatted[group]
+    one, other = position.compat, bilateral.compat
+    for p in range(len(values)):
+        i, j = np.uint64(p), np.uint64(first + p)
+        splat_row(places, near.corners, near.weights, j, one, values, i, zeros, near.zeros)
+        splat_row(colours, alike.corners, alike.weights, j, other, values, i, zeros, alike.zeros)
+
+
+@jit
+def _add_slice(position, bilateral, group, odds, first, zeros):  # type: ignore[no-untyped-def]
+    near, alike = position.lattice, bilateral.lattice
+    places, colours = position.filtered[group], bilateral.filtered[group]
+    for p in range(len(odds)):
+        i, j = np.uint64(p), np.uint64(first + p)
+        slice_row(odds, i, near.corners, near.weights, j, places, zeros, near.zeros)
+        slice_row(odds, i, alike.corners, alike.weights, j, colours, zeros, alike.zeros)
 
 
 @jit
