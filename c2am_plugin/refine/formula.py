@@ -51,8 +51,8 @@ def refine(
                in [0, 1), the background that its files contain
     strength   S ≥ 0, exponent of the cue's odds ratio: 1 is the paper, 0 changes nothing
     dtype      floating dtype of the result; default that of `maps`
-    top        `ImageCams.top` of these maps: their values, which it has checked, are not checked
-               again
+    top        maps.max(axis=0), if already computed, as `ImageCams.top`; its values are checked in
+               place of those of `maps`
 
     Returns a new array of the shape of `maps`, in [0, 1], never NaN. At S = 1:
     argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, with ties going to the
@@ -71,8 +71,7 @@ def refine(
     """
     _check_shapes(maps, cue)
     _check_values("cue", cue)
-    if top is None:
-        _check_values("CAMs", maps)
+    _check_values("CAMs", maps if top is None else top)
     check_background_score(background_score)
     check_strength(strength)
     dtype = maps.dtype if dtype is None else np.dtype(dtype)

@@ -486,3 +486,10 @@ def test_a_cue_is_hard_only_if_every_value_is_0_or_1_and_t_is_neither():
         soft = cue.copy()
         soft[row, 0] = 0.5
         assert not is_hard(soft, 0.2)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.5])
+def test_a_maximum_outside_its_range_is_refused(wrong):
+    maps = np.full((1, 2, 3), wrong, np.float32)
+    with pytest.raises(InputError, match="CAMs: values outside"):
+        refine(maps, np.full((2, 3), 0.5), background_score=0.2, top=maps[0])
