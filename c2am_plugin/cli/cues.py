@@ -119,7 +119,8 @@ def _cues_parser() -> argparse.ArgumentParser:
     add(
         "--bf16",
         action="store_true",
-        help="compute in bfloat16: faster on some devices, less precise",
+        help="compute in bfloat16: cues as good, twice as fast on processors with AVX512-BF16 or "
+        "AMX, slower on others; maps differ by up to 0.1",
     )
     add(
         "--batch-size",

@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from c2am_plugin.crf.dense_crf import cue_crf, label_crf, softmax_crf, warm_up
+from c2am_plugin.runs.memory import keep_freed_memory
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "coco-voc"
 WIDE, TALL = (500, 375), (375, 500)
@@ -33,6 +34,7 @@ Work = tuple[np.ndarray, np.ndarray]
 
 def rows(images: int = 12, repeats: int = 3) -> list[tuple[str, ...]]:
     """(work, ours, reference, ratio, agreement), the agreement over all photographs."""
+    keep_freed_memory()  # as the commands do
     warm_up()
     everything = photographs() or generated(images)
     work = everything[:: max(1, len(everything) // images)][:images]
@@ -109,6 +111,7 @@ def reference_softmax(image: np.ndarray, probabilities: np.ndarray) -> np.ndarra
 
 
 def warm_reference(_: int) -> None:
+    keep_freed_memory()
     warm_up("pydensecrf")
     time.sleep(0.5)  # so that each process of the pool takes one
 
