@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from bfloat16 import has_bfloat16
 from PIL import Image
 from released_maps import SCALES, released_loop
 
@@ -51,9 +52,10 @@ def _compare(model: C2AM, paths: dict[str, Path], name: str) -> list[tuple[str, 
     device = next(model.parameters()).device
     workers = torch.get_num_threads()
     size = 1 if device.type == "cpu" else 8
+    kinds = {"float32": False, **({"bfloat16": True} if has_bfloat16(device) else {})}
     ways = {
         kind: Stream(Network(fast_copy(model, bf16=bf16), SCALES), paths, size, workers, False)
-        for kind, bf16 in (("float32", False), ("bfloat16", True))
+        for kind, bf16 in kinds.items()
     }
     seconds = dict.fromkeys(("plain", *ways), float("inf"))
     maps: dict[str, dict[str, np.ndarray]] = {}

@@ -22,6 +22,7 @@ from typing import Any
 
 import torch
 from bench_maps import _generate
+from bfloat16 import has_bfloat16
 from torch import Tensor
 
 from c2am_plugin.files.photos import find_images
@@ -95,8 +96,9 @@ def _steps(backbone: str, batch: int, crop: int) -> list[Row]:
         "plain": (False, {}),
         "channels_last": (True, {}),
         f"channels_last, two passes of {batch // 2}": (True, {"micro_batch": batch // 2}),
-        "channels_last, bfloat16": (True, {"precision": torch.bfloat16}),
     }
+    if has_bfloat16(device):
+        ways["channels_last, bfloat16"] = (True, {"precision": torch.bfloat16})
     works = {name: _step(backbone, pixels, *way) for name, way in ways.items()}
     losses = {name: work() for name, work in works.items()}
     seconds = _alternated(works)
