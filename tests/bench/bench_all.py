@@ -42,28 +42,33 @@ def main() -> None:
         for row in merged([script.rows() for _ in range(args.rounds)]):
             rows.append(row)
             print(f"| {' | '.join(str(row[key]) for key in HEAD)} |", flush=True)
-    load.append(os.getloadavg()[0])
-    content = {"machine": {**about, "load": load}, "rows": rows}
-    args.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        load[1:] = [os.getloadavg()[0]]
+        content = {"machine": {**about, "load": load}, "rows": rows}
+        args.json.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     print(f"\nload average {load[0]:.1f} at the start, {load[1]:.1f} at the end; {args.json}")
 
 
 def merged(rounds: list[list[tuple[Any, ...]]]) -> list[dict[str, Any]]:
-    """One row per work, of the rows of all rounds: texts of the last one, and all ratios."""
+    """One row per work, of the rows of all rounds: texts of the last one, and all ratios.
+
+    A row without a ratio, "", stays without.
+    """
     rows = []
     for same in zip(*rounds, strict=True):
-        ratios = [number(row[HEAD.index("ratio")]) for row in same]
+        found = [row[HEAD.index("ratio")] for row in same]
+        ratios = [number(each) for each in found if each]
         row = dict(zip(HEAD, map(str, same[-1]), strict=True))
-        rows.append({**row, "ratio": f"{statistics.median(ratios):.2f}×", "ratios": ratios})
+        ratio = f"{statistics.median(ratios):.2f}×" if ratios else ""
+        rows.append({**row, "ratio": ratio, "ratios": ratios})
     return rows
 
 
 def number(ratio: str) -> float:
     """ "4.7×" or "23 ×" as a number."""
-    found = re.match(r"[\d.]+", str(ratio))
+    found = re.fullmatch(r"([\d.]+) ?×", str(ratio))
     if found is None:
         raise ValueError(f"{ratio!r}: expected a ratio such as 4.7×")
-    return float(found[0])
+    return float(found[1])
 
 
 def machine() -> dict[str, Any]:

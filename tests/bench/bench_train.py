@@ -194,8 +194,8 @@ def _shares(backbone: str, batch: int, crop: int, paths: list[Path]) -> list[Row
             f"{title}: {name}",
             f"{1000 * each:.1f} ms",
             f"{1000 * whole:.0f} ms",
-            f"{each / whole:.1%}",
             "",
+            f"{each / whole:.1%} of a step",
         )
         for name, each in medians.items()
     ]
@@ -206,8 +206,8 @@ def _shares(backbone: str, batch: int, crop: int, paths: list[Path]) -> list[Row
             f"{title}: loading, one process",
             beside,
             f"{1000 * whole:.0f} ms",
-            f"{loading / whole:.1%}",
             "",
+            f"{loading / whole:.1%} of a step",
         ),
     ]
 
