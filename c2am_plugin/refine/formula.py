@@ -51,8 +51,7 @@ def refine(
                in [0, 1), the background that its files contain
     strength   S ≥ 0, exponent of the cue's odds ratio: 1 is the paper, 0 changes nothing
     dtype      floating dtype of the result; default that of `maps`
-    top        maps.max(axis=0), if already computed, as `ImageCams.top`; its values are checked in
-               place of those of `maps`
+    top        maps.max(axis=0), if already computed, as `ImageCams.top`
 
     Returns a new array of the shape of `maps`, in [0, 1], never NaN. At S = 1:
     argmax([t, refined]) == argmax([b, maps]) at every pixel, to the bit, with ties going to the
@@ -70,8 +69,8 @@ def refine(
     array([[[0.6, 0.2, 0. ]]])
     """
     _check_shapes(maps, cue)
-    _check_values("cue", cue)
-    _check_values("CAMs", maps if top is None else top)
+    _check_values("cue", cue, cue)
+    _check_values("CAMs", maps, maps if top is None else top)
     check_background_score(background_score)
     check_strength(strength)
     dtype = maps.dtype if dtype is None else np.dtype(dtype)
@@ -164,8 +163,9 @@ def _check_shapes(maps: np.ndarray, cue: np.ndarray) -> None:
         raise InputError(f"CAMs {maps.shape} and cue {cue.shape}: expected K×H×W and H×W")
 
 
-def _check_values(name: str, values: np.ndarray) -> None:
-    if values.size and not (values.min() >= 0 and values.max() <= 1):
+def _check_values(name: str, values: np.ndarray, highest: np.ndarray) -> None:
+    """highest: values with the same maximum, fewer where it is known."""
+    if values.size and not (values.min() >= 0 and highest.max() <= 1):
         raise InputError(f"{name}: values outside [0, 1] or NaN")
 
 

@@ -38,7 +38,7 @@ def test_a_share_is_no_ratio():
         bench_all.merged([[("share", "3 ms", "30 ms", "10.0%", "")]])
 
 
-def test_the_rows_of_training_have_a_ratio_or_none(monkeypatch, tmp_path):
+def test_the_rows_of_training_have_a_ratio_or_none(monkeypatch):
     monkeypatch.setattr(bench_train, "LOADED", 4)
     monkeypatch.setattr(bench_train, "ROUNDS", 1)
     monkeypatch.setattr(bench_train, "NETWORKS", (("squeezenet1_1", 2, 32),))

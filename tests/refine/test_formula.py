@@ -489,7 +489,8 @@ def test_a_cue_is_hard_only_if_every_value_is_0_or_1_and_t_is_neither():
 
 
 @pytest.mark.parametrize("wrong", [np.nan, -0.1, 1.5])
-def test_a_maximum_outside_its_range_is_refused(wrong):
-    maps = np.full((1, 2, 3), wrong, np.float32)
+def test_values_outside_their_range_are_refused_where_the_maximum_is_given(wrong):
+    maps = np.full((2, 2, 3), 0.5, np.float32)
+    maps[1, 0, 0] = wrong
     with pytest.raises(InputError, match="CAMs: values outside"):
-        refine(maps, np.full((2, 3), 0.5), background_score=0.2, top=maps[0])
+        refine(maps, np.full((2, 3), 0.5), background_score=0.2, top=maps.max(axis=0))
